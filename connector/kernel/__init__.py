@@ -1,0 +1,1 @@
+"""Pure value types that every other room may use; this room uses none of them."""

@@ -1,0 +1,116 @@
+"""Exact money: amounts, the one rounding rule, and splits that conserve the total."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
+
+from iso4217 import Currency
+
+from connector.errors import InvalidInput
+
+
+class UnknownCurrency(InvalidInput):
+    """The currency code is not in ISO 4217."""
+
+    code = "money.unknown_currency"
+    remedy = "Use a three-letter ISO 4217 code such as EUR."
+
+
+class CurrencyMismatch(InvalidInput):
+    """Two amounts of different currencies were combined."""
+
+    code = "money.currency_mismatch"
+    remedy = "Convert one of them by a named exchange policy first."
+
+
+@cache
+def minor_digits(currency: str) -> int:
+    """Return the number of decimal places of the currency (EUR 2, JPY 0, KWD 3).
+
+    Raises:
+        UnknownCurrency: The code is not in ISO 4217, or has no minor unit.
+    """
+    try:
+        digits = Currency(currency).exponent
+    except ValueError:
+        raise UnknownCurrency(f"'{currency}' is not a currency.") from None
+    if digits is None:
+        raise UnknownCurrency(f"'{currency}' has no minor unit.")
+    return int(digits)
+
+
+def round_to_currency(amount: Decimal, currency: str) -> Decimal:
+    """Round to the currency's places, half away from zero, so negatives mirror positives."""
+    quantum = Decimal(1).scaleb(-minor_digits(currency))
+    return amount.quantize(quantum, rounding=ROUND_HALF_UP)
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount at the currency's own scale.
+
+    Raises:
+        InvalidInput: The amount has more places than the currency.
+    """
+
+    amount: Decimal
+    currency: str
+
+    def __post_init__(self) -> None:
+        scaled = round_to_currency(self.amount, self.currency)
+        if scaled != self.amount:
+            raise InvalidInput(
+                f"{self.amount} has more decimal places than {self.currency}.",
+                remedy="Round it by round_to_currency() at the place where rounding is due.",
+            )
+        object.__setattr__(self, "amount", scaled)
+
+    @classmethod
+    def zero(cls, currency: str) -> "Money":
+        """Return nothing of the currency."""
+        return cls(Decimal(0), currency)
+
+    def __add__(self, other: "Money") -> "Money":
+        self._require_same_currency(other)
+        return Money(self.amount + other.amount, self.currency)
+
+    def __sub__(self, other: "Money") -> "Money":
+        self._require_same_currency(other)
+        return Money(self.amount - other.amount, self.currency)
+
+    def __neg__(self) -> "Money":
+        return Money(-self.amount, self.currency)
+
+    def __str__(self) -> str:
+        return f"{self.currency} {self.amount}"
+
+    def _require_same_currency(self, other: "Money") -> None:
+        if self.currency != other.currency:
+            raise CurrencyMismatch(f"{self} and {other} have different currencies.")
+
+
+def allocate(total: Decimal, weights: Sequence[Decimal], currency: str) -> tuple[Decimal, ...]:
+    """Split a total in proportion to the weights, by largest remainder.
+
+    The parts always sum to the total. The cents left over go to the largest remainders; ties go to
+    the lowest position (domain 3.4, golden 7). Zero weights all round give the whole to the first.
+
+    Raises:
+        InvalidInput: There is no weight, or a negative one.
+    """
+    if not weights or any(weight < 0 for weight in weights):
+        raise InvalidInput("A split needs at least one weight and none below zero.")
+    quantum = Decimal(1).scaleb(-minor_digits(currency))
+    weight_sum = sum(weights, Decimal(0))
+    if weight_sum == 0:
+        return (total, *(Decimal(0) for _ in weights[1:]))
+    sign = -1 if total < 0 else 1
+    units = int((abs(total) / quantum).to_integral_value())
+    shares = [divmod(units * weight, weight_sum) for weight in weights]
+    parts = [int(whole) for whole, _ in shares]
+    left_over = units - sum(parts)
+    by_remainder = sorted(range(len(parts)), key=lambda i: (-shares[i][1], i))
+    for i in by_remainder[:left_over]:
+        parts[i] += 1
+    return tuple(sign * part * quantum for part in parts)

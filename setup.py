@@ -1,0 +1,33 @@
+"""Names the packages of the wheel; everything else is in pyproject.toml.
+
+The checkout's folders `sandbox`, `jobs`, `mappings` and `salesforce` are installed under names that
+begin with `l2c_`, so that a bare `jobs` never lands in anybody's site-packages.
+"""
+
+from setuptools import find_namespace_packages, find_packages, setup
+
+CODE = {"connector": "connector", "l2c_sandbox": "sandbox", "l2c_jobs": "jobs"}
+DATA = {"l2c_mappings": "mappings", "l2c_salesforce": "salesforce"}
+
+
+def _packages() -> list[str]:
+    names = list(DATA)
+    for name, folder in CODE.items():
+        names.append(name)
+        names += [f"{name}.{child}" for child in find_packages(folder)]
+        # Folders without Python modules (templates, SQL) travel as data of their package.
+        assert set(find_packages(folder)) <= set(find_namespace_packages(folder))
+    return names
+
+
+setup(
+    packages=_packages(),
+    package_dir=CODE | DATA,
+    package_data={
+        "connector": ["**/*.sql", "**/*.html", "**/*.css", "**/*.js", "**/*.typ", "**/*.yaml",
+                      "**/*.mako", "**/*.wsdl", "**/*.ttf", "**/*.otf", "**/*.svg", "py.typed"],
+        "l2c_sandbox": ["**/*.json", "**/*.sql", "**/*.yaml"],
+        "l2c_mappings": ["**/*.yaml"],
+        "l2c_salesforce": ["**/*"],
+    },
+)
