@@ -1,0 +1,90 @@
+"""The shared metadata and the column kinds every table is made of."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Identity,
+    MetaData,
+    Numeric,
+    Text,
+    false,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+
+def identity() -> Column[int]:
+    """Return the primary key column."""
+    return Column("id", BigInteger, Identity(), primary_key=True)
+
+
+def reference(name: str, target: str, *, nullable: bool = False, index: bool = True) -> Column[int]:
+    """Return a foreign key to `target`.id, indexed because children are looked up by parent."""
+    return Column(name, BigInteger, ForeignKey(f"{target}.id"), nullable=nullable, index=index)
+
+
+def brand() -> Column[int]:
+    """Return the column that says which brand (reseller) owns the row."""
+    return reference("brand_id", "brand")
+
+
+def text(name: str, *, nullable: bool = False, default: str | None = None) -> Column[str]:
+    """Return a text column."""
+    return Column(name, Text, nullable=nullable, server_default=default)
+
+
+def flag(name: str) -> Column[bool]:
+    """Return a yes-or-no column, no by default."""
+    return Column(name, Boolean, nullable=False, server_default=false())
+
+
+def instant(name: str, *, nullable: bool = False) -> Column[Any]:
+    """Return a UTC instant."""
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+def day(name: str, *, nullable: bool = False) -> Column[Any]:
+    """Return a local calendar date."""
+    return Column(name, Date, nullable=nullable)
+
+
+def money(name: str, *, nullable: bool = False, default: str | None = None) -> Column[Any]:
+    """Return a document amount at currency scale."""
+    return Column(name, Numeric(18, 4), nullable=nullable, server_default=default)
+
+
+def exact(name: str, *, nullable: bool = False, default: str | None = None) -> Column[Any]:
+    """Return an unrounded amount, price or quantity."""
+    return Column(name, Numeric(24, 9), nullable=nullable, server_default=default)
+
+
+def one_of(
+    name: str,
+    values: Iterable[str] | type[StrEnum],
+    *,
+    nullable: bool = False,
+    default: str | None = None,
+) -> tuple[Column[str], CheckConstraint]:
+    """Return a text column and the check that it holds one of the values."""
+    listed = ", ".join("'" + str(value).replace("'", "''") + "'" for value in values)
+    return (
+        Column(name, Text, nullable=nullable, server_default=default),
+        CheckConstraint(f"{name} IN ({listed})", name=f"{name}_known"),
+    )

@@ -1,0 +1,172 @@
+"""Bill runs, invoices and credit notes, payments and their allocation."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from connector.store.tables.base import (
+    brand,
+    day,
+    exact,
+    flag,
+    identity,
+    instant,
+    metadata,
+    money,
+    one_of,
+    reference,
+    text,
+)
+
+# One series per issuer (brand) and kind of document; the row lock makes the numbers gapless.
+number_series = Table(
+    "number_series",
+    metadata,
+    Column("series", Text, primary_key=True),
+    Column("last_number", BigInteger, nullable=False, server_default="0"),
+)
+
+bill_run = Table(
+    "bill_run",
+    metadata,
+    identity(),
+    Column("key", Text, nullable=False, unique=True),  # "cycle:2026-07-01"
+    day("billed_to"),
+    instant("started_at"),
+    instant("finished_at", nullable=True),
+    Column("accounts", Integer, nullable=False, server_default="0"),
+    Column("problems", JSONB, nullable=False, server_default="[]"),
+)
+
+# `run_key` makes a re-run harmless: one document per account, period and kind.
+invoice = Table(
+    "invoice",
+    metadata,
+    identity(),
+    brand(),
+    reference("billing_account_id", "billing_account"),
+    *one_of("type", ("Invoice", "Credit Note", "Debit Note"), default="Invoice"),
+    *one_of("state", ("draft", "finalised"), default="draft"),
+    Column("run_key", Text, nullable=False, unique=True),
+    reference("bill_run_id", "bill_run", nullable=True),
+    text("series", nullable=True),
+    text("number", nullable=True),
+    text("currency"),
+    day("invoice_on"),
+    day("due_on"),
+    day("period_start"),
+    day("period_end"),
+    money("subtotal"),
+    money("tax"),
+    money("total"),
+    Column("corrects_invoice_id", BigInteger, ForeignKey("invoice.id"), nullable=True, index=True),
+    text("reason", nullable=True),
+    instant("created_at"),
+    instant("posted_at", nullable=True),
+    UniqueConstraint("series", "number"),
+    CheckConstraint("total = subtotal + tax", name="adds_up"),
+    CheckConstraint("(state = 'finalised') = (number IS NOT NULL)", name="final_has_number"),
+    CheckConstraint("(state = 'finalised') = (posted_at IS NOT NULL)", name="final_is_posted"),
+    CheckConstraint("type <> 'Credit Note' OR total <= 0", name="credit_note_is_negative"),
+)
+
+invoice_line = Table(
+    "invoice_line",
+    metadata,
+    identity(),
+    reference("invoice_id", "invoice"),
+    Column("line_no", Integer, nullable=False),
+    reference("charge_id", "charge", nullable=True),
+    reference("service_id", "service", nullable=True),
+    reference("product_id", "product", nullable=True),
+    *one_of("kind", ("Recurring", "One-time", "Usage", "Proration", "Discount", "Fee", "Credit")),
+    text("description"),
+    text("section", default=""),
+    exact("quantity"),
+    text("unit", default=""),
+    exact("unit_price"),
+    money("amount"),
+    exact("cost", default="0"),
+    text("tax_category"),
+    exact("tax_percent"),
+    money("tax_amount"),
+    day("service_from"),
+    day("service_to"),
+    text("accounting_code"),
+    Column("explanation", JSONB, nullable=False),
+    UniqueConstraint("invoice_id", "line_no"),
+)
+
+# Tax is computed once per category and rate on rounded lines (design 7); lines show their share.
+invoice_tax = Table(
+    "invoice_tax",
+    metadata,
+    identity(),
+    reference("invoice_id", "invoice"),
+    text("category"),
+    exact("percent"),
+    money("basis"),
+    money("tax"),
+    UniqueConstraint("invoice_id", "category", "percent"),
+)
+
+invoice_document = Table(
+    "invoice_document",
+    metadata,
+    reference("invoice_id", "invoice", index=False),
+    text("media_type"),
+    text("sha256"),
+    Column("content", LargeBinary, nullable=False),
+    instant("rendered_at"),
+    UniqueConstraint("invoice_id", "media_type"),
+)
+
+# An unknown debtor or invoice leaves billing_account_id empty: the money is held, unapplied.
+payment = Table(
+    "payment",
+    metadata,
+    identity(),
+    reference("brand_id", "brand", nullable=True),
+    Column("number", Text, nullable=False, unique=True),
+    text("source"),  # csv or webhook
+    text("reference"),  # the payer's or gateway's own id: the same one twice is one payment
+    reference("billing_account_id", "billing_account", nullable=True),
+    day("received_on"),
+    money("amount"),
+    text("currency"),
+    text("method", default="Bank transfer"),
+    *one_of(
+        "state", ("Pending", "Processed", "Failed", "Reversed", "Refunded"), default="Processed"
+    ),
+    text("told_invoice", nullable=True),
+    text("hold_reason", nullable=True),
+    instant("created_at"),
+    UniqueConstraint("source", "reference"),
+    CheckConstraint("amount > 0", name="amount_positive"),
+)
+
+# Money of a payment or of a credit note set against an invoice. Exactly one of the two sources.
+allocation = Table(
+    "allocation",
+    metadata,
+    identity(),
+    reference("invoice_id", "invoice"),
+    reference("payment_id", "payment", nullable=True),
+    Column("credit_invoice_id", BigInteger, ForeignKey("invoice.id"), nullable=True, index=True),
+    money("amount"),
+    instant("applied_at"),
+    flag("is_reversed"),
+    CheckConstraint("num_nonnulls(payment_id, credit_invoice_id) = 1", name="one_source"),
+    CheckConstraint("amount > 0", name="amount_positive"),
+    UniqueConstraint("payment_id", "invoice_id"),
+    UniqueConstraint("credit_invoice_id", "invoice_id"),
+)

@@ -1,0 +1,177 @@
+"""What is sold and at which price, dated and versioned."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Computed,
+    Integer,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB, ExcludeConstraint
+from sqlalchemy.sql import text as sql
+
+from connector.store.tables.base import (
+    brand,
+    day,
+    exact,
+    flag,
+    identity,
+    instant,
+    metadata,
+    one_of,
+    reference,
+    text,
+)
+
+product = Table(
+    "product",
+    metadata,
+    identity(),
+    brand(),
+    Column("key", Text, nullable=False, unique=True),
+    text("name"),
+    text("display_name"),
+    *one_of("kind", ("Service", "Part", "Service Request", "Widget")),
+    text("vendor", default=""),
+    text("service_class", nullable=True),
+    flag("is_location_based"),
+    *one_of("change_policy", ("In place", "Replace"), default="In place"),
+    text("tax_category", default="standard"),
+    text("accounting_code", default="4000"),
+    text("rate_plan_key", nullable=True),  # usage of its services is priced by this plan
+)
+
+# The price of one product for one request type, term and currency, for a span of days.
+# `slot` lets the exclusion constraint work without an extension (measured 1).
+price_entry = Table(
+    "price_entry",
+    metadata,
+    identity(),
+    brand(),
+    reference("product_id", "product"),
+    text("request_type"),
+    Column("term_months", Integer, nullable=False, server_default="0"),
+    text("currency"),
+    exact("mr_price", default="0"),
+    exact("nr_price", default="0"),
+    exact("mr_cost", default="0"),
+    exact("nr_cost", default="0"),
+    *one_of("renewal_type", ("Same term", "Month-to-month", "Expires"), default="Month-to-month"),
+    text("work_order_template", nullable=True),
+    day("valid_from"),
+    day("valid_to", nullable=True),
+    Column(
+        "slot",
+        BigInteger,
+        Computed(
+            "hashtextextended(product_id::text || '/' || request_type || '/' || "
+            "term_months::text || '/' || currency, 0)",
+            persisted=True,
+        ),
+    ),
+    CheckConstraint("mr_price >= 0 AND nr_price >= 0", name="prices_not_negative"),
+    CheckConstraint("valid_to IS NULL OR valid_to > valid_from", name="valid_span"),
+    ExcludeConstraint(
+        (sql("int8range(slot, slot, '[]')"), "="),
+        (sql("daterange(valid_from, valid_to)"), "&&"),
+        name="ex_price_entry_no_overlap",
+    ),
+)
+
+# How usage is priced. A plan names a deck for calls, or meter prices, or both.
+rate_plan = Table(
+    "rate_plan",
+    metadata,
+    identity(),
+    Column("key", Text, nullable=False, unique=True),
+    text("name"),
+    text("currency"),
+    reference("rate_deck_id", "rate_deck", nullable=True),
+)
+
+rate_deck = Table(
+    "rate_deck",
+    metadata,
+    identity(),
+    text("key"),
+    Column("version", Integer, nullable=False),
+    text("currency"),
+    day("valid_from"),
+    day("valid_to", nullable=True),
+    UniqueConstraint("key", "version"),
+)
+
+# Sell and cost of a dialled prefix: price = units / 10**scale per block of `block_s` seconds.
+rate = Table(
+    "rate",
+    metadata,
+    Column("rate_deck_id", BigInteger, primary_key=True),
+    Column("prefix", Text, primary_key=True),
+    text("destination"),
+    text("usage_class"),
+    Column("sell_units", BigInteger, nullable=False),
+    Column("cost_units", BigInteger, nullable=False),
+    Column("scale", SmallInteger, nullable=False),
+    Column("block_s", Integer, nullable=False),
+    Column("minimum_s", Integer, nullable=False),
+    Column("increment_s", Integer, nullable=False),
+    Column("connection_units", BigInteger, nullable=False, server_default="0"),
+    CheckConstraint("prefix ~ '^[0-9]{1,15}$'", name="prefix_digits"),
+    CheckConstraint("block_s > 0 AND increment_s > 0 AND minimum_s >= 0", name="blocks_positive"),
+    CheckConstraint("scale BETWEEN 0 AND 9", name="scale_known"),
+)
+
+# Price of one unit of a cloud meter: sell = sell_units / 10**scale per `block` units.
+meter_price = Table(
+    "meter_price",
+    metadata,
+    identity(),
+    reference("rate_plan_id", "rate_plan"),
+    text("meter"),
+    text("usage_class"),
+    text("unit"),
+    Column("sell_units", BigInteger, nullable=False),
+    Column("cost_units", BigInteger, nullable=False),
+    Column("scale", SmallInteger, nullable=False),
+    Column("block", BigInteger, nullable=False, server_default="1"),
+    UniqueConstraint("rate_plan_id", "meter"),
+)
+
+# Included quantity of a class per service and calendar month (seconds for calls, units for meters).
+allowance = Table(
+    "allowance",
+    metadata,
+    identity(),
+    reference("rate_plan_id", "rate_plan"),
+    text("usage_class"),
+    Column("included", BigInteger, nullable=False),
+    UniqueConstraint("rate_plan_id", "usage_class"),
+    CheckConstraint("included >= 0", name="included_not_negative"),
+)
+
+tax_rate = Table(
+    "tax_rate",
+    metadata,
+    identity(),
+    text("country"),
+    text("category"),
+    exact("percent"),
+    day("valid_from"),
+    day("valid_to", nullable=True),
+    text("note", default=""),
+    UniqueConstraint("country", "category", "valid_from"),
+)
+
+catalog_load = Table(
+    "catalog_load",
+    metadata,
+    identity(),
+    Column("sha256", Text, nullable=False, unique=True),
+    text("source"),
+    instant("loaded_at"),
+    Column("summary", JSONB, nullable=False),
+)

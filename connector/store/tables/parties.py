@@ -1,0 +1,100 @@
+"""Brands, customers, who is invoiced, and where services are."""
+
+from sqlalchemy import CheckConstraint, Column, Integer, Table, Text, UniqueConstraint
+
+from connector.store.tables.base import (
+    brand,
+    flag,
+    identity,
+    instant,
+    metadata,
+    one_of,
+    reference,
+    text,
+)
+
+brand_table = Table(
+    "brand",
+    metadata,
+    identity(),
+    Column("key", Text, nullable=False, unique=True),
+    text("name"),
+    text("legal_name"),
+    text("address", default=""),
+    text("tax_number", default=""),
+    text("email", default=""),
+    text("remit_to", default=""),
+    text("colour", default="#1f4e79"),
+    text("invoice_prefix"),
+    text("footer", default=""),
+)
+
+# Born in the CRM: a row here mirrors an Account; `sfid` is its 18-character id.
+account = Table(
+    "account",
+    metadata,
+    identity(),
+    brand(),
+    Column("sfid", Text, nullable=False, unique=True),
+    *one_of("kind", ("business", "person")),
+    text("name"),
+    text("first_name", nullable=True),
+    text("last_name", nullable=True),
+    text("email", nullable=True),
+    text("phone", nullable=True),
+    text("street", nullable=True),
+    text("city", nullable=True),
+    text("postal_code", nullable=True),
+    text("country", nullable=True),
+    text("currency", nullable=True),
+    text("parent_sfid", nullable=True),
+    text("reseller_sfid", nullable=True),
+    flag("is_tax_exempt"),
+    *one_of(
+        "link_state", ("Unlinked", "Linking", "Linked", "Ambiguous", "Broken"), default="Unlinked"
+    ),
+    instant("deleted_at", nullable=True),
+    CheckConstraint("char_length(sfid) = 18", name="sfid_18"),
+)
+
+billing_account = Table(
+    "billing_account",
+    metadata,
+    identity(),
+    brand(),
+    reference("account_id", "account"),
+    text("system", default="builtin"),
+    Column("number", Text, nullable=False, unique=True),
+    text("currency"),
+    Column("anchor_day", Integer, nullable=False, server_default="1"),
+    text("cycle", default="month"),
+    text("timezone", default="Europe/Berlin"),
+    text("language", default="en"),
+    Column("payment_terms_days", Integer, nullable=False, server_default="14"),
+    text("email", nullable=True),
+    *one_of(
+        "status",
+        ("Active", "Collection", "Suspended", "Deactivated", "Final Bill", "Closed"),
+        default="Active",
+    ),
+    instant("opened_at"),
+    UniqueConstraint("account_id", "currency", "system"),
+    CheckConstraint("anchor_day BETWEEN 1 AND 31", name="anchor_day_in_month"),
+    CheckConstraint("cycle = 'month'", name="cycle_known"),
+)
+
+# `normalized_key` guards against the same address twice for one customer (domain A6, 2.3.8).
+location = Table(
+    "location",
+    metadata,
+    identity(),
+    brand(),
+    reference("account_id", "account"),
+    Column("sfid", Text, nullable=True, unique=True),
+    text("name"),
+    text("street", default=""),
+    text("city", default=""),
+    text("postal_code", default=""),
+    text("country", default=""),
+    Column("normalized_key", Text, nullable=False, unique=True),
+)
