@@ -1,0 +1,18 @@
+"""The job queue: Procrastinate's own schema, as its release 3.10 ships it."""
+
+from pathlib import Path
+
+from alembic import op
+
+from connector.store.engine import driver_connection
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Create the tables and functions of the job queue."""
+    statements = Path(__file__).with_name("0002_jobs.sql").read_bytes()
+    driver_connection(op.get_bind()).execute(statements)
