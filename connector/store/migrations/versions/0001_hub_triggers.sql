@@ -3,13 +3,16 @@
 -- An entry of the journal balances. Checked at commit, so its lines may come one by one or by COPY.
 CREATE FUNCTION journal_entry_balances() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    difference numeric;
+    unbalanced record;
 BEGIN
-    SELECT sum(debit) - sum(credit) INTO difference
-      FROM journal_line WHERE entry_id = coalesce(NEW.entry_id, OLD.entry_id);
-    IF difference <> 0 THEN
+    SELECT entry_id, sum(debit) - sum(credit) AS difference INTO unbalanced
+      FROM journal_line
+     WHERE entry_id = NEW.entry_id OR entry_id = OLD.entry_id
+     GROUP BY entry_id HAVING sum(debit) <> sum(credit)
+     LIMIT 1;
+    IF FOUND THEN
         RAISE EXCEPTION 'journal entry % is out of balance by %',
-            coalesce(NEW.entry_id, OLD.entry_id), difference
+            unbalanced.entry_id, unbalanced.difference
             USING ERRCODE = 'check_violation', CONSTRAINT = 'journal_entry_balances';
     END IF;
     RETURN NULL;

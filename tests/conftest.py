@@ -1,0 +1,224 @@
+"""What every test may ask for: a real PostgreSQL, a real local org, and no way out of the machine."""
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from hypothesis import settings
+from sqlalchemy import Connection
+
+from connector.store.embedded import EmbeddedPostgres
+from connector.store.engine import Store
+from connector.store.migrate import upgrade
+
+_SHARED = "L2C_TEST_SHARED_DIR"  # one server for all workers of a run
+
+settings.register_profile("project", deadline=None, print_blob=True)
+settings.load_profile("project")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder all workers of this run share."""
+    if not hasattr(config, "workerinput"):
+        made = tempfile.mkdtemp(prefix="l2c-tests-")
+        Path(made).chmod(0o711)  # root runs the server as `nobody`, which has to pass
+        os.environ[_SHARED] = made
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the shared folder once the last worker has left."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(_SHARED), ignore_errors=True)
+
+
+class OutsideWorldTouched(RuntimeError):
+    """A test tried to reach another machine."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _stay_on_this_machine() -> Iterator[None]:
+    real_connect, real_connect_ex = socket.socket.connect, socket.socket.connect_ex
+
+    def check(sock: socket.socket, address: object) -> None:
+        if sock.family in (socket.AF_INET, socket.AF_INET6) and isinstance(address, tuple):
+            host = str(address[0])
+            if not (host.startswith("127.") or host in ("::1", "localhost", "")):
+                raise OutsideWorldTouched(f"A test tried to connect to {host}.")
+
+    def connect(sock: socket.socket, address: object) -> None:
+        check(sock, address)
+        real_connect(sock, address)  # type: ignore[arg-type]
+
+    def connect_ex(sock: socket.socket, address: object) -> int:
+        check(sock, address)
+        return real_connect_ex(sock, address)  # type: ignore[arg-type]
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(socket.socket, "connect", connect)
+    patch.setattr(socket.socket, "connect_ex", connect_ex)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """Return the embedded server all workers of this run share."""
+    with EmbeddedPostgres.start(Path(os.environ[_SHARED]) / "postgres", durable=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def template(postgres: EmbeddedPostgres) -> str:
+    """Return the name of a migrated database to clone."""
+    name = "l2c_template"
+    with Path(os.environ[_SHARED], "template.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with _admin(postgres) as admin:
+            found = admin.execute(
+                "SELECT 1 FROM pg_database WHERE datname = %s AND datistemplate", [name]
+            ).fetchone()
+            if found:
+                return name
+            admin.execute(f"CREATE DATABASE {name}")
+            store = Store(postgres.url_of(name), pool_size=1)
+            upgrade(store)
+            store.close()  # a template with a connection cannot be cloned
+            admin.execute(f"ALTER DATABASE {name} IS_TEMPLATE true")
+    return name
+
+
+@pytest.fixture
+def store(postgres: EmbeddedPostgres, template: str) -> Iterator[Store]:
+    """Return a migrated database of this test's own."""
+    with _clone(postgres, template) as url:
+        cloned = Store(url)
+        yield cloned
+        cloned.close()
+
+
+@pytest.fixture
+def empty_store(postgres: EmbeddedPostgres) -> Iterator[Store]:
+    """Return an empty database of this test's own."""
+    with _clone(postgres, "template0") as url:
+        cloned = Store(url)
+        yield cloned
+        cloned.close()
+
+
+@pytest.fixture(scope="session")
+def shared_store(postgres: EmbeddedPostgres, template: str) -> Iterator[Store]:
+    """Return a migrated database for tests that commit nothing."""
+    with _clone(postgres, template) as url:
+        cloned = Store(url)
+        yield cloned
+        cloned.close()
+
+
+@pytest.fixture
+def tx(shared_store: Store) -> Iterator[Connection]:
+    """Return a transaction that is rolled back after the test."""
+    with shared_store.transaction() as tx:
+        yield tx
+        tx.rollback()
+
+
+def _admin(postgres: EmbeddedPostgres) -> psycopg.Connection[tuple[object, ...]]:
+    return psycopg.connect(
+        host=str(postgres.socket_dir), user="postgres", dbname="postgres", autocommit=True
+    )
+
+
+@contextmanager
+def _clone(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
+    name = f"test_{uuid4().hex[:16]}"
+    with _admin(postgres) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    try:
+        yield postgres.url_of(name)
+    finally:
+        with _admin(postgres) as admin:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@dataclass(frozen=True, slots=True)
+class Org:
+    """The local org of this worker."""
+
+    base_url: str
+    organization_id: str
+    client_id: str
+    client_secret: str
+    username: str
+    password: str
+    https_url: str | None
+    ca_file: str | None
+    api_versions: tuple[str, str]
+
+    def admin(self, path: str, *, body: object = None, method: str = "POST") -> object:
+        """Call `/__sandbox__/<path>` and return the decoded answer."""
+        request = urllib.request.Request(
+            f"{self.base_url}/__sandbox__/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+
+@pytest.fixture(scope="session")
+def org_process() -> Iterator[Org]:
+    """Return the running local org of this worker, in whatever state the last test left it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "l2c_sandbox", "--json", "--exit-with-stdin"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin
+    assert process.stdout
+    try:
+        line = process.stdout.readline()
+        assert line, f"the local org ended with {process.wait(10)} before it said where it is"
+        facts = json.loads(line)
+        yield Org(
+            base_url=facts["base_url"].rstrip("/"),
+            organization_id=facts["organization_id"],
+            client_id=facts["client_id"],
+            client_secret=facts["client_secret"],
+            username=facts["username"],
+            password=facts["password"],
+            https_url=facts.get("https_url"),
+            ca_file=facts.get("ca_file"),
+            api_versions=tuple(facts["api_versions"]),
+        )
+    finally:
+        process.stdin.close()  # it goes when its input ends
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+        process.stdout.close()
+
+
+@pytest.fixture
+def org(org_process: Org) -> Org:
+    """Return the local org, freshly reset."""
+    org_process.admin("faults", method="DELETE")
+    org_process.admin("reset")
+    return org_process
