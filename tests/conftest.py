@@ -1,4 +1,4 @@
-"""What every test may ask for: a real PostgreSQL, a real local org, and no way out of the machine."""
+"""What every test may ask for: a real PostgreSQL, a real local org, and no way out of here."""
 
 import fcntl
 import json
