@@ -1,0 +1,75 @@
+"""Usage as vendors deliver it: call records and cloud meters, the same file for the same month."""
+
+import csv
+import random
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+
+CALLS_A_MONTH = 60_000
+
+# A called number begins with one of these; the weight says how often that happens.
+DESTINATIONS = (
+    ("4961", 34),
+    ("4930", 14),
+    ("49151", 16),
+    ("49172", 12),
+    ("33142", 6),
+    ("336", 4),
+    ("44207", 5),
+    ("447", 3),
+    ("1212", 3),
+    ("390", 2),
+    ("81", 1),
+)
+
+
+def write_calls(
+    path: Path, *, numbers: Sequence[str], first: date, last: date, count: int = CALLS_A_MONTH
+) -> None:
+    """Write call records of the numbers, spread over the days from first up to, not including, last.
+
+    The content depends on the arguments alone, so an interrupted story makes the same file again.
+    """
+    chance = random.Random(f"calls/{first}/{last}/{count}")  # noqa: S311
+    seconds = (last - first).days * 86_400
+    prefixes, weights = zip(*DESTINATIONS, strict=True)
+    called = chance.choices(prefixes, weights=weights, k=count)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file)
+        out.writerow(["call_id", "calling_number", "called_number", "start_time", "duration_s"])
+        for n, prefix in enumerate(called):
+            at = chance.randrange(seconds)
+            day = first + timedelta(days=at // 86_400)
+            clock = f"{at % 86_400 // 3600:02}:{at % 3600 // 60:02}:{at % 60:02}"
+            digits = f"{chance.randrange(10**8):08}"
+            out.writerow(
+                [
+                    f"{first:%Y%m}-{n:06}",
+                    chance.choice(numbers),
+                    f"+{prefix}{digits}"[:16],
+                    f"{day.isoformat()} {clock}",
+                    min(3_600, int(chance.expovariate(1 / 140)) + 1),
+                ]
+            )
+
+
+def write_cloud_usage(path: Path, *, subscription: str, first: date, last: date) -> None:
+    """Write hourly compute, storage and traffic of one cloud subscription."""
+    chance = random.Random(f"cloud/{subscription}/{first}")  # noqa: S311
+    with path.open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file)
+        out.writerow(["record_id", "subscription_id", "meter", "quantity", "used_at"])
+        for day in range((last - first).days):
+            on = first + timedelta(days=day)
+            for hour in range(24):
+                for meter, most in (("vm-hour", 6), ("storage-gb-hour", 900), ("egress-gb", 4)):
+                    out.writerow(
+                        [
+                            f"{on:%Y%m%d}{hour:02}-{meter}",
+                            subscription,
+                            meter,
+                            chance.randint(1, most),
+                            f"{on.isoformat()} {hour:02}:00:00",
+                        ]
+                    )
