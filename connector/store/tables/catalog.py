@@ -82,7 +82,8 @@ price_entry = Table(
     ),
 )
 
-# How usage is priced. A plan names a deck for calls, or meter prices, or both.
+# How usage is priced. A plan names a deck for calls, or meter prices, or both; the version of the
+# deck in force on the day of the call prices it.
 rate_plan = Table(
     "rate_plan",
     metadata,
@@ -90,7 +91,7 @@ rate_plan = Table(
     Column("key", Text, nullable=False, unique=True),
     text("name"),
     text("currency"),
-    reference("rate_deck_id", "rate_deck", nullable=True),
+    text("deck_key", nullable=True),
 )
 
 rate_deck = Table(
@@ -100,9 +101,12 @@ rate_deck = Table(
     text("key"),
     Column("version", Integer, nullable=False),
     text("currency"),
+    text("sha256"),
     day("valid_from"),
     day("valid_to", nullable=True),
     UniqueConstraint("key", "version"),
+    UniqueConstraint("key", "valid_from"),
+    CheckConstraint("valid_to IS NULL OR valid_to > valid_from", name="valid_span"),
 )
 
 # Sell and cost of a dialled prefix: price = units / 10**scale per block of `block_s` seconds.
@@ -122,6 +126,9 @@ rate = Table(
     Column("connection_units", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("prefix ~ '^[0-9]{1,15}$'", name="prefix_digits"),
     CheckConstraint("block_s > 0 AND increment_s > 0 AND minimum_s >= 0", name="blocks_positive"),
+    CheckConstraint(
+        "sell_units >= 0 AND cost_units >= 0 AND connection_units >= 0", name="prices_not_negative"
+    ),
     CheckConstraint("scale BETWEEN 0 AND 9", name="scale_known"),
 )
 
@@ -138,7 +145,13 @@ meter_price = Table(
     Column("cost_units", BigInteger, nullable=False),
     Column("scale", SmallInteger, nullable=False),
     Column("block", BigInteger, nullable=False, server_default="1"),
-    UniqueConstraint("rate_plan_id", "meter"),
+    day("valid_from"),
+    day("valid_to", nullable=True),
+    UniqueConstraint("rate_plan_id", "meter", "valid_from"),
+    CheckConstraint("sell_units >= 0 AND cost_units >= 0", name="prices_not_negative"),
+    CheckConstraint("block > 0", name="block_positive"),
+    CheckConstraint("scale BETWEEN 0 AND 9", name="scale_known"),
+    CheckConstraint("valid_to IS NULL OR valid_to > valid_from", name="valid_span"),
 )
 
 # Included quantity of a class per service and calendar month (seconds for calls, units for meters).
@@ -149,8 +162,11 @@ allowance = Table(
     reference("rate_plan_id", "rate_plan"),
     text("usage_class"),
     Column("included", BigInteger, nullable=False),
-    UniqueConstraint("rate_plan_id", "usage_class"),
+    day("valid_from"),
+    day("valid_to", nullable=True),
+    UniqueConstraint("rate_plan_id", "usage_class", "valid_from"),
     CheckConstraint("included >= 0", name="included_not_negative"),
+    CheckConstraint("valid_to IS NULL OR valid_to > valid_from", name="valid_span"),
 )
 
 tax_rate = Table(
@@ -170,7 +186,7 @@ catalog_load = Table(
     "catalog_load",
     metadata,
     identity(),
-    Column("sha256", Text, nullable=False, unique=True),
+    text("sha256"),
     text("source"),
     instant("loaded_at"),
     Column("summary", JSONB, nullable=False),

@@ -28,23 +28,29 @@ usage_file = Table(
     Column("accepted", BigInteger, nullable=False),
     Column("duplicate", BigInteger, nullable=False),
     Column("suspense", BigInteger, nullable=False),
+    Column("header", JSONB, nullable=False),  # its columns in their order, to replay a line later
     instant("imported_at"),
     UniqueConstraint("feed", "sha256"),
     CheckConstraint("accepted + duplicate + suspense = lines_read", name="every_line_counted"),
 )
 
+# At import a line waits here instead of becoming usage; at rating the usage record itself stays in
+# the lake and waits here for a price. `period_start` is the month of a record that waits at rating.
 suspense = Table(
     "suspense",
     metadata,
     identity(),
     reference("usage_file_id", "usage_file"),
     Column("line_no", BigInteger, nullable=False),
+    *one_of("stage", ("import", "rating"), default="import"),
+    day("period_start", nullable=True),
     text("reason_code"),
     text("reason"),
     text("raw"),
     *one_of("state", ("open", "replayed", "dropped"), default="open"),
     instant("created_at"),
-    UniqueConstraint("usage_file_id", "line_no"),
+    UniqueConstraint("usage_file_id", "line_no", "stage"),
+    CheckConstraint("(stage = 'rating') = (period_start IS NOT NULL)", name="rating_has_period"),
 )
 
 rating_run = Table(
@@ -53,6 +59,7 @@ rating_run = Table(
     identity(),
     day("period_start"),
     day("period_end"),
+    text("input_hash"),  # of the snapshot and the files read: equal means nothing to do
     Column("snapshot", JSONB, nullable=False),
     Column("records", BigInteger, nullable=False),
     Column("unrated", BigInteger, nullable=False),
@@ -66,6 +73,7 @@ lake_file = Table(
     metadata,
     identity(),
     *one_of("dataset", ("usage", "rated")),
+    text("feed", nullable=True),
     Column("path", Text, nullable=False, unique=True),
     Column("rows", BigInteger, nullable=False),
     Column("bytes", BigInteger, nullable=False),
