@@ -6,7 +6,12 @@ begin with `l2c_`, so that a bare `jobs` never lands in anybody's site-packages.
 
 from setuptools import find_namespace_packages, find_packages, setup
 
-CODE = {"connector": "connector", "l2c_sandbox": "sandbox", "l2c_jobs": "jobs"}
+CODE = {
+    "connector": "connector",
+    "l2c_sandbox": "sandbox",
+    "l2c_jobs": "jobs",
+    "l2c_bench": "bench",
+}
 DATA = {"l2c_mappings": "mappings", "l2c_salesforce": "salesforce"}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from typing_extensions import override
 
 from connector.errors import ConnectorError, Misconfigured, TransientFailure
 
@@ -35,10 +36,12 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 class LazyCommands(click.Group):
     """A group that imports a command's module when the command is asked for."""
 
+    @override
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the nouns in their documented order."""
         return list(COMMANDS)
 
+    @override
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return one command, or None when there is no such noun."""
         if cmd_name not in COMMANDS:
@@ -48,6 +51,7 @@ class LazyCommands(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    @override
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Print the nouns without importing their modules."""
         with formatter.section("Commands"):

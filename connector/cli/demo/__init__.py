@@ -32,16 +32,23 @@ Try it (another terminal):
     default=None,
     help="Keep everything in this folder; told again, the story finds it and makes nothing twice.",
 )
-def demo(*, once: bool, as_json: bool, keep: Path | None) -> None:
+@click.option(
+    "--calls",
+    type=click.IntRange(100, 5_000_000),
+    default=60_000,
+    show_default=True,
+    help="Call records a month.",
+)
+def demo(*, once: bool, as_json: bool, keep: Path | None, calls: int) -> None:
     """Tell the whole story on an embedded store and a local org: two billing months."""
     if keep is not None:
-        _run(keep.resolve(), once=once, as_json=as_json)
+        _run(keep.resolve(), once=once, as_json=as_json, calls=calls)
         return
     with tempfile.TemporaryDirectory(prefix="l2c-demo-") as scratch:
-        _run(Path(scratch), once=once, as_json=as_json)
+        _run(Path(scratch), once=once, as_json=as_json, calls=calls)
 
 
-def _run(folder: Path, *, once: bool, as_json: bool) -> None:
+def _run(folder: Path, *, once: bool, as_json: bool, calls: int) -> None:
     # Imported here: `l2c --help` must not wait for the rating engine and the PDF compiler.
     from connector.cli.demo.crm_user import CrmUser
     from connector.cli.demo.ending import summarise
@@ -52,7 +59,7 @@ def _run(folder: Path, *, once: bool, as_json: bool) -> None:
     narrator = Narrator()
     with set_stage(folder) as stage:
         crm = CrmUser(stage.org)
-        Story(stage=stage, crm=crm, narrator=narrator, folder=folder).tell()
+        Story(stage=stage, crm=crm, narrator=narrator, folder=folder, calls_a_month=calls).tell()
         summary = summarise(stage=stage, crm=crm, narrator=narrator)
         if as_json:
             click.echo(orjson.dumps(summary))

@@ -9,12 +9,12 @@ from datetime import date
 from typing import Any
 
 import requests
-from simple_salesforce import Salesforce
+from simple_salesforce import Salesforce, format_soql
 
 from connector.cli.demo.local_org import LocalOrg
 from connector.errors import StateConflict
 
-type Row = dict[str, Any]
+Row = dict[str, Any]
 
 
 class CrmUser:
@@ -41,16 +41,19 @@ class CrmUser:
         )
         self.api_calls = 0
 
-    def rows(self, soql: str) -> list[Row]:
-        """Return all rows of a query."""
+    def rows(self, soql: str, *values: str | date) -> list[Row]:
+        """Return all rows of a query; each `{}` in it takes a value, quoted."""
         self.api_calls += 1
-        found: list[Row] = self._crm.query_all(soql)["records"]
+        found: list[Row] = self._crm.query_all(format_soql(soql, *values))["records"]
         return found
 
     def find(self, object_name: str, **equal: str) -> str | None:
         """Return the id of the one record with these values, or None."""
-        wanted = " AND ".join(f"{field} = '{_escaped(value)}'" for field, value in equal.items())
-        rows = self.rows(f"SELECT Id FROM {object_name} WHERE {wanted} LIMIT 2")
+        wanted = " AND ".join(f"{field} = {{}}" for field in equal)
+        rows = self.rows(
+            f"SELECT Id FROM {object_name} WHERE {wanted} LIMIT 2",  # noqa: S608 - fixed names
+            *equal.values(),
+        )
         return rows[0]["Id"] if rows else None
 
     def ensure(self, object_name: str, *, by: Sequence[str], values: Mapping[str, Any]) -> str:
@@ -98,7 +101,8 @@ class CrmUser:
             "SELECT Id, Name FROM L2C_Work_Order_Task__c "
             "WHERE Status__c IN ('Ready', 'In Progress') AND Kind__c = 'Manual' "
             "AND Action__c = null "
-            f"AND Work_Order__r.Customer_Order__r.Opportunity__c = '{opportunity}' ORDER BY Name"
+            "AND Work_Order__r.Customer_Order__r.Opportunity__c = {} ORDER BY Name",
+            opportunity,
         )
         for task in ready:
             self.change(
@@ -107,7 +111,3 @@ class CrmUser:
                 {"Action__c": "Complete", "Effective_On__c": effective_on.isoformat()},
             )
         return len(ready)
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace("'", "\\'")

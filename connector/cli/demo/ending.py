@@ -73,9 +73,7 @@ def summarise(*, stage: Stage, crm: CrmUser, narrator: Narrator) -> dict[str, An
 def _table(hub: tie_out.Side, journal: tie_out.Side, crm: tie_out.Side) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("", "hub", "journal", "CRM")]
     documents = hub.counts["invoices"] + hub.counts["credit_notes"]
-    rows.append(
-        ("invoices and credit notes", str(documents), "", str(crm.counts["invoices"]))
-    )
+    rows.append(("invoices and credit notes", str(documents), "", str(crm.counts["invoices"])))
     rows.append(("payments", str(hub.counts["payments"]), "", str(crm.counts["payments"])))
     rows.append(("services", str(hub.counts["services"]), "", str(crm.counts["services"])))
     for name in ("invoices", "payments", "balances"):

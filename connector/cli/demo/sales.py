@@ -15,7 +15,7 @@ def fill_price_book(crm: CrmUser) -> int:
         raise StateConflict("The org has no standard price book.")
     entered = {
         row["Product2Id"]
-        for row in crm.rows(f"SELECT Product2Id FROM PricebookEntry WHERE Pricebook2Id = '{book}'")
+        for row in crm.rows("SELECT Product2Id FROM PricebookEntry WHERE Pricebook2Id = {}", book)
     }
     prices = {
         row["Product__c"]: row["MR_Price__c"] or row["NR_Price__c"] or 0
@@ -73,9 +73,7 @@ def enter_deal(crm: CrmUser, deal: Deal, account: str) -> str:
         quote = {"Name": deal.name, "OpportunityId": "@{deal.id}", "Pricebook2Id": book}
         steps.append(crm.step("quote", "Quote", quote))
     line_object = "QuoteLineItem" if deal.has_quote else "OpportunityLineItem"
-    parent = (
-        {"QuoteId": "@{quote.id}"} if deal.has_quote else {"OpportunityId": "@{deal.id}"}
-    )
+    parent = {"QuoteId": "@{quote.id}"} if deal.has_quote else {"OpportunityId": "@{deal.id}"}
     entries = _price_book_entries(crm)
     for n, line in enumerate(deal.lines):
         steps.append(
@@ -95,8 +93,8 @@ def find_deal(crm: CrmUser, deal: Deal) -> str:
 def close_won(crm: CrmUser, opportunity: str) -> None:
     """Make the quote the one that counts, and close the deal as won."""
     row = crm.rows(
-        "SELECT StageName, SyncedQuoteId, (SELECT Id FROM Quotes) FROM Opportunity "
-        f"WHERE Id = '{opportunity}'"
+        "SELECT StageName, SyncedQuoteId, (SELECT Id FROM Quotes) FROM Opportunity WHERE Id = {}",
+        opportunity,
     )[0]
     quotes = row["Quotes"]["records"] if row["Quotes"] else []
     if quotes and row["SyncedQuoteId"] is None:
@@ -110,9 +108,7 @@ def _price_book_entries(crm: CrmUser) -> dict[str, tuple[str, Any]]:
         "SELECT Id, UnitPrice, Product2.L2C_Product_Key__c FROM PricebookEntry "
         "WHERE IsActive = true"
     )
-    return {
-        row["Product2"]["L2C_Product_Key__c"]: (row["Id"], row["UnitPrice"]) for row in rows
-    }
+    return {row["Product2"]["L2C_Product_Key__c"]: (row["Id"], row["UnitPrice"]) for row in rows}
 
 
 def _line_values(
@@ -138,8 +134,10 @@ def _service(crm: CrmUser, account: str, line: DealLine) -> str:
     site = (line.site or "").split(",")[0]
     rows = crm.rows(
         "SELECT Id, Location__r.Name FROM L2C_Service__c "
-        f"WHERE Account__c = '{account}' AND Fulfillment_Status__c = 'In Service' "
-        f"AND Product__r.L2C_Product_Key__c = '{line.changes}' ORDER BY Name"
+        "WHERE Account__c = {} AND Fulfillment_Status__c = 'In Service' "
+        "AND Product__r.L2C_Product_Key__c = {} ORDER BY Name",
+        account,
+        line.changes or "",
     )
     at_site = [
         row for row in rows if row["Location__r"] and row["Location__r"]["Name"].startswith(site)

@@ -27,6 +27,7 @@ class Story:
     crm: CrmUser
     narrator: Narrator
     folder: Path
+    calls_a_month: int
 
     def tell(self) -> None:
         """Tell everything from the catalogue to the last payment."""
@@ -160,7 +161,9 @@ class Story:
         files: list[tuple[str, Path]] = []
         since = max(month.start, min(a.valid_from for a in aliases if a.kind == "number"))
         calls = self.folder / f"calls-{month.start:%Y-%m}.csv"
-        usage_files.write_calls(calls, numbers=numbers, first=since, last=month.end)
+        usage_files.write_calls(
+            calls, numbers=numbers, first=since, last=month.end, count=self.calls_a_month
+        )
         files.append(("calls", calls))
         for alias in subscriptions:
             cloud = self.folder / f"{alias.value}-{month.start:%Y-%m}.csv"

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from connector.cli.demo.crm_user import CrmUser
 from connector.store.engine import Store
 
-type Sums = dict[str, Decimal]
+Sums = dict[str, Decimal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,7 @@ CRM_COUNTS = {
 
 CRM_SUMS = {
     "invoices": "SELECT Currency__c c, SUM(Total__c) s FROM L2C_Invoice__c GROUP BY Currency__c",
-    "payments": "SELECT Billing_Account__r.Currency__c c, SUM(Amount__c) s FROM L2C_Payment__c "
-    "GROUP BY Billing_Account__r.Currency__c",
+    "payments": "SELECT Currency__c c, SUM(Amount__c) s FROM L2C_Payment__c GROUP BY Currency__c",
     "balances": "SELECT Currency__c c, SUM(Balance__c) s FROM L2C_Invoice__c GROUP BY Currency__c",
 }
 

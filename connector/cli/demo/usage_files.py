@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
-CALLS_A_MONTH = 60_000
-
 # A called number begins with one of these; the weight says how often that happens.
 DESTINATIONS = (
     ("4961", 34),
@@ -24,10 +22,8 @@ DESTINATIONS = (
 )
 
 
-def write_calls(
-    path: Path, *, numbers: Sequence[str], first: date, last: date, count: int = CALLS_A_MONTH
-) -> None:
-    """Write call records of the numbers, spread over the days from first up to, not including, last.
+def write_calls(path: Path, *, numbers: Sequence[str], first: date, last: date, count: int) -> None:
+    """Write call records of the numbers, spread over the days from first to before last.
 
     The content depends on the arguments alone, so an interrupted story makes the same file again.
     """

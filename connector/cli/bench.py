@@ -1,0 +1,54 @@
+"""`l2c bench`: each benchmark prints a ratio against a named reference of the same run."""
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import click
+import orjson
+
+
+@click.group()
+def bench() -> None:
+    """Measure a part of the connector; ratios count, seconds depend on the machine."""
+
+
+@bench.command()
+@click.option("--senders", type=click.IntRange(1, 64), default=8, show_default=True)
+@click.option("--messages", type=click.IntRange(10, 1_000_000), default=2_000, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object last.")
+def webhook(*, senders: int, messages: int, as_json: bool) -> None:
+    """Receive outbound messages; reference: INSERT and COMMIT per message on one connection."""
+    _report(_benchmark("webhook")(senders=senders, messages=messages), as_json=as_json)
+
+
+@bench.command()
+@click.option("--rows", type=click.IntRange(1, 10_000_000), default=5_000, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object last.")
+def push(*, rows: int, as_json: bool) -> None:
+    """Push changed rows to a local org; reference: a client sending prepared bodies."""
+    _report(_benchmark("push")(rows=rows), as_json=as_json)
+
+
+@bench.command()
+@click.option(
+    "--records", type=click.IntRange(1_000, 1_000_000_000), default=1_000_000, show_default=True
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object last.")
+def rating(*, records: int, as_json: bool) -> None:
+    """Rate calls; reference: the engine copying the same rows from Parquet to Parquet."""
+    _report(_benchmark("rating")(records=records), as_json=as_json)
+
+
+def _benchmark(name: str) -> Callable[..., dict[str, Any]]:
+    # The benchmarks are a package of their own beside the connector, as jobs and sandbox are.
+    run: Callable[..., dict[str, Any]] = importlib.import_module(f"l2c_bench.{name}").run
+    return run
+
+
+def _report(result: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(orjson.dumps(result))
+        return
+    for key, value in result.items():
+        click.echo(f"{key:24} {value}")
