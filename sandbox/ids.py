@@ -1,0 +1,52 @@
+"""Record ids: 15 case-sensitive characters, or 18 with a checksum (fact sheet B.8)."""
+
+import re
+from functools import lru_cache
+
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+CHECKSUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+POD = "Sb0"
+COUNTER_LENGTH = 9
+_WELL_FORMED = re.compile(r"[0-9A-Za-z]{15}(?:[A-Z0-5]{3})?\Z")
+
+
+def checksum(id15: str) -> str:
+    """Return the three characters that make an id safe for case-insensitive comparison."""
+    suffix = []
+    for start in (0, 5, 10):
+        bits = sum(1 << i for i, c in enumerate(id15[start : start + 5]) if "A" <= c <= "Z")
+        suffix.append(CHECKSUM[bits])
+    return "".join(suffix)
+
+
+def make_id(*, prefix: str, number: int) -> str:
+    """Return the 18-character id of the n-th record of an object.
+
+    The alphabet is in ASCII order, so ids sort as text in the order of their creation.
+    """
+    digits = []
+    while number:
+        number, digit = divmod(number, len(ALPHABET))
+        digits.append(ALPHABET[digit])
+    id15 = prefix + POD + "".join(reversed(digits)).rjust(COUNTER_LENGTH, "0")
+    return id15 + checksum(id15)
+
+
+def number_of(record_id: str) -> int:
+    """Return the counter inside an id made by `make_id`; 0 for a foreign id."""
+    if record_id[3:6] != POD:
+        return 0
+    number = 0
+    for char in record_id[6:15]:
+        number = number * len(ALPHABET) + ALPHABET.index(char)
+    return number
+
+
+@lru_cache(maxsize=65_536)
+def normalize(text: str) -> str | None:
+    """Return the 18-character form of an id, or None where the text is no id at all."""
+    if not _WELL_FORMED.match(text):
+        return None
+    if len(text) == 15:
+        return text + checksum(text)
+    return text if checksum(text[:15]) == text[15:] else None

@@ -1,0 +1,1 @@
+"""What happens when records are written: rules, behaviours, roll-ups, automation."""

@@ -1,0 +1,31 @@
+"""What standard objects do by themselves when they are saved (fact sheet I)."""
+
+from .base import Behaviour
+from .files import ContentVersionBehaviour
+from .opportunity import OpportunityBehaviour
+from .lines import OpportunityLineBehaviour, QuoteLineBehaviour
+from .people import AccountBehaviour, PersonNameBehaviour
+from .prices import PricebookEntryBehaviour
+from .quote import QuoteBehaviour
+from .simple import CaseBehaviour, ContractBehaviour, TaskBehaviour
+
+_BEHAVIOURS: dict[str, Behaviour] = {
+    "Account": AccountBehaviour(),
+    "Contact": PersonNameBehaviour(),
+    "Lead": PersonNameBehaviour(),
+    "User": PersonNameBehaviour(),
+    "Opportunity": OpportunityBehaviour(),
+    "OpportunityLineItem": OpportunityLineBehaviour(),
+    "Quote": QuoteBehaviour(),
+    "QuoteLineItem": QuoteLineBehaviour(),
+    "PricebookEntry": PricebookEntryBehaviour(),
+    "Case": CaseBehaviour(),
+    "Task": TaskBehaviour(),
+    "Contract": ContractBehaviour(),
+    "ContentVersion": ContentVersionBehaviour(),
+}
+
+
+def behaviour_of(object_name: str) -> Behaviour | None:
+    """Return the behaviour of a standard object; custom objects have none."""
+    return _BEHAVIOURS.get(object_name)

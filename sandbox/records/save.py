@@ -1,0 +1,201 @@
+"""Saves batches of drafts: checks, defaults, behaviours, SQL, then everything that follows."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+from ..outbound.trigger import fire_flows
+from ..schema.model import Field, FieldType, ObjectType
+from ..storage.tables import quoted
+from ..storage.values import to_scaled
+from .behaviours import behaviour_of
+from .draft import NOT_WRITABLE, Draft
+from .lookup import check_references, check_unique, resolve_links
+from .rollups import recompute_rollups
+from .transaction import Row, Transaction
+
+ZEROS = re.compile(r"\{(0+)\}")
+
+
+class Writer:
+    """Writes records within one transaction."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self.tx = tx
+
+    def save(self, item: ObjectType, drafts: Sequence[Draft], *, system: bool = False) -> None:
+        """Save what can be saved; a draft that ends with errors left no trace.
+
+        `system` writes are the org's own: read-only fields and given ids are taken as they are.
+        """
+        tx = self.tx
+        if not system:
+            self._apply_lock_faults(item, drafts)
+        self._load_old(item, drafts)
+        resolve_links(tx, drafts)
+        check_references(tx, item, drafts)
+        live = [draft for draft in drafts if not draft.errors]
+        for draft in live:
+            self._merge(item, draft, system=system)
+        behaviour = behaviour_of(item.name)
+        if behaviour is not None:
+            behaviour.before(self, item, [d for d in live if not d.errors], system)
+        for draft in live:
+            _check_required(item, draft)
+        check_unique(tx, item, live)
+        saved = [draft for draft in live if not draft.errors]
+        self._insert(item, [draft for draft in saved if draft.creating])
+        self._update(item, [draft for draft in saved if not draft.creating])
+        for draft in saved:
+            tx.note("create" if draft.creating else "update", item, draft.new["Id"])
+        if behaviour is not None and saved:
+            behaviour.after(self, item, saved)
+        changes = [(draft.old, draft.new) for draft in saved]
+        recompute_rollups(self, item, changes)
+        fire_flows(tx, item, changes)
+
+    def touch(self, item: ObjectType, changes: Mapping[str, Row]) -> None:
+        """Set fields of records as the org itself, read-only ones included."""
+        if changes:
+            drafts = [
+                Draft(creating=False, id=record_id, values=dict(values))
+                for record_id, values in changes.items()
+            ]
+            self.save(item, drafts, system=True)
+
+    def insert(self, item: ObjectType, rows: Sequence[Row]) -> list[str]:
+        """Create records as the org itself and return their ids."""
+        drafts = [Draft(creating=True, values=dict(row)) for row in rows]
+        self.save(item, drafts, system=True)
+        failed = next((draft.errors[0] for draft in drafts if draft.errors), None)
+        assert failed is None, failed
+        return [draft.new["Id"] for draft in drafts]
+
+    def _apply_lock_faults(self, item: ObjectType, drafts: Sequence[Draft]) -> None:
+        for draft in drafts:
+            if not draft.errors and self.tx.faults.lock_refused(item.name):
+                message = "unable to obtain exclusive access to this record"
+                draft.refuse("UNABLE_TO_LOCK_ROW", message)
+
+    def _load_old(self, item: ObjectType, drafts: Sequence[Draft]) -> None:
+        wanted = [d.id for d in drafts if not d.creating and d.id is not None and not d.errors]
+        rows = self.tx.fetch(item, wanted) if wanted else {}
+        seen: set[str] = set()
+        for draft in drafts:
+            if draft.creating or draft.errors or draft.id is None:
+                continue
+            row = rows.get(draft.id)
+            if row is None:
+                draft.refuse("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
+            elif row["IsDeleted"] == 1:
+                draft.refuse("ENTITY_IS_DELETED", "entity is deleted")
+            elif draft.id in seen:
+                draft.refuse("DUPLICATE_VALUE", f"duplicate id specified: {draft.id}", "Id")
+            else:
+                draft.old = row
+                seen.add(draft.id)
+
+    def _merge(self, item: ObjectType, draft: Draft, *, system: bool) -> None:
+        tx = self.tx
+        user, now_s = tx.actor.user_id, tx.now_s
+        if draft.creating:
+            draft.new = dict(_blank(item))
+            draft.new["CreatedDate"], draft.new["CreatedById"] = now_s, user
+            if "OwnerId" in draft.new:
+                draft.new["OwnerId"] = user
+        else:
+            draft.new = dict(draft.old)
+        draft.new["LastModifiedDate"] = draft.new["SystemModstamp"] = now_s
+        draft.new["LastModifiedById"] = user
+        draft.new.update(draft.values)
+        if not (system or draft.creating):
+            _check_reparenting(item, draft)
+
+    def _insert(self, item: ObjectType, drafts: Sequence[Draft]) -> None:
+        if not drafts:
+            return
+        tx = self.tx
+        fresh = [draft for draft in drafts if draft.new.get("Id") is None]
+        for draft, new_id in zip(fresh, tx.ids.take(tx.connection, item, len(fresh)), strict=True):
+            draft.new["Id"] = new_id
+        for draft in drafts:
+            draft.id = draft.new["Id"]
+        self._number(item, drafts)
+        name = item.name_field
+        if item.custom and name is not None and name.auto_number is None:
+            for draft in drafts:
+                draft.new[name.name] = draft.new[name.name] or draft.new["Id"]
+        names = [f.name for f in item.stored]
+        columns = ", ".join(quoted(n) for n in names)
+        marks = ", ".join("?" * len(names))
+        sql = f"INSERT INTO {quoted(item.name)} ({columns}) VALUES ({marks})"
+        tx.connection.executemany(sql, [[draft.new[n] for n in names] for draft in drafts])
+
+    def _number(self, item: ObjectType, drafts: Sequence[Draft]) -> None:
+        for f in item.fields:
+            if f.auto_number is None:
+                continue
+            first = self._next_number(f"{item.name}.{f.name}", len(drafts))
+            for offset, draft in enumerate(drafts):
+                draft.new[f.name] = _numbered(f, first + offset)
+
+    def _next_number(self, key: str, count: int) -> int:
+        sql = (
+            "INSERT INTO sandbox_counter (object, next) VALUES (?, 1 + ?) "
+            "ON CONFLICT (object) DO UPDATE SET next = next + ? RETURNING next"
+        )
+        (following,) = self.tx.connection.execute(sql, (key, count, count)).fetchone()
+        return int(following) - count
+
+    def _update(self, item: ObjectType, drafts: Sequence[Draft]) -> None:
+        groups: dict[tuple[str, ...], list[Draft]] = defaultdict(list)
+        for draft in drafts:
+            old, new = draft.old, draft.new
+            changed = [name for name, value in new.items() if value != old[name]]
+            groups[tuple(changed)].append(draft)
+        for names, members in groups.items():
+            if not names:
+                continue
+            sets = ", ".join(f"{quoted(name)} = ?" for name in names)
+            sql = f'UPDATE {quoted(item.name)} SET {sets} WHERE "Id" = ?'
+            rows = [[*(draft.new[n] for n in names), draft.id] for draft in members]
+            self.tx.connection.executemany(sql, rows)
+
+
+@lru_cache(maxsize=1_024)
+def _blank(item: ObjectType) -> Row:
+    """Return the values of a record nobody gave any value to."""
+    row: dict[str, Any] = {}
+    for f in item.stored:
+        value = f.default
+        if f.type is FieldType.BOOLEAN:
+            value = int(bool(value))
+        elif isinstance(value, Decimal):
+            value = to_scaled(value, scale=f.scale)
+        row[f.name] = value
+    row["IsDeleted"] = 0
+    return row
+
+
+def _numbered(item: Field, number: int) -> str:
+    pattern = item.auto_number or "{0}"
+    return ZEROS.sub(lambda m: str(number).zfill(len(m.group(1))), pattern)
+
+
+def _check_required(item: ObjectType, draft: Draft) -> None:
+    if draft.errors:
+        return
+    missing = [f.name for f in item.fields if f.required and draft.new.get(f.name) is None]
+    if missing:
+        message = f"Required fields are missing: [{', '.join(missing)}]"
+        draft.refuse("REQUIRED_FIELD_MISSING", message, *missing)
+
+
+def _check_reparenting(item: ObjectType, draft: Draft) -> None:
+    for ref in item.references:
+        if ref.master_detail and not ref.reparentable and draft.changed(ref.name):
+            message = NOT_WRITABLE.format(name=ref.name)
+            draft.refuse("INVALID_FIELD_FOR_INSERT_UPDATE", message, ref.name)

@@ -1,0 +1,1 @@
+"""What objects and fields there are: standard ones from data, custom ones from SFDX source."""

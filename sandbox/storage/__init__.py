@@ -1,0 +1,1 @@
+"""Records in SQLite: one table per object, typed columns, exact numbers."""

@@ -1,0 +1,77 @@
+"""The SQL tables behind the objects."""
+
+import sqlite3
+
+from ..schema.model import Field, FieldType, ObjectType, Schema
+
+INTEGER_TYPES = frozenset({FieldType.BOOLEAN, FieldType.INT, FieldType.DATETIME})
+OWN_TABLES = """
+CREATE TABLE IF NOT EXISTS sandbox_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS sandbox_counter (object TEXT PRIMARY KEY, next INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS sandbox_notification (
+    id TEXT PRIMARY KEY,
+    message TEXT NOT NULL,
+    record_id TEXT NOT NULL,
+    created_s INTEGER NOT NULL,
+    next_attempt_ms INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    state TEXT NOT NULL DEFAULT 'pending',
+    last_error TEXT
+);
+CREATE INDEX IF NOT EXISTS sandbox_notification_due
+    ON sandbox_notification (message, next_attempt_ms) WHERE state = 'pending';
+"""
+
+
+def quoted(name: str) -> str:
+    """Return an SQL identifier; names come from the schema, never from a request."""
+    return f'"{name}"'
+
+
+def _collation(item: Field) -> str:
+    return " COLLATE NOCASE" if item.is_text and not item.case_sensitive else ""
+
+
+def column_sql(item: Field) -> str:
+    """Return the definition of a field's column."""
+    if item.type is FieldType.ID:
+        return '"Id" TEXT PRIMARY KEY NOT NULL'
+    integer = item.is_decimal or item.type in INTEGER_TYPES
+    return f"{quoted(item.name)} {'INTEGER' if integer else 'TEXT'}{_collation(item)}"
+
+
+def create_tables(connection: sqlite3.Connection, schema: Schema) -> None:
+    """Create what is missing: tables, columns added to the schema since, indexes."""
+    connection.executescript(OWN_TABLES)
+    for item in schema:
+        columns = ", ".join(column_sql(f) for f in item.stored)
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {quoted(item.name)} ({columns})")
+        rows = connection.execute(f"PRAGMA table_info({quoted(item.name)})").fetchall()
+        present = {row[1] for row in rows}
+        for added in item.stored:
+            if added.name not in present:
+                sql = f"ALTER TABLE {quoted(item.name)} ADD COLUMN {column_sql(added)}"
+                connection.execute(sql)
+        for sql in _index_sql(item):
+            connection.execute(sql)
+
+
+def _index_sql(item: ObjectType) -> list[str]:
+    table = quoted(item.name)
+    statements = [
+        f'CREATE INDEX IF NOT EXISTS {quoted("ix_stamp_" + item.name)} '
+        f'ON {table} ("SystemModstamp", "Id")'
+    ]
+    for f in item.stored:
+        if f.unique:
+            statements.append(
+                f"CREATE UNIQUE INDEX IF NOT EXISTS {quoted(f'uq_{item.name}_{f.name}')} "
+                f'ON {table} ({quoted(f.name)}) WHERE "IsDeleted" = 0'
+            )
+        is_own_reference = f.type is FieldType.REFERENCE and "User" not in f.reference_to
+        if f.external_id or f.id_lookup or is_own_reference:
+            statements.append(
+                f"CREATE INDEX IF NOT EXISTS {quoted(f'ix_{item.name}_{f.name}')} "
+                f"ON {table} ({quoted(f.name)})"
+            )
+    return [s for s in statements if '("Id")' not in s]
