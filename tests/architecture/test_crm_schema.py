@@ -6,6 +6,7 @@ description, which ships inside simple_salesforce. What Salesforce checks only a
 """
 
 import re
+import runpy
 from collections import Counter
 from collections.abc import Iterator
 
@@ -28,6 +29,8 @@ from crm_metadata import (
     text,
     texts,
 )
+from l2c_sandbox.schema.automation import read_automation
+from l2c_sandbox.schema.metadata import build_schema
 from lxml import etree
 
 
@@ -301,3 +304,22 @@ def installed_components() -> Iterator[str]:
             assert name.split("-")[0] in OWN_OBJECTS
         else:
             yield f"{folders[top]} {name}"
+
+
+class TestReference:
+    def test_page_says_what_the_metadata_says(self) -> None:
+        docs = SALESFORCE.parent / "docs"
+        generator = runpy.run_path(str(docs / "generate_crm_objects.py"))
+
+        page = (docs / "reference" / "crm-objects.md").read_text(encoding="utf-8")
+        assert page == generator["render"]()
+
+
+class TestLocalOrg:
+    def test_reads_every_field_and_message(self) -> None:
+        schema = build_schema(SALESFORCE, prefixes={})
+        automation = read_automation(SALESFORCE, schema)
+
+        read = {(o.name, f.name) for o in schema.objects for f in o.fields if f.custom}
+        assert read >= {(o, n) for o, n, _ in all_fields()}
+        assert len(automation.messages) == len(automation.flows) == len(documents("flows/*"))
