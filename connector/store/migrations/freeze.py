@@ -24,10 +24,11 @@ TARGET = Path(__file__).parent / "versions" / "0001_hub.sql"
 def schema_sql() -> str:
     """Return the statements that make every table, its constraints and its indexes."""
     # "named" leaves a percent sign in a check alone; the driver's own style would double it.
-    dialect = PGDialect(paramstyle="named")
+    dialect = PGDialect(paramstyle="named")  # type: ignore[no-untyped-call]
     elements: list[DDLElement] = []
     late: list[ForeignKeyConstraint] = []
-    for table, constraints in sort_tables_and_constraints(metadata.tables.values()):
+    ordered = sort_tables_and_constraints(metadata.tables.values())  # type: ignore[no-untyped-call]
+    for table, constraints in ordered:
         if table is None:
             late.extend(constraints)
             continue

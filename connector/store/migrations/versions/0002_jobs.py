@@ -12,7 +12,11 @@ branch_labels = None
 depends_on = None
 
 
+_FILES = ("0002_jobs.sql", "0002_jobs_lock.sql")
+
+
 def upgrade() -> None:
     """Create the tables and functions of the job queue."""
-    statements = Path(__file__).with_name("0002_jobs.sql").read_bytes()
-    driver_connection(op.get_bind()).execute(statements)
+    for name in _FILES:
+        statements = Path(__file__).with_name(name).read_bytes()
+        driver_connection(op.get_bind()).execute(statements)
