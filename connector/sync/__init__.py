@@ -1,0 +1,1 @@
+"""Keeps the hub and Salesforce telling the same story, by mapping files."""

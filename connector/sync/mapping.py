@@ -1,0 +1,377 @@
+"""The mapping files: one entity each, both directions, strictly read.
+
+A mistake names the file, the line and the remedy before the first record moves (design 4).
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
+
+from connector.errors import Misconfigured
+from connector.store.mapping_files import Document, MappingError, documents, salesforce_folder
+
+ApiName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z]\w*)?$")]
+Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+
+HUB_KEY_FIELD = "Billing_Key__c"
+
+
+class Owner(StrEnum):
+    """Who decides the value of a field (design D3)."""
+
+    CRM = "crm"
+    BILLING = "billing"
+    CONNECTOR = "connector"
+    NETWORK = "network"
+    VENDOR = "vendor"
+
+
+class FieldType(StrEnum):
+    """What a value is on the wire."""
+
+    TEXT = "text"
+    LONG_TEXT = "long_text"
+    PICKLIST = "picklist"
+    EMAIL = "email"
+    PHONE = "phone"
+    URL = "url"
+    BOOLEAN = "boolean"
+    INTEGER = "integer"
+    NUMBER = "number"
+    MONEY = "money"
+    DATE = "date"
+    DATETIME = "datetime"
+    REFERENCE = "reference"
+
+
+DEFAULT_SCALE = {FieldType.MONEY: 2, FieldType.NUMBER: 6, FieldType.INTEGER: 0}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class PushField(_Strict):
+    """One field the hub writes in the CRM.
+
+    `length` cuts longer text; `scale` rounds half away from zero; `values` translates words.
+    """
+
+    column: Identifier = Field(alias="from")
+    owner: Owner
+    type: FieldType = FieldType.TEXT
+    length: int | None = Field(default=None, ge=1, le=131_072)
+    scale: int | None = Field(default=None, ge=0, le=9)
+    values: dict[str, str] | None = None
+
+    @property
+    def only_at_birth(self) -> bool:
+        """Return whether the hub gives the first value and the CRM owns every later one."""
+        return self.owner is Owner.CRM
+
+    @property
+    def digits(self) -> int | None:
+        """Return how many decimal places go out, None when it is not a number."""
+        return self.scale if self.scale is not None else DEFAULT_SCALE.get(self.type)
+
+
+class Parent(_Strict):
+    """A reference to another record that the hub knows by its own id."""
+
+    entity: Identifier
+    column: Identifier = Field(alias="from")
+    required: bool = False
+
+
+class Mark(_Strict):
+    """A base table whose rows, when written, put keys of the entity into the push queue."""
+
+    table: Identifier
+    key: str | None = None
+    query: str | None = None
+    columns: tuple[Identifier, ...] = ()
+    note: str = ""
+
+
+class Stamps(_Strict):
+    """Fields on the CRM record that tell its reader how sync stands."""
+
+    status: ApiName
+    error: ApiName
+    synced_at: ApiName | None = None
+
+
+class Push(_Strict):
+    """How the entity goes out."""
+
+    verb: Literal["upsert", "update"]
+    key: ApiName = HUB_KEY_FIELD
+    key_from: Identifier | None = None  # column with the key's text; default l2c:<entity>:<id>
+    sfid: Identifier | None = None  # column with the Salesforce id of records born in the CRM
+    learn_sfid: bool = False  # a new record's Salesforce id is kept in `table`.`sfid` too
+    stamps: Stamps | None = None
+    after: tuple[Identifier, ...] = ()
+    marks: tuple[Mark, ...] = Field(min_length=1)
+
+
+class PullField(_Strict):
+    """One field the CRM writes in the hub."""
+
+    to: Identifier
+    type: FieldType = FieldType.TEXT
+    transform: Identifier | None = None
+
+
+class Pull(_Strict):
+    """How the entity comes in."""
+
+    fields: dict[ApiName, PullField]
+    where: str | None = None
+    message: str | None = None  # name of the outbound message that announces it
+
+
+class When(_Strict):
+    """What a record has to show to ask for an act."""
+
+    field: ApiName
+    becomes: bool | str | None = None
+    set: bool = False
+
+
+class IntentRule(_Strict):
+    """A change in the CRM that names a flow (design D15)."""
+
+    flow: Identifier
+    when: When
+    facts: tuple[ApiName, ...] = Field(default=(), alias="with")
+    clear: tuple[ApiName, ...] = ()
+    message: str | None = None
+
+
+class Totals(_Strict):
+    """Which amount a reconciliation adds up, and where its currency stands."""
+
+    amount: ApiName
+    currency: ApiName
+
+
+class Mapping(_Strict):
+    """One entity: its object, and what goes out and comes in."""
+
+    entity: Identifier
+    object: ApiName
+    born: Literal["hub", "crm"]
+    table: Identifier
+    view: Identifier | None = None
+    push: Push | None = None
+    parents: dict[ApiName, Parent] = {}
+    fields: dict[ApiName, PushField] = {}
+    pull: Pull | None = None
+    intents: tuple[IntentRule, ...] = ()
+    totals: Totals | None = None
+    file: Path
+
+    @property
+    def push_view(self) -> str:
+        """Return the view that shows the current state to push."""
+        return self.view or f"push_{self.entity}"
+
+    @property
+    def pushed(self) -> Push:
+        """Return how it goes out; only for mappings that do."""
+        assert self.push is not None
+        return self.push
+
+    @property
+    def pushed_names(self) -> tuple[str, ...]:
+        """Return the API names that go out, references included."""
+        return (*self.parents, *self.fields)
+
+
+@dataclass(frozen=True)
+class Mappings:
+    """All mapping files of an installation."""
+
+    all: tuple[Mapping, ...]
+
+    def __iter__(self) -> Iterator[Mapping]:
+        return iter(self.all)
+
+    @cached_property
+    def by_entity(self) -> dict[str, Mapping]:
+        """The mappings by the name of the entity."""
+        return {mapping.entity: mapping for mapping in self.all}
+
+    def of_object(self, name: str) -> tuple[Mapping, ...]:
+        """Return the mappings of a Salesforce object; most have one."""
+        return tuple(mapping for mapping in self.all if mapping.object == name)
+
+    @cached_property
+    def pushed(self) -> tuple[Mapping, ...]:
+        """The mappings that go out, parents before children."""
+        return tuple(mapping for level in self.levels for mapping in level)
+
+    @cached_property
+    def levels(self) -> tuple[tuple[Mapping, ...], ...]:
+        """The mappings that go out, in groups whose members need nothing of each other."""
+        waiting = {m.entity: _needs(m) for m in self.all if m.push is not None}
+        levels: list[tuple[Mapping, ...]] = []
+        while waiting:
+            free = sorted(entity for entity, needs in waiting.items() if not needs & set(waiting))
+            if not free:
+                raise Misconfigured(
+                    f"The mappings {', '.join(sorted(waiting))} wait for each other.",
+                    remedy="Remove one of their parents or one entry of `after`.",
+                )
+            levels.append(tuple(self.by_entity[entity] for entity in free))
+            for entity in free:
+                del waiting[entity]
+        return tuple(levels)
+
+    @cached_property
+    def pulled(self) -> tuple[Mapping, ...]:
+        """The mappings with attributes or intents that come in."""
+        return tuple(m for m in self.all if m.pull is not None or m.intents)
+
+
+def _needs(mapping: Mapping) -> set[str]:
+    parents = {parent.entity for parent in mapping.parents.values()}
+    return (parents | set(mapping.pushed.after)) - {mapping.entity}
+
+
+def load_mappings(folder: Path | None = None) -> Mappings:
+    """Read and check the mapping files; by default those of this installation.
+
+    Raises:
+        MappingError: A file is wrong; the message names file and line, the remedy what to do.
+    """
+    read = documents(folder or salesforce_folder())
+    mappings = tuple(_parse(document) for document in read)
+    _check_together(tuple(zip(read, mappings, strict=True)))
+    return Mappings(mappings)
+
+
+class _ListedIn(Exception):  # noqa: N818 - carries a finding to the place that knows the line
+    def __init__(self, path: tuple[str | int, ...], message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.path, self.message, self.remedy = path, message, remedy
+
+    def raised_for(self, document: Document) -> Self:
+        raise MappingError(
+            self.message,
+            file=document.file,
+            line=document.line_of(self.path),
+            remedy=self.remedy,
+        ) from self
+
+
+def _parse(document: Document) -> Mapping:
+    try:
+        mapping = Mapping.model_validate(document.data | {"file": document.file})
+        _check_alone(mapping)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = tuple(first["loc"])
+        raise MappingError(
+            f"{'.'.join(str(part) for part in path)}: {first['msg']}",
+            file=document.file,
+            line=document.line_of(path),
+            remedy=_remedy(first),
+        ) from error
+    except _ListedIn as finding:
+        finding.raised_for(document)
+        raise
+    return mapping
+
+
+def _remedy(error: ErrorDetails) -> str:
+    if error["type"] == "extra_forbidden":
+        return "Remove this key or correct its spelling."
+    if error["type"] == "missing":
+        return "Add this key."
+    return "Correct this value."
+
+
+def _check_alone(mapping: Mapping) -> None:
+    if mapping.push is None and mapping.fields:
+        raise _ListedIn(("fields",), "fields go out, but there is no push", "Add `push:`.")
+    if mapping.push is not None:
+        _check_push(mapping)
+    doubled = set(mapping.fields) & set(mapping.parents)
+    if doubled:
+        name = min(doubled)
+        raise _ListedIn(("parents", name), f"{name} is a field and a parent", "Keep one.")
+    for name, field in mapping.fields.items():
+        if field.owner is Owner.CRM and mapping.born == "crm":
+            raise _ListedIn(
+                ("fields", name),
+                f"{name} belongs to the CRM, so nothing may push it",
+                "Move it to pull.fields, or name its true owner.",
+            )
+        if mapping.pull and name in mapping.pull.fields and field.owner is not Owner.CRM:
+            raise _ListedIn(
+                ("fields", name),
+                f"{name} goes out and comes in",
+                "One side owns a field: keep it in `fields` or in `pull.fields`.",
+            )
+    for place, rule in enumerate(mapping.intents):
+        if (rule.when.becomes is None) == (not rule.when.set):
+            raise _ListedIn(
+                ("intents", place, "when"),
+                "an intent needs either `becomes` or `set: true`",
+                "Write `becomes: <value>` or `set: true`.",
+            )
+
+
+def _check_push(mapping: Mapping) -> None:
+    push = mapping.pushed
+    if push.verb == "update" and push.sfid is None:
+        raise _ListedIn(
+            ("push",),
+            "an update needs the column that holds the Salesforce id",
+            "Add `sfid: <column>`.",
+        )
+    for place, mark in enumerate(push.marks):
+        if (mark.key is None) == (mark.query is None):
+            raise _ListedIn(
+                ("push", "marks", place),
+                "a mark has either a key or a query",
+                "Write `key: <column or SQL over changed>` or `query: <SELECT .. FROM changed>`.",
+            )
+
+
+def _check_together(read: Iterable[tuple[Document, Mapping]]) -> None:
+    pairs = tuple(read)
+    entities = {mapping.entity: mapping for _, mapping in pairs}
+    if len(entities) < len(pairs):
+        raise Misconfigured(
+            "Two mapping files describe the same entity.", remedy="Keep one file per entity."
+        )
+    for document, mapping in pairs:
+        try:
+            _check_references(mapping, entities)
+        except _ListedIn as finding:
+            finding.raised_for(document)
+    _ = Mappings(tuple(mapping for _, mapping in pairs)).levels
+
+
+def _check_references(mapping: Mapping, entities: dict[str, Mapping]) -> None:
+    for name, parent in mapping.parents.items():
+        target = entities.get(parent.entity)
+        if target is None or target.push is None:
+            raise _ListedIn(
+                ("parents", name),
+                f"{name} names {parent.entity!r}, which no mapping pushes",
+                "Correct the entity, or write it as a field of type reference.",
+            )
+    for other in mapping.push.after if mapping.push else ():
+        if other not in entities:
+            raise _ListedIn(
+                ("push", "after"), f"no mapping describes {other!r}", "Correct the name."
+            )
