@@ -1,0 +1,195 @@
+"""YAML files read strictly: every value knows its line, decimals stay exact, nothing is guessed."""
+
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+import yaml
+
+from connector.errors import InvalidInput
+
+
+class BadFile(InvalidInput):
+    """A file that an operator writes says something that cannot be."""
+
+    code = "file.invalid"
+
+    def __init__(self, *, path: Path, line: int, problem: str, remedy: str = "") -> None:
+        super().__init__(f"{path}:{line}: {problem}", remedy=remedy)
+        self.path = path
+        self.line = line
+
+
+class Entry:
+    """One mapping of a file. Each key is asked for once; `finish` refuses what nobody asked for."""
+
+    def __init__(self, path: Path, node: yaml.Node, what: str) -> None:
+        self.path = path
+        self.line = node.start_mark.line + 1
+        self.what = what
+        self._values: dict[str, yaml.Node] = {}
+        self._asked: set[str] = set()
+        if not isinstance(node, yaml.MappingNode):
+            raise self.error(f"{what} must be a mapping of names to values.")
+        for key, value in node.value:
+            name = str(key.value)
+            if name in self._values:
+                raise BadFile(
+                    path=path, line=key.start_mark.line + 1, problem=f"'{name}' is there twice."
+                )
+            self._values[name] = value
+
+    def error(self, problem: str, *, remedy: str = "", key: str = "") -> BadFile:
+        """Return the error of this place, or of one of its keys."""
+        node = self._values.get(key) if key else None
+        line = node.start_mark.line + 1 if node is not None else self.line
+        return BadFile(path=self.path, line=line, problem=problem, remedy=remedy)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """Return a text exactly as written; without a default the key must be there."""
+        node = self._scalar(key, required=default is None)
+        return default or "" if node is None else str(node.value).strip()
+
+    def optional_text(self, key: str) -> str | None:
+        """Return a text, or None when the key is missing or empty."""
+        return self.text(key, "") or None
+
+    def one_of(self, key: str, allowed: tuple[str, ...], default: str | None = None) -> str:
+        """Return a text that is one of a list."""
+        value = self.text(key, default)
+        if value not in allowed:
+            raise self.error(
+                f"{key} '{value}' is not known.",
+                remedy=f"Use one of: {', '.join(allowed)}.",
+                key=key,
+            )
+        return value
+
+    def decimal(self, key: str, default: str | None = None) -> Decimal:
+        """Return an exact number; what looks like a float in YAML is read from its text."""
+        written = self.text(key, default)
+        return parse_decimal(written, path=self.path, line=self._line_of(key), name=key)
+
+    def whole(self, key: str, default: int | None = None) -> int:
+        """Return a whole number, zero or more."""
+        written = self.text(key, None if default is None else str(default))
+        if not (written.isascii() and written.isdigit()):
+            raise self.error(f"{key} '{written}' is not a whole number.", key=key)
+        return int(written)
+
+    def flag(self, key: str) -> bool:
+        """Return yes or no; no when missing."""
+        return self.one_of(key, ("true", "false"), "false") == "true"
+
+    def day(self, key: str) -> date:
+        """Return a date."""
+        written = self.text(key)
+        try:
+            return date.fromisoformat(written)
+        except ValueError:
+            raise self.error(
+                f"{key} '{written}' is not a date.", remedy="Write it as 2026-07-01.", key=key
+            ) from None
+
+    def optional_day(self, key: str) -> date | None:
+        """Return a date, or None when the key is missing."""
+        return self.day(key) if key in self._values else None
+
+    def entries(self, key: str) -> Iterator["Entry"]:
+        """Return the mappings listed under a key; none when it is missing."""
+        self._asked.add(key)
+        node = self._values.get(key)
+        if node is None:
+            return
+        if not isinstance(node, yaml.SequenceNode):
+            raise self.error(f"{key} must be a list.", key=key)
+        for item in node.value:
+            yield Entry(self.path, item, f"An entry of {key}")
+
+    def entry(self, key: str) -> "Entry | None":
+        """Return the mapping under a key, or None when it is missing."""
+        self._asked.add(key)
+        node = self._values.get(key)
+        return None if node is None else Entry(self.path, node, key)
+
+    def names(self, key: str) -> tuple[str, ...]:
+        """Return a list of texts."""
+        self._asked.add(key)
+        node = self._values.get(key)
+        if node is None or not isinstance(node, yaml.SequenceNode):
+            raise self.error(f"{self.what} needs a list '{key}'.", key=key)
+        return tuple(str(item.value) for item in node.value)
+
+    def finish(self) -> None:
+        """Refuse keys that nobody asked for: a mistyped key must not be ignored.
+
+        Raises:
+            BadFile: There is one.
+        """
+        for key in self._values.keys() - self._asked:
+            raise self.error(
+                f"'{key}' is not known here.",
+                remedy=f"Known keys: {', '.join(sorted(self._asked))}.",
+                key=key,
+            )
+
+    def _line_of(self, key: str) -> int:
+        node = self._values.get(key)
+        return self.line if node is None else node.start_mark.line + 1
+
+    def _scalar(self, key: str, *, required: bool) -> yaml.ScalarNode | None:
+        self._asked.add(key)
+        node = self._values.get(key)
+        if node is None:
+            if required:
+                raise self.error(f"{self.what} needs '{key}'.")
+            return None
+        if not isinstance(node, yaml.ScalarNode):
+            raise self.error(f"{key} must be a single value.", key=key)
+        return node
+
+
+def read_yaml(path: Path) -> Entry:
+    """Return the mapping a YAML file holds.
+
+    Raises:
+        BadFile: It is not YAML, or not a mapping.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            node = yaml.compose(file, Loader=yaml.SafeLoader)
+    except UnicodeDecodeError:
+        raise BadFile(path=path, line=1, problem="The file is not UTF-8.") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise BadFile(
+            path=path,
+            line=1 if mark is None else mark.line + 1,
+            problem=f"This is not YAML: {getattr(error, 'problem', error)}.",
+        ) from None
+    if node is None:
+        raise BadFile(path=path, line=1, problem="The file is empty.")
+    return Entry(path, node, path.name)
+
+
+def parse_decimal(written: str, *, path: Path, line: int, name: str) -> Decimal:
+    """Return an exact number of at most nine decimal places, zero or more.
+
+    Raises:
+        BadFile: It is not one.
+    """
+    try:
+        value = Decimal(written)
+    except InvalidOperation:
+        raise BadFile(path=path, line=line, problem=f"{name} '{written}' is no number.") from None
+    if not value.is_finite() or value < 0:
+        raise BadFile(path=path, line=line, problem=f"{name} {written} is not zero or more.")
+    if -int(value.as_tuple().exponent) > 9:
+        raise BadFile(
+            path=path, line=line, problem=f"{name} {written} has more than nine decimal places."
+        )
+    return value
