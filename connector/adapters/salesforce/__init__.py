@@ -1,0 +1,1 @@
+"""How the connector talks to a Salesforce org: login, session, REST."""
