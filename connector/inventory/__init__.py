@@ -1,0 +1,1 @@
+"""Service inventory: what customers have, since when, under which numbers."""

@@ -1,0 +1,83 @@
+"""The policy file of numbers: which range gives numbers to which class of service."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from connector.errors import Misconfigured
+
+
+class BadNumberRanges(Misconfigured):
+    """The number policy cannot be used."""
+
+    code = "inventory.bad_number_ranges"
+    remedy = "Correct the file; mappings/policies/number_ranges.yaml shows the form."
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class NumberRange(_Strict):
+    """Consecutive telephone numbers, both ends included."""
+
+    key: str
+    service_classes: tuple[str, ...]
+    first: Annotated[str, Field(pattern=r"^\+[1-9][0-9]{5,14}$")]
+    last: Annotated[str, Field(pattern=r"^\+[1-9][0-9]{5,14}$")]
+    per_unit: Annotated[int, Field(ge=1, le=1000)] = 1
+    quarantine_days: Annotated[int, Field(ge=0, le=3650)] = 90
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "NumberRange":
+        if len(self.first) != len(self.last) or self.first > self.last:
+            raise ValueError("`first` and `last` need the same length, and `first` comes first")
+        return self
+
+
+class Subscriptions(_Strict):
+    """How a cloud subscription is named; `{number}` is the service number in lower case."""
+
+    service_classes: tuple[str, ...]
+    pattern: Annotated[str, Field(pattern=r"\{number\}")]
+
+
+class _File(_Strict):
+    ranges: tuple[NumberRange, ...] = ()
+    subscriptions: Subscriptions | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NumberPolicy:
+    """Where the aliases of new services come from."""
+
+    ranges: tuple[NumberRange, ...]
+    subscriptions: Subscriptions | None
+
+    def ranges_for(self, service_class: str | None) -> tuple[NumberRange, ...]:
+        """Return the ranges that serve a class of service, in the order to try."""
+        return tuple(one for one in self.ranges if service_class in one.service_classes)
+
+    def names_subscription(self, service_class: str | None) -> bool:
+        """Tell whether services of this class get a subscription id."""
+        return (
+            self.subscriptions is not None and service_class in self.subscriptions.service_classes
+        )
+
+
+def load_number_policy(path: Path) -> NumberPolicy:
+    """Read the policy file.
+
+    Raises:
+        BadNumberRanges: It is missing, not YAML, or says something it may not.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        read = _File.model_validate_json(json.dumps(raw))
+    except (OSError, yaml.YAMLError, ValidationError) as error:
+        raise BadNumberRanges(f"{path}: {error}") from error
+    return NumberPolicy(ranges=read.ranges, subscriptions=read.subscriptions)

@@ -1,0 +1,1 @@
+"""Customers, who is invoiced, where services are, and the brands that own them."""

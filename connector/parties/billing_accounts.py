@@ -1,0 +1,142 @@
+"""Who is invoiced: one billing account per customer, currency and billing system."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, Row, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from connector.errors import StateConflict
+from connector.kernel.money import minor_digits
+from connector.parties.numbering import reserve
+from connector.store.tables.parties import account, billing_account
+
+log = structlog.get_logger(__name__)
+
+BUILT_IN = "builtin"
+_NUMBER_PREFIX = "BA"
+
+
+class UnknownBillingAccount(StateConflict):
+    """There is no billing account with this id."""
+
+    code = "parties.unknown_billing_account"
+
+
+@dataclass(frozen=True, slots=True)
+class BillingAccount:
+    """Who is invoiced, in which currency and calendar."""
+
+    id: int
+    account_id: int
+    number: str
+    currency: str
+    anchor_day: int
+    timezone: str
+    status: str
+
+
+def open_billing_account(
+    *, tx: Connection, account_id: int, currency: str, now: datetime, system: str = BUILT_IN
+) -> int:
+    """Return the customer's billing account in this currency, opening it when there is none.
+
+    Twice is once, also at the same moment: the table allows one per account, currency and system.
+
+    Raises:
+        UnknownCurrency: The currency is not in ISO 4217.
+        UnknownBillingAccount: There is no such customer.
+    """
+    minor_digits(currency)
+    standing = _find(tx, account_id, currency, system)
+    if standing is not None:
+        return standing
+    owner = tx.execute(
+        select(account.c.brand_id, account.c.email).where(account.c.id == account_id)
+    ).one_or_none()
+    if owner is None:
+        raise UnknownBillingAccount(f"There is no account {account_id} to open billing for.")
+    (reserved,) = reserve(tx=tx, table=billing_account, prefix=_NUMBER_PREFIX, count=1)
+    opened = tx.scalar(
+        insert(billing_account)
+        .values(
+            id=reserved.id,
+            number=reserved.number,
+            brand_id=owner.brand_id,
+            account_id=account_id,
+            system=system,
+            currency=currency,
+            email=owner.email,
+            opened_at=now,
+        )
+        .on_conflict_do_nothing(
+            index_elements=[
+                billing_account.c.account_id,
+                billing_account.c.currency,
+                billing_account.c.system,
+            ]
+        )
+        .returning(billing_account.c.id)
+    )
+    if opened is None:
+        found = _find(tx, account_id, currency, system)
+        assert found is not None
+        return found
+    tx.execute(
+        update(account)
+        .where(account.c.id == account_id, account.c.link_state != "Linked")
+        .values(link_state="Linked")
+    )
+    log.info("billing_account.opened", account_id=account_id, billing_account_id=opened)
+    return int(opened)
+
+
+def billing_account_by_id(*, tx: Connection, billing_account_id: int) -> BillingAccount:
+    """Return one billing account.
+
+    Raises:
+        UnknownBillingAccount: There is none with this id.
+    """
+    row = tx.execute(
+        select(billing_account).where(billing_account.c.id == billing_account_id)
+    ).one_or_none()
+    if row is None:
+        raise UnknownBillingAccount(f"There is no billing account {billing_account_id}.")
+    return _billing_account(row)
+
+
+def billing_account_of(*, tx: Connection, account_id: int, currency: str) -> BillingAccount | None:
+    """Return the customer's built-in billing account in a currency, or None."""
+    row = tx.execute(
+        select(billing_account).where(
+            billing_account.c.account_id == account_id,
+            billing_account.c.currency == currency,
+            billing_account.c.system == BUILT_IN,
+        )
+    ).one_or_none()
+    return None if row is None else _billing_account(row)
+
+
+def _find(tx: Connection, account_id: int, currency: str, system: str) -> int | None:
+    found: int | None = tx.scalar(
+        select(billing_account.c.id).where(
+            billing_account.c.account_id == account_id,
+            billing_account.c.currency == currency,
+            billing_account.c.system == system,
+        )
+    )
+    return found
+
+
+def _billing_account(row: Row[Any]) -> BillingAccount:
+    return BillingAccount(
+        id=row.id,
+        account_id=row.account_id,
+        number=row.number,
+        currency=row.currency,
+        anchor_day=row.anchor_day,
+        timezone=row.timezone,
+        status=row.status,
+    )
