@@ -12,18 +12,19 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from connector.errors import Misconfigured
+from connector.store import views
 from connector.store.engine import Store, advisory_lock
 
 log = structlog.get_logger(__name__)
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 _LOCK = "connector.store.migrate"
-# Views and triggers that follow the mappings, not the release; each has `install(tx)`.
+# What follows the mappings, not the release (the triggers of the push log); has `install(tx)`.
 _DERIVED_SCHEMA = ("connector.store.push_schema",)
 
 
 def upgrade(store: Store) -> None:
-    """Apply the migrations that are missing, then make views and triggers anew.
+    """Apply the migrations that are missing, then make views and triggers that changed.
 
     All of it is one transaction: a failed upgrade leaves the database as it was.
 
@@ -40,7 +41,12 @@ def upgrade(store: Store) -> None:
                 f"The database is at revision {before}, which this release does not know.",
                 remedy="Install the release that wrote it, or a newer one.",
             )
+        stale = before != scripts.get_current_head() or not views.are_current(tx)
+        if stale:  # a table under a view cannot change
+            views.drop(tx)
         command.upgrade(_config(tx), "head")
+        if stale:
+            views.create(tx)
         for module in _DERIVED_SCHEMA:
             if importlib.util.find_spec(module) is not None:
                 importlib.import_module(module).install(tx)

@@ -1,6 +1,7 @@
 """The schema in the database is the schema in the code, however many bring it there."""
 
 import threading
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -79,6 +80,47 @@ def test_refuses_a_database_of_a_newer_release(store: Store) -> None:
 
     with pytest.raises(Misconfigured, match="9999"):
         upgrade(store)
+
+
+class TestTheViews:
+    @pytest.fixture
+    def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setattr("connector.store.views._FOLDER", tmp_path)
+        (tmp_path / "20_second.sql").write_text("CREATE VIEW v_second AS SELECT * FROM v_first;")
+        (tmp_path / "10_first.sql").write_text("CREATE VIEW v_first AS SELECT 1 AS one;")
+        return tmp_path
+
+    def test_are_made_in_the_order_of_their_files(self, store: Store, folder: Path) -> None:
+        upgrade(store)
+
+        with store.read() as tx:
+            assert tx.execute(sql("SELECT one FROM v_second")).scalar_one() == 1
+
+    def test_are_made_anew_when_a_file_changes_and_left_alone_otherwise(
+        self, store: Store, folder: Path
+    ) -> None:
+        def identity() -> object:
+            with store.read() as tx:
+                return tx.execute(sql("SELECT 'v_first'::regclass::oid")).scalar_one()
+
+        upgrade(store)
+        first = identity()
+        upgrade(store)
+        assert identity() == first
+
+        (folder / "10_first.sql").write_text("CREATE VIEW v_first AS SELECT '2' AS one;")
+        upgrade(store)
+        with store.read() as tx:
+            assert tx.execute(sql("SELECT one FROM v_second")).scalar_one() == "2"
+
+    def test_nothing_of_somebody_else_is_dropped(self, store: Store, folder: Path) -> None:
+        upgrade(store)
+        with store.transaction() as tx:
+            tx.execute(sql("CREATE VIEW report AS SELECT * FROM v_first"))
+        (folder / "10_first.sql").write_text("CREATE VIEW v_first AS SELECT '2' AS one;")
+
+        with pytest.raises(DBAPIError, match="report"):
+            upgrade(store)
 
 
 class TestTheJournal:
