@@ -119,7 +119,7 @@ class TestTheViews:
             tx.execute(sql("CREATE VIEW report AS SELECT * FROM v_first"))
         (folder / "10_first.sql").write_text("CREATE VIEW v_first AS SELECT '2' AS one;")
 
-        with pytest.raises(DBAPIError, match="report"):
+        with pytest.raises(Misconfigured, match="view report depends on"):
             upgrade(store)
 
 
