@@ -88,6 +88,10 @@ invoice_line = Table(
     reference("charge_id", "charge", nullable=True),
     reference("service_id", "service", nullable=True),
     reference("product_id", "product", nullable=True),
+    # A credit names the line that had booked what it gives back, and takes over its tax rate.
+    Column(
+        "corrects_line_id", BigInteger, ForeignKey("invoice_line.id"), nullable=True, index=True
+    ),
     *one_of("kind", ("Recurring", "One-time", "Usage", "Proration", "Discount", "Fee", "Credit")),
     text("description"),
     text("section", default=""),

@@ -898,6 +898,7 @@ CREATE TABLE invoice_line (
 	charge_id BIGINT,
 	service_id BIGINT,
 	product_id BIGINT,
+	corrects_line_id BIGINT,
 	kind TEXT NOT NULL,
 	description TEXT NOT NULL,
 	section TEXT DEFAULT '' NOT NULL,
@@ -919,10 +920,13 @@ CREATE TABLE invoice_line (
 	CONSTRAINT fk_invoice_line_invoice_id FOREIGN KEY(invoice_id) REFERENCES invoice (id),
 	CONSTRAINT fk_invoice_line_charge_id FOREIGN KEY(charge_id) REFERENCES charge (id),
 	CONSTRAINT fk_invoice_line_service_id FOREIGN KEY(service_id) REFERENCES service (id),
-	CONSTRAINT fk_invoice_line_product_id FOREIGN KEY(product_id) REFERENCES product (id)
+	CONSTRAINT fk_invoice_line_product_id FOREIGN KEY(product_id) REFERENCES product (id),
+	CONSTRAINT fk_invoice_line_corrects_line_id FOREIGN KEY(corrects_line_id) REFERENCES invoice_line (id)
 );
 
 CREATE INDEX ix_invoice_line_charge_id ON invoice_line (charge_id);
+
+CREATE INDEX ix_invoice_line_corrects_line_id ON invoice_line (corrects_line_id);
 
 CREATE INDEX ix_invoice_line_invoice_id ON invoice_line (invoice_id);
 

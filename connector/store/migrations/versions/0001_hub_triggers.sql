@@ -23,3 +23,50 @@ CREATE CONSTRAINT TRIGGER journal_entry_balances
     AFTER INSERT OR UPDATE OR DELETE ON journal_line
     DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION journal_entry_balances();
+
+-- A finalised document is never changed and never deleted: it is corrected by another document.
+CREATE FUNCTION invoice_is_immutable() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'document % is finalised; correct it by a credit note', OLD.number
+        USING ERRCODE = 'check_violation', CONSTRAINT = 'invoice_is_immutable';
+END
+$$;
+
+CREATE TRIGGER invoice_is_immutable
+    BEFORE UPDATE OR DELETE ON invoice
+    FOR EACH ROW WHEN (OLD.state = 'finalised') EXECUTE FUNCTION invoice_is_immutable();
+
+-- Once per statement, because a bill run copies lines by the hundred thousand.
+CREATE FUNCTION invoice_part_is_immutable() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    touched text;
+BEGIN
+    SELECT i.number INTO touched
+      FROM parts p JOIN invoice i ON i.id = p.invoice_id
+     WHERE i.state = 'finalised' LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'document % is finalised; its lines and taxes stay as they are', touched
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'invoice_part_is_immutable';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER invoice_line_insert_immutable AFTER INSERT ON invoice_line
+    REFERENCING NEW TABLE AS parts
+    FOR EACH STATEMENT EXECUTE FUNCTION invoice_part_is_immutable();
+CREATE TRIGGER invoice_line_update_immutable AFTER UPDATE ON invoice_line
+    REFERENCING OLD TABLE AS parts
+    FOR EACH STATEMENT EXECUTE FUNCTION invoice_part_is_immutable();
+CREATE TRIGGER invoice_line_delete_immutable AFTER DELETE ON invoice_line
+    REFERENCING OLD TABLE AS parts
+    FOR EACH STATEMENT EXECUTE FUNCTION invoice_part_is_immutable();
+CREATE TRIGGER invoice_tax_insert_immutable AFTER INSERT ON invoice_tax
+    REFERENCING NEW TABLE AS parts
+    FOR EACH STATEMENT EXECUTE FUNCTION invoice_part_is_immutable();
+CREATE TRIGGER invoice_tax_update_immutable AFTER UPDATE ON invoice_tax
+    REFERENCING OLD TABLE AS parts
+    FOR EACH STATEMENT EXECUTE FUNCTION invoice_part_is_immutable();
+CREATE TRIGGER invoice_tax_delete_immutable AFTER DELETE ON invoice_tax
+    REFERENCING OLD TABLE AS parts
+    FOR EACH STATEMENT EXECUTE FUNCTION invoice_part_is_immutable();

@@ -1,0 +1,1 @@
+"""Charges: priced items ready to be invoiced, whoever produced them."""

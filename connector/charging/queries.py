@@ -1,0 +1,225 @@
+"""The SQL of charging."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, func, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
+
+from connector.charging.policy import ProrationPolicy
+from connector.charging.segments import Cut, Segment
+from connector.errors import StateConflict
+from connector.store.tables.catalog import product
+from connector.store.tables.charging import charge
+
+
+class UnknownService(StateConflict):
+    """There is no service with this id."""
+
+    code = "charging.unknown_service"
+
+
+class UnknownProduct(StateConflict):
+    """There is no product with this id."""
+
+    code = "charging.unknown_product"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFacts:
+    """What charging has to know of a service and of who pays for it."""
+
+    service_id: int
+    number: str
+    brand_id: int
+    billing_account_id: int
+    product_id: int
+    product_key: str
+    quantity: Decimal
+    mr_price: Decimal
+    mr_cost: Decimal
+    currency: str
+    anchor_day: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProductFacts:
+    """What charging has to know of a product."""
+
+    key: str
+    display_name: str
+    tax_category: str
+    accounting_code: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecurringCharge:
+    """A recurring charge as it stands."""
+
+    id: int
+    order_line_id: int | None
+    closed_by: int | None
+    starts_on: date
+    ends_on: date | None
+    monthly: Decimal
+    policy: ProrationPolicy
+
+    @property
+    def segment(self) -> Segment:
+        """Its days."""
+        return Segment(self.id, self.starts_on, self.ends_on)
+
+
+# The billing account's row serialises commands and bill runs of one payer; foreign keys to it
+# stay possible meanwhile.
+_LOCK_SERVICE = text(
+    "SELECT s.id AS service_id, s.number, s.brand_id, s.billing_account_id, s.product_id, "
+    "       p.key AS product_key, s.quantity, s.mr_price, s.mr_cost, s.currency, b.anchor_day "
+    "  FROM service s "
+    "  JOIN billing_account b ON b.id = s.billing_account_id "
+    "  JOIN product p ON p.id = s.product_id "
+    " WHERE s.id = :service_id FOR NO KEY UPDATE OF b"
+)
+
+_CLOSED_BY = charge.c.source["closed_by"].as_integer()
+
+
+def lock_service(tx: Connection, *, service_id: int) -> ServiceFacts:
+    """Return a service's facts and hold its payer's row until the transaction ends.
+
+    Raises:
+        UnknownService: There is none with this id.
+    """
+    row = tx.execute(_LOCK_SERVICE, {"service_id": service_id}).one_or_none()
+    if row is None:
+        raise UnknownService(f"There is no service {service_id}.")
+    return ServiceFacts(**row._mapping)
+
+
+def recurring_of(tx: Connection, *, service_id: int) -> tuple[RecurringCharge, ...]:
+    """Return the recurring charges of a service, oldest days first."""
+    rows = tx.execute(
+        select(
+            charge.c.id,
+            charge.c.order_line_id,
+            _CLOSED_BY.label("closed_by"),
+            charge.c.starts_on,
+            charge.c.ends_on,
+            charge.c.policy,
+            (charge.c.quantity * charge.c.unit_price * (100 - charge.c.discount_percent)).label(
+                "monthly"
+            ),
+        )
+        .where(charge.c.service_id == service_id, charge.c.kind == "recurring")
+        .order_by(charge.c.starts_on, charge.c.id)
+    )
+    return tuple(
+        RecurringCharge(
+            id=row.id,
+            order_line_id=row.order_line_id,
+            closed_by=row.closed_by,
+            starts_on=row.starts_on,
+            ends_on=row.ends_on,
+            monthly=row.monthly,
+            policy=ProrationPolicy.from_json(row.policy),
+        )
+        for row in rows
+    )
+
+
+def product_facts(tx: Connection, *, product_id: int) -> ProductFacts:
+    """Return what a charge takes over from its product.
+
+    Raises:
+        UnknownProduct: There is none with this id.
+    """
+    row = tx.execute(
+        select(
+            product.c.key,
+            product.c.display_name,
+            product.c.tax_category,
+            product.c.accounting_code,
+        ).where(product.c.id == product_id)
+    ).one_or_none()
+    if row is None:
+        raise UnknownProduct(f"There is no product {product_id}.")
+    return ProductFacts(**row._mapping)
+
+
+def cut_charges(tx: Connection, *, cuts: Sequence[Cut], closed_by: int, now: datetime) -> None:
+    """Give charges their new ends."""
+    tx.execute(
+        update(charge)
+        .where(charge.c.id == bindparam("cut_id"))
+        .values(
+            ends_on=bindparam("cut_ends_on"),
+            changed_at=now,
+            source=charge.c.source.op("||")(bindparam("closing", type_=JSONB)),
+        ),
+        [
+            {
+                "cut_id": cut.charge_id,
+                "cut_ends_on": cut.ends_on,
+                "closing": {"closed_by": closed_by},
+            }
+            for cut in cuts
+        ],
+    )
+
+
+def free_key(tx: Connection, *, key: str) -> str:
+    """Return the key, or the key with a count when several changes fall on one day.
+
+    The caller holds the lock of the payer, so nobody takes the key meanwhile.
+    """
+    taken = tx.scalar(
+        select(func.count()).where((charge.c.key == key) | charge.c.key.startswith(f"{key}#"))
+    )
+    return key if not taken else f"{key}#{taken + 1}"
+
+
+def insert_charge(tx: Connection, values: Mapping[str, Any]) -> int:
+    """Insert a charge, or find the one with the same key; return its id."""
+    made = tx.scalar(
+        insert(charge)
+        .values(**values)
+        .on_conflict_do_nothing(index_elements=[charge.c.key])
+        .returning(charge.c.id)
+    )
+    if made is None:
+        made = tx.execute(select(charge.c.id).where(charge.c.key == values["key"])).scalar_one()
+    return int(made)
+
+
+# One statement for any number of summaries. A charge that would not change stays untouched, so a
+# rating run that finds nothing new moves nothing.
+UPSERT_USAGE = text(
+    """
+    INSERT INTO charge (brand_id, key, kind, billing_account_id, service_id, product_id,
+                        usage_summary_id, description, quantity, unit_price, unit_cost, currency,
+                        starts_on, ends_on, tax_category, accounting_code, policy, source,
+                        created_at, changed_at)
+    SELECT s.brand_id, 'usage:' || u.summary_id, 'usage', s.billing_account_id, s.id, s.product_id,
+           u.summary_id, u.description, 1, u.amount, u.cost, u.currency,
+           u.period_start, u.period_end, p.tax_category, p.accounting_code, '{}'::jsonb,
+           jsonb_build_object('service', s.id, 'usage_summary', u.summary_id,
+                              'usage_class', u.usage_class),
+           :now, :now
+      FROM unnest(CAST(:summary_ids AS bigint[]), CAST(:service_ids AS bigint[]),
+                  CAST(:classes AS text[]), CAST(:starts AS date[]), CAST(:ends AS date[]),
+                  CAST(:amounts AS numeric[]), CAST(:costs AS numeric[]),
+                  CAST(:currencies AS text[]), CAST(:descriptions AS text[]))
+           AS u(summary_id, service_id, usage_class, period_start, period_end, amount, cost,
+                currency, description)
+      JOIN service s ON s.id = u.service_id
+      JOIN product p ON p.id = s.product_id
+    ON CONFLICT (key) DO UPDATE
+       SET unit_price = excluded.unit_price, unit_cost = excluded.unit_cost,
+           description = excluded.description, changed_at = excluded.changed_at
+     WHERE (charge.unit_price, charge.unit_cost, charge.description)
+           IS DISTINCT FROM (excluded.unit_price, excluded.unit_cost, excluded.description)
+    """
+)

@@ -1,0 +1,117 @@
+"""What a charge is worth: exact shares of billing months, rounded only where a line is made."""
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+
+from connector.charging.policy import Basis
+from connector.kernel.money import minor_digits
+from connector.kernel.period import Period, billing_month, next_month
+
+FIXED_MONTH_DAYS = 30
+MONTHS_MAX = 1_200  # a century: more is a date that cannot be meant
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What one billing month of a charge costs."""
+
+    quantity: Decimal
+    unit_price: Decimal
+    discount_percent: Decimal = Decimal(0)
+
+    @property
+    def net_unit_price(self) -> Fraction:
+        """The price of one unit after the discount, exact."""
+        return Fraction(self.unit_price) * (1 - Fraction(self.discount_percent) / 100)
+
+    @property
+    def monthly(self) -> Fraction:
+        """The price of a whole billing month, exact."""
+        return Fraction(self.quantity) * self.net_unit_price
+
+
+def share_of_month(month: Period, served: Period, basis: Basis) -> Fraction:
+    """Return which part of a billing month's price the served days cost.
+
+    Shares of a month that is split anywhere sum to one, whatever the basis: a share is the
+    difference of two values of one falling function of the day (domain 3.4, golden 9).
+    """
+    days = month.intersection(served)
+    if days is None:
+        return Fraction(0)
+    assert days.end is not None
+    return _left_of(month, days.start, basis) - _left_of(month, days.end, basis)
+
+
+def _left_of(month: Period, day: date, basis: Basis) -> Fraction:
+    """Return the part of the month's price that the days from `day` to its end cost."""
+    assert month.end is not None
+    if day <= month.start:
+        return Fraction(1)
+    left = (month.end - day).days
+    if basis is Basis.FIXED_30:
+        return min(Fraction(1), Fraction(left, FIXED_MONTH_DAYS))
+    if basis is Basis.FULL:
+        return Fraction(1 if left else 0)
+    if basis is Basis.NONE:
+        return Fraction(0)
+    return Fraction(left, month.days)
+
+
+def value_of(price: Price, month: Period, served: Period, basis: Basis) -> Fraction:
+    """Return what the served days of a billing month cost, exact and unrounded."""
+    return price.monthly * share_of_month(month, served, basis)
+
+
+def months_of(served: Period, *, until: date, anchor_day: int) -> tuple[Period, ...]:
+    """Return the billing months that hold a served day and begin before `until`.
+
+    The billing month is fixed first and the served days second, so a denominator never comes from
+    the start of a service (design 7).
+    """
+    months: list[Period] = []
+    month = billing_month(served.start, anchor_day)
+    while month.start < until and (served.end is None or month.start < served.end):
+        if len(months) == MONTHS_MAX:
+            break
+        months.append(month)
+        month = next_month(month, anchor_day)
+    return tuple(months)
+
+
+def rounded(value: Fraction, currency: str) -> Decimal:
+    """Round an exact value to the currency's places, half away from zero."""
+    scale = 10 ** minor_digits(currency)
+    units, rest = divmod(abs(value) * scale, 1)
+    units = int(units) + (1 if rest * 2 >= 1 else 0)
+    amount = Decimal(units).scaleb(-minor_digits(currency))
+    return -amount if value < 0 and units else amount
+
+
+def exact_text(value: Fraction) -> str:
+    """Write an exact value for people: as a decimal when it ends, else as a fraction too.
+
+    `200/3` becomes "66.666667 (200/3)".
+    """
+    scaled = value * 10**9
+    if scaled.denominator == 1:
+        return format(_plain(Decimal(int(scaled)).scaleb(-9)), "f")
+    digits = rounded_to(value, 6)
+    return f"{digits} ({value.numerator}/{value.denominator})"
+
+
+def rounded_to(value: Fraction, places: int) -> Decimal:
+    """Round to some decimal places, half away from zero."""
+    units, rest = divmod(abs(value) * 10**places, 1)
+    units = int(units) + (1 if rest * 2 >= 1 else 0)
+    return Decimal(-units if value < 0 else units).scaleb(-places)
+
+
+def _plain(amount: Decimal) -> Decimal:
+    """Drop trailing zeros, but keep two decimal places as people write money."""
+    trimmed = amount.normalize()
+    exponent = trimmed.as_tuple().exponent
+    assert isinstance(exponent, int)
+    return trimmed if exponent <= -2 else amount.quantize(Decimal("0.01"))
