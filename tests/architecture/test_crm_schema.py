@@ -34,6 +34,9 @@ from crm_metadata import (
 from l2c_sandbox.schema.automation import read_automation
 from l2c_sandbox.schema.metadata import build_schema
 from lxml import etree
+from sqlalchemy import CheckConstraint
+
+from connector.store.tables import metadata
 
 MAPPINGS = SALESFORCE.parent / "mappings" / "salesforce"
 
@@ -344,3 +347,28 @@ class TestMappings:
             and owner_of(described[name]).lower() != rule["owner"].replace("_", " ")
         ]
         assert disagreements == []
+
+    def test_hold_in_picklists_every_state_of_the_hub(self) -> None:
+        compared = 0
+        for path in sorted(MAPPINGS.glob("*.yaml")):
+            mapping = yaml.safe_load(path.read_text(encoding="utf-8"))
+            for name, rule in mapping["fields"].items():
+                if rule.get("type") != "picklist":
+                    continue
+                field = fields()[mapping["object"]][name]
+                offered = set(texts(field, "valueSet/valueSetDefinition/value/fullName"))
+                stored = allowed_values(table=mapping["table"], column=rule["from"])
+                compared += bool(stored)
+                assert stored <= offered, f"{path.name}: {name}"
+
+        assert compared > 10
+
+
+def allowed_values(*, table: str, column: str) -> set[str]:
+    """The values the hub's check constraint allows in a column; none if it has no such check."""
+    for constraint in metadata.tables[table].constraints:
+        if isinstance(constraint, CheckConstraint):
+            allowed = re.fullmatch(rf"{column} (?:IN \((.*)\)|= ('.*'))", str(constraint.sqltext))
+            if allowed:
+                return set(re.findall(r"'([^']*)'", allowed[1] or allowed[2]))
+    return set()
