@@ -1,0 +1,96 @@
+"""The delivery policy: an operator's choices about orders, read from one file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from connector.errors import Misconfigured
+from connector.kernel.period import local_date
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+class BadDeliveryPolicy(Misconfigured):
+    """The delivery policy cannot be used."""
+
+    code = "ordering.bad_policy"
+    remedy = "Correct the file; mappings/policies/delivery.yaml shows the form."
+
+
+class DowngradeDate(StrEnum):
+    """From when a downgrade counts."""
+
+    TASK_DATE = "task_date"
+    NEXT_BILL_DAY = "next_bill_day"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryPolicy:
+    """How orders are delivered. The retry ladder is in minutes."""
+
+    timezone: str = "Europe/Berlin"
+    working_days: frozenset[int] = frozenset({0, 1, 2, 3, 4})  # Monday is 0
+    end_of_working_day: time = time(17)
+    auto_start: bool = True
+    effective_days_back_max: int = 400
+    effective_days_ahead_max: int = 92
+    downgrade_effective: DowngradeDate = DowngradeDate.NEXT_BILL_DAY
+    retry_minutes: tuple[int, ...] = (1, 5, 15, 60, 360)
+
+    def today(self, now: datetime) -> date:
+        """Return the business date of an instant."""
+        return local_date(now, self.timezone)
+
+    def end_of(self, day: date) -> datetime:
+        """Return the instant at which the working day ends."""
+        return datetime.combine(day, self.end_of_working_day, tzinfo=ZoneInfo(self.timezone))
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    timezone: str = "Europe/Berlin"
+    working_days: Annotated[tuple[Literal[_DAYS], ...], Field(min_length=1)] = _DAYS[:5]  # type: ignore[valid-type]
+    end_of_working_day: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "17:00"
+    auto_start: bool = True
+    effective_days_back_max: Annotated[int, Field(ge=0, le=3650)] = 400
+    effective_days_ahead_max: Annotated[int, Field(ge=0, le=3650)] = 92
+    downgrade_effective: DowngradeDate = DowngradeDate.NEXT_BILL_DAY
+    retry_minutes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=20)] = (
+        1,
+        5,
+        15,
+        60,
+        360,
+    )
+
+
+def load_delivery_policy(path: Path) -> DeliveryPolicy:
+    """Read the policy file.
+
+    Raises:
+        BadDeliveryPolicy: It is missing, not YAML, or says something it may not.
+    """
+    try:
+        read = _File.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+        ZoneInfo(read.timezone)
+    except (OSError, yaml.YAMLError, ValidationError, KeyError, ValueError) as error:
+        raise BadDeliveryPolicy(f"{path}: {error}") from error
+    days: Sequence[str] = read.working_days
+    return DeliveryPolicy(
+        timezone=read.timezone,
+        working_days=frozenset(_DAYS.index(day) for day in days),
+        end_of_working_day=time.fromisoformat(read.end_of_working_day),
+        auto_start=read.auto_start,
+        effective_days_back_max=read.effective_days_back_max,
+        effective_days_ahead_max=read.effective_days_ahead_max,
+        downgrade_effective=read.downgrade_effective,
+        retry_minutes=read.retry_minutes,
+    )
