@@ -12,6 +12,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.exc import DBAPIError
 
 from connector.errors import Misconfigured
+from connector.store import views
 from connector.store.engine import Store, violated_constraint
 from connector.store.migrate import is_current, upgrade
 from connector.store.migrations import freeze
@@ -85,7 +86,8 @@ def test_refuses_a_database_of_a_newer_release(store: Store) -> None:
 class TestTheViews:
     @pytest.fixture
     def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        monkeypatch.setattr("connector.store.views._FOLDER", tmp_path)
+        for function in (views.are_current, views.create):
+            monkeypatch.setattr(function, "__defaults__", (tmp_path,))
         (tmp_path / "20_second.sql").write_text("CREATE VIEW v_second AS SELECT * FROM v_first;")
         (tmp_path / "10_first.sql").write_text("CREATE VIEW v_first AS SELECT 1 AS one;")
         return tmp_path
