@@ -7,13 +7,13 @@ from datetime import date, timedelta
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step; `ended_on` is set once it has happened, and then binds."""
+    """One step; what has happened (started, ended) binds."""
 
     id: int
     duration_days: int
     after: tuple[int, ...]
+    started_on: date | None = None
     ended_on: date | None = None
-    is_open: bool = True
 
 
 def add_working_days(day: date, days: int, working_days: frozenset[int]) -> date:
@@ -31,7 +31,7 @@ def forecast(
     """Return the expected last day of every open step; predecessors have to come first.
 
     A step begins when the last of its predecessors ends, but never before today: what has not
-    begun yet pushes everything behind it.
+    begun yet pushes everything behind it, and so does what should have ended by now.
     """
     ends: dict[int, date] = {}
     expected: dict[int, date] = {}
@@ -39,10 +39,8 @@ def forecast(
         if step.ended_on is not None:
             ends[step.id] = step.ended_on
             continue
-        starts_on = max([today, *(ends[before] for before in step.after if before in ends)])
-        if not step.is_open:
-            ends[step.id] = starts_on
-            continue
-        ends[step.id] = add_working_days(starts_on, step.duration_days, working_days)
+        before = [ends[one] for one in step.after if one in ends]
+        starts_on = step.started_on or max([today, *before])
+        ends[step.id] = max(today, add_working_days(starts_on, step.duration_days, working_days))
         expected[step.id] = ends[step.id]
     return expected

@@ -61,6 +61,7 @@ SELECT l.id AS order_line_id,
 CREATE VIEW v_order_state AS
 SELECT o.id AS order_id,
        CASE
+           WHEN w.total = 0 AND o.cancel_requested_at IS NOT NULL THEN 'Canceled'
            WHEN w.total > 0 AND w.canceled = w.total THEN 'Canceled'
            WHEN w.total > 0 AND w.completed = w.total THEN 'Completed'
            WHEN w.total > 0 AND w.completed + w.canceled = w.total THEN 'Partial'
