@@ -1,0 +1,1 @@
+"""What the connector serves over HTTP: webhooks, console."""

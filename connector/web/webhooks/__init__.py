@@ -1,0 +1,1 @@
+"""Messages from outside, each stored before it is acknowledged."""
