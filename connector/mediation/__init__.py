@@ -1,0 +1,1 @@
+"""Raw vendor files become usage records; see README.md."""
