@@ -119,6 +119,7 @@ intent = Table(
     instant("next_attempt_at", nullable=True),
     instant("created_at"),
     instant("done_at", nullable=True),
+    instant("cleared_at", nullable=True),  # when the asking field was emptied in the CRM
     UniqueConstraint("flow", "sfid", "version"),
 )
 

@@ -193,6 +193,7 @@ CREATE TABLE intent (
 	next_attempt_at TIMESTAMP WITH TIME ZONE,
 	created_at TIMESTAMP WITH TIME ZONE NOT NULL,
 	done_at TIMESTAMP WITH TIME ZONE,
+	cleared_at TIMESTAMP WITH TIME ZONE,
 	CONSTRAINT pk_intent PRIMARY KEY (id),
 	CONSTRAINT ck_intent_state_known CHECK (state IN ('pending', 'done', 'parked', 'failed')),
 	CONSTRAINT uq_intent_flow_sfid_version UNIQUE (flow, sfid, version)
