@@ -111,7 +111,7 @@ def example(model: type[BaseModel]) -> str:
     parts = [
         "# Every setting, with its default. Copy what you change to config.yaml.\n"
         "# A key a.b is also the variable L2C_A__B and the secret file l2c_a__b; secrets belong\n"
-        "# there. Made by `make docs`; do not edit.\n"
+        "# there. Made by `make config-example`; do not edit.\n"
     ]
     for name, field in model.model_fields.items():
         section = section_of(field)

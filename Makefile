@@ -1,0 +1,83 @@
+# `make` alone lists the targets. Nothing needs a database server, Node or Docker.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+# The newest Python of 3.11 to 3.14: for these there are ready-made packages of everything.
+CANDIDATES := python3.14 python3.13 python3.12 python3.11 python3 python
+USABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
+PYTHON ?= $(firstword $(foreach name,$(CANDIDATES),$(shell $(name) -c '$(USABLE)' 2>/dev/null && echo $(name))))
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(STAMP) ## Create .venv with the locked dependencies and the project
+
+$(STAMP): requirements.lock pyproject.toml setup.py
+	@if [[ -z "$(PYTHON)" ]]; then \
+	  echo "This needs Python 3.11 to 3.14 with venv (on Debian and Ubuntu: apt install python3-venv)."; \
+	  exit 1; \
+	fi
+	@echo "Setting up .venv with $$($(PYTHON) --version) (once; a minute or two)"
+	@[[ -x $(BIN)/python ]] || $(PYTHON) -m venv $(VENV)
+	@PIP_ROOT_USER_ACTION=ignore $(PIP) install --require-hashes --no-deps --only-binary :all: -r requirements.lock
+	@PIP_ROOT_USER_ACTION=ignore $(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: demo
+demo: $(STAMP) ## Tell the whole story, then stay up for a look (ARGS="--once --json")
+	@$(BIN)/l2c demo $(ARGS)
+
+.PHONY: test
+test: $(STAMP) ## Run the whole test suite (ARGS="-k name")
+	@$(BIN)/pytest $(ARGS)
+
+.PHONY: chaos
+chaos: $(STAMP) ## Kill the demo at twenty random moments and compare the books
+	@$(BIN)/pytest -m slow tests/e2e $(ARGS)
+
+.PHONY: check
+check: $(STAMP) ## Check format, lint, types, import contracts and architecture
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/pytest -n 0 tests/architecture
+
+.PHONY: format
+format: $(STAMP) ## Format the code and mend what lint can mend
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: screenshot
+screenshot: $(STAMP) ## Make the README's picture of the console from the demo
+	@$(BIN)/python -m tests.e2e.screenshot
+
+.PHONY: test-wheel
+test-wheel: $(STAMP) ## Build the wheel, install it into an empty environment and run it
+	@$(BIN)/pytest -n 0 -m slow tests/architecture/test_wheel.py
+
+.PHONY: config-example
+config-example: $(STAMP) ## Write config.example.yaml from the settings classes
+	@$(BIN)/python -m connector.config > config.example.yaml.new
+	@mv config.example.yaml.new config.example.yaml
+
+.PHONY: freeze-schema
+freeze-schema: $(STAMP) ## Write the first migration from the table definitions (before the first release)
+	@$(BIN)/python -m connector.store.migrations.freeze
+
+.PHONY: lock
+lock: $(STAMP) ## Resolve the dependencies anew into requirements.lock
+	@$(BIN)/pip-compile --quiet --upgrade --extra dev --generate-hashes --strip-extras --allow-unsafe \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	  --no-emit-options --output-file requirements.lock pyproject.toml
+	@sed -i.bak '/^# The following packages/d' requirements.lock && rm requirements.lock.bak
