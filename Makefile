@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
-PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+PIP := PIP_ROOT_USER_ACTION=ignore $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 # The newest Python of 3.11 to 3.14: for these there are ready-made packages of everything.
 CANDIDATES := python3.14 python3.13 python3.12 python3.11 python3 python
 USABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
@@ -29,8 +29,9 @@ $(STAMP): requirements.lock pyproject.toml setup.py
 	fi
 	@echo "Setting up .venv with $$($(PYTHON) --version) (once; a minute or two)"
 	@[[ -x $(BIN)/python ]] || $(PYTHON) -m venv $(VENV)
-	@PIP_ROOT_USER_ACTION=ignore $(PIP) install --require-hashes --no-deps --only-binary :all: -r requirements.lock
-	@PIP_ROOT_USER_ACTION=ignore $(PIP) install --no-deps --no-build-isolation --editable .
+	@{ $(PIP) install --require-hashes --no-deps --only-binary :all: -r requirements.lock \
+	  && $(PIP) install --no-deps --no-build-isolation --editable . ; \
+	} > $(VENV)/set-up.log 2>&1 || { cat $(VENV)/set-up.log; exit 1; }
 	@touch $@
 
 .PHONY: demo
