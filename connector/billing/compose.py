@@ -1,0 +1,168 @@
+"""Documents of a bill: lines sorted into one invoice and the credit notes, taxed and numbered."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+
+from connector.billing.draft import (
+    BillableCharge,
+    BookedLine,
+    DocumentDraft,
+    LineDraft,
+    Payer,
+    TaxedLine,
+    TaxTotal,
+)
+from connector.billing.lines import Calendar, ForeignChargeCurrency, lines_of
+from connector.billing.tax import TaxTable, share_out, tax_of
+
+KIND_ORDER = ("Recurring", "Proration", "One-time", "Usage", "Fee", "Discount", "Credit")
+
+
+def run_key(billing_account_id: int, billed_to: date) -> str:
+    """Return what the documents of one payer and one cycle have in common."""
+    return f"cycle:{billing_account_id}:{billed_to}"
+
+
+def compose(
+    payer: Payer,
+    charges: Sequence[BillableCharge],
+    booked: Sequence[BookedLine],
+    taxes: TaxTable,
+    billed_to: date,
+) -> tuple[DocumentDraft, ...]:
+    """Return the documents a payer gets: an invoice, and a credit note per corrected invoice.
+
+    What a cancelled service gives back is a document of its own. Other credits are lines of the
+    invoice, unless there would be less than nothing to pay: then they too go on credit notes.
+
+    Raises:
+        NoTaxRate: A line's tax is not known.
+        ForeignChargeCurrency: A charge is in another currency than the payer's.
+    """
+    for charge in charges:
+        if charge.currency != payer.currency:
+            raise ForeignChargeCurrency(
+                f"Charge {charge.id} ({charge.description}) is in {charge.currency}, "
+                f"billing account {payer.number} in {payer.currency}."
+            )
+    calendar = Calendar(billed_to, payer.anchor_day)
+    lines = lines_of(charges, booked, calendar)
+    cancelled = [line for line in lines if line.is_cancellation]
+    billed = [line for line in lines if not line.is_cancellation]
+    corrected: list[LineDraft] = []
+    if sum((line.amount for line in billed), Decimal(0)) < 0:
+        corrected = [line for line in billed if line.credits is not None]
+        billed = [line for line in billed if line.credits is None]
+    documents = []
+    if billed:
+        documents.append(_document(payer, calendar, billed, taxes, suffix="invoice"))
+    for group, reason in ((cancelled, "Cancellation"), (corrected, "Correction")):
+        documents += _credit_notes(payer, calendar, group, taxes, reason)
+    return tuple(documents)
+
+
+def _credit_notes(
+    payer: Payer, calendar: Calendar, lines: Sequence[LineDraft], taxes: TaxTable, reason: str
+) -> list[DocumentDraft]:
+    by_invoice: dict[int, list[LineDraft]] = {}
+    for line in lines:
+        assert line.credits is not None
+        by_invoice.setdefault(line.credits.invoice_id, []).append(line)
+    return [
+        _document(
+            payer,
+            calendar,
+            by_invoice[invoice_id],
+            taxes,
+            suffix=f"{reason.lower()}:{invoice_id}",
+            corrects=by_invoice[invoice_id][0].credits,
+            reason=reason,
+        )
+        for invoice_id in sorted(by_invoice)
+    ]
+
+
+def _document(
+    payer: Payer,
+    calendar: Calendar,
+    lines: Sequence[LineDraft],
+    taxes: TaxTable,
+    *,
+    suffix: str,
+    corrects: BookedLine | None = None,
+    reason: str | None = None,
+) -> DocumentDraft:
+    taxed, totals = _taxed(payer, _sorted(lines), taxes)
+    advance = calendar.advance
+    assert advance.end is not None
+    terms = timedelta(days=0 if corrects else payer.payment_terms_days)
+    return DocumentDraft(
+        payer=payer,
+        type="Credit Note" if corrects else "Invoice",
+        run_key=f"{run_key(payer.billing_account_id, calendar.billed_to)}:{suffix}",
+        invoice_on=calendar.billed_to,
+        due_on=calendar.billed_to + terms,
+        period_start=advance.start,
+        period_end=advance.end,
+        lines=taxed,
+        taxes=totals,
+        corrects_invoice_id=corrects.invoice_id if corrects else None,
+        corrects_number=corrects.invoice_number if corrects else None,
+        reason=reason,
+    )
+
+
+def _sorted(lines: Sequence[LineDraft]) -> list[LineDraft]:
+    """Sort by site (what belongs to none comes last), service and kind."""
+    return sorted(
+        lines,
+        key=lambda line: (
+            line.charge.site == "",
+            line.charge.site,
+            line.charge.service_number == "",
+            line.charge.service_number,
+            KIND_ORDER.index(line.kind),
+            line.charge.id,
+            line.service_from,
+        ),
+    )
+
+
+def _taxed(
+    payer: Payer, lines: Sequence[LineDraft], taxes: TaxTable
+) -> tuple[tuple[TaxedLine, ...], tuple[TaxTotal, ...]]:
+    """Tax lines once per category and rate, and share the tax out to them."""
+    rates = [_rate(payer, line, taxes) for line in lines]
+    shares: dict[int, Decimal] = {}
+    totals = []
+    for category, percent in sorted(set(rates)):
+        members = [i for i, rate in enumerate(rates) if rate == (category, percent)]
+        amounts = [lines[i].amount for i in members]
+        basis = sum(amounts, Decimal(0))
+        totals.append(TaxTotal(category, percent, basis, tax_of(basis, percent, payer.currency)))
+        parts = share_out(amounts, percent, payer.currency)
+        shares |= dict(zip(members, parts, strict=True))
+    return (
+        tuple(
+            TaxedLine(
+                line_no=i + 1,
+                line=line,
+                section=line.charge.site,
+                tax_category=rates[i][0],
+                tax_percent=rates[i][1],
+                tax_amount=shares[i],
+            )
+            for i, line in enumerate(lines)
+        ),
+        tuple(totals),
+    )
+
+
+def _rate(payer: Payer, line: LineDraft, taxes: TaxTable) -> tuple[str, Decimal]:
+    """Return category and rate; a credit takes over those of the line it gives back."""
+    if line.credits is not None:
+        return line.credits.tax_category, line.credits.tax_percent
+    supplied_on = max(line.service_from, line.service_to - timedelta(days=1))
+    category = line.charge.tax_category
+    return category, taxes.percent(payer, category, supplied_on)

@@ -1,0 +1,149 @@
+"""What a bill is made from and what comes out: values, no store and no clock."""
+
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from connector.charging.policy import ProrationPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """Who is invoiced, by whom, and in which calendar."""
+
+    billing_account_id: int
+    number: str
+    brand_id: int
+    invoice_prefix: str
+    currency: str
+    anchor_day: int
+    payment_terms_days: int
+    country: str | None
+    is_tax_exempt: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BilledUsage:
+    """The summary a usage charge comes from."""
+
+    summary_id: int
+    usage_class: str
+    units: Decimal
+    included_units: Decimal
+    unit: str
+    records: int
+    rating_run_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class BillableCharge:
+    """A charge and what its lines say about it."""
+
+    id: int
+    kind: str  # recurring, one_time, usage
+    service_id: int | None
+    service_number: str
+    site: str
+    vendor: str
+    product_id: int
+    product_key: str
+    order_line_id: int | None
+    description: str
+    quantity: Decimal
+    unit_price: Decimal
+    unit_cost: Decimal
+    discount_percent: Decimal
+    currency: str
+    starts_on: date
+    ends_on: date | None
+    tax_category: str
+    accounting_code: str
+    policy: ProrationPolicy
+    usage: BilledUsage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BookedLine:
+    """A line of a finalised invoice, and what is left of it after the credits it has seen."""
+
+    line_id: int
+    charge_id: int
+    invoice_id: int
+    invoice_number: str
+    line_no: int
+    service_from: date
+    service_to: date
+    tax_category: str
+    tax_percent: Decimal
+    left: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class LineDraft:
+    """A line before its tax is known; a credit names the line it gives back."""
+
+    charge: BillableCharge
+    kind: str
+    description: str
+    quantity: Decimal
+    unit: str
+    unit_price: Decimal
+    amount: Decimal
+    cost: Decimal
+    service_from: date
+    service_to: date
+    explanation: dict[str, Any]
+    credits: BookedLine | None = None
+    is_cancellation: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TaxedLine:
+    """A line with its place on the document and its share of the tax."""
+
+    line_no: int
+    line: LineDraft
+    section: str
+    tax_category: str
+    tax_percent: Decimal
+    tax_amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class TaxTotal:
+    """The tax of one category and rate."""
+
+    category: str
+    percent: Decimal
+    basis: Decimal
+    tax: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentDraft:
+    """An invoice or credit note that is not numbered yet."""
+
+    payer: Payer
+    type: str  # Invoice, Credit Note
+    run_key: str
+    invoice_on: date
+    due_on: date
+    period_start: date
+    period_end: date
+    lines: tuple[TaxedLine, ...]
+    taxes: tuple[TaxTotal, ...]
+    corrects_invoice_id: int | None = None
+    corrects_number: str | None = None
+    reason: str | None = None
+    subtotal: Decimal = field(init=False)
+    tax: Decimal = field(init=False)
+    total: Decimal = field(init=False)
+
+    def __post_init__(self) -> None:
+        zero = Decimal(0)
+        subtotal = sum((line.line.amount for line in self.lines), zero)
+        tax = sum((tax.tax for tax in self.taxes), zero)
+        object.__setattr__(self, "subtotal", subtotal)
+        object.__setattr__(self, "tax", tax)
+        object.__setattr__(self, "total", subtotal + tax)

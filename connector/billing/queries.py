@@ -1,0 +1,325 @@
+"""The SQL of a bill run: bulk reads for many payers at once, COPY for what it writes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from connector.billing.draft import (
+    BillableCharge,
+    BilledUsage,
+    BookedLine,
+    DocumentDraft,
+    Payer,
+)
+from connector.billing.tax import TaxRate, TaxTable
+from connector.charging.policy import ProrationPolicy
+from connector.kernel.money import round_to_currency
+from connector.store.engine import copy_rows
+from connector.store.tables.billing import invoice, invoice_line, invoice_tax
+
+_DUE_ACCOUNTS = text(
+    "SELECT b.id FROM billing_account b "
+    " WHERE b.system = 'builtin' AND b.status <> 'Closed' "
+    "   AND (b.anchor_day = :day OR (b.anchor_day > :day AND :is_last_day)) "
+    "   AND EXISTS (SELECT 1 FROM charge c WHERE c.billing_account_id = b.id) "
+    " ORDER BY b.id"
+)
+
+# Commands that change charges take the same lock: a payer's charges stand still while it is billed.
+_LOCK_PAYERS = text(
+    "SELECT b.id AS billing_account_id, b.number, b.brand_id, r.invoice_prefix, b.currency, "
+    "       b.anchor_day, b.payment_terms_days, a.country, a.is_tax_exempt "
+    "  FROM billing_account b JOIN account a ON a.id = b.account_id "
+    "  JOIN brand r ON r.id = b.brand_id "
+    " WHERE b.id = ANY(:ids) ORDER BY b.id FOR NO KEY UPDATE OF b"
+)
+
+_ALREADY_BILLED = text(
+    "SELECT DISTINCT billing_account_id FROM invoice "
+    " WHERE billing_account_id = ANY(:ids) AND state = 'finalised' "
+    "   AND run_key LIKE 'cycle:' || billing_account_id || ':' || :billed_to || ':%'"
+)
+
+_DROP_DRAFTS = (
+    text(
+        "DELETE FROM invoice_tax t USING invoice i WHERE t.invoice_id = i.id "
+        "AND i.billing_account_id = ANY(:ids) AND i.state = 'draft' AND i.run_key LIKE 'cycle:%'"
+    ),
+    text(
+        "DELETE FROM invoice_line l USING invoice i WHERE l.invoice_id = i.id "
+        "AND i.billing_account_id = ANY(:ids) AND i.state = 'draft' AND i.run_key LIKE 'cycle:%'"
+    ),
+    text(
+        "DELETE FROM invoice WHERE billing_account_id = ANY(:ids) AND state = 'draft' "
+        "AND run_key LIKE 'cycle:%'"
+    ),
+)
+
+_CHARGES = text(
+    "SELECT c.id, c.kind, c.billing_account_id, c.service_id, coalesce(s.number, '') AS "
+    "       service_number, coalesce(l.name, '') AS site, p.vendor, c.product_id, "
+    "       p.key AS product_key, c.order_line_id, c.description, c.quantity, c.unit_price, "
+    "       c.unit_cost, c.discount_percent, c.currency, c.starts_on, c.ends_on, c.tax_category, "
+    "       c.accounting_code, c.policy, u.id AS summary_id, u.usage_class, u.units, "
+    "       u.included_units, u.unit, u.records, u.rating_run_id "
+    "  FROM charge c JOIN product p ON p.id = c.product_id "
+    "  LEFT JOIN service s ON s.id = c.service_id "
+    "  LEFT JOIN order_line o ON o.id = c.order_line_id "
+    "  LEFT JOIN location l ON l.id = coalesce(s.location_id, o.location_id) "
+    "  LEFT JOIN usage_summary u ON u.id = c.usage_summary_id "
+    " WHERE c.billing_account_id = ANY(:ids) AND c.starts_on < :horizon ORDER BY c.id"
+)
+
+# What is left of each booked line: its amount less the credits that name it.
+_BOOKED = text(
+    "SELECT i.billing_account_id, l.id AS line_id, l.charge_id, l.invoice_id, "
+    "       i.number AS invoice_number, l.line_no, l.service_from, l.service_to, l.tax_category, "
+    "       l.tax_percent, i.currency, l.amount + coalesce((SELECT sum(k.amount) "
+    "           FROM invoice_line k JOIN invoice n ON n.id = k.invoice_id "
+    "          WHERE k.corrects_line_id = l.id AND n.state = 'finalised'), 0) AS left_amount "
+    "  FROM invoice i JOIN invoice_line l ON l.invoice_id = i.id "
+    " WHERE i.billing_account_id = ANY(:ids) AND i.state = 'finalised' "
+    "   AND l.charge_id IS NOT NULL AND l.corrects_line_id IS NULL ORDER BY l.id"
+)
+
+_TAX_RATES = text("SELECT country, category, percent, valid_from, valid_to FROM tax_rate")
+
+_INVOICE_IDS = text(
+    "SELECT nextval(pg_get_serial_sequence('invoice', 'id')) FROM generate_series(1, :count)"
+)
+
+_START_RUN = text(
+    "INSERT INTO bill_run (key, billed_to, started_at) VALUES (:key, :billed_to, :now) "
+    "ON CONFLICT (key) DO UPDATE SET key = excluded.key RETURNING id"
+)
+
+_END_RUN = text(
+    "UPDATE bill_run SET finished_at = :now, accounts = :accounts, "
+    "       problems = CAST(:problems AS jsonb) WHERE id = :id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PayerBook:
+    """Everything a payer's bill is made from."""
+
+    payer: Payer
+    charges: tuple[BillableCharge, ...]
+    booked: tuple[BookedLine, ...]
+
+
+def due_accounts(tx: Connection, *, billed_to: date, is_last_day: bool) -> list[int]:
+    """Return the billing accounts whose billing month begins on the day."""
+    return list(tx.scalars(_DUE_ACCOUNTS, {"day": billed_to.day, "is_last_day": is_last_day}))
+
+
+def load_books(tx: Connection, *, ids: Sequence[int], horizon: date) -> list[PayerBook]:
+    """Lock the payers and return their charges and booked lines, in three queries."""
+    payers = [Payer(**row._mapping) for row in tx.execute(_LOCK_PAYERS, {"ids": list(ids)})]
+    charges: dict[int, list[BillableCharge]] = {}
+    for row in tx.execute(_CHARGES, {"ids": list(ids), "horizon": horizon}):
+        charges.setdefault(row.billing_account_id, []).append(_charge(row))
+    booked: dict[int, list[BookedLine]] = {}
+    for row in tx.execute(_BOOKED, {"ids": list(ids)}):
+        booked.setdefault(row.billing_account_id, []).append(_booked(row))
+    return [
+        PayerBook(
+            payer,
+            tuple(charges.get(payer.billing_account_id, ())),
+            tuple(booked.get(payer.billing_account_id, ())),
+        )
+        for payer in payers
+    ]
+
+
+def already_billed(tx: Connection, *, ids: Sequence[int], billed_to: date) -> set[int]:
+    """Return the payers that have a finalised document of this cycle."""
+    values = {"ids": list(ids), "billed_to": str(billed_to)}
+    return set(tx.scalars(_ALREADY_BILLED, values))
+
+
+def drop_drafts(tx: Connection, *, ids: Sequence[int]) -> None:
+    """Delete the payers' drafts: a draft is recomputed, never credited (domain 3.4, golden 15)."""
+    for statement in _DROP_DRAFTS:
+        tx.execute(statement, {"ids": list(ids)})
+
+
+def load_taxes(tx: Connection) -> TaxTable:
+    """Return the tax table."""
+    return TaxTable(TaxRate(**row._mapping) for row in tx.execute(_TAX_RATES))
+
+
+def start_run(tx: Connection, *, key: str, billed_to: date, now: datetime) -> int:
+    """Return the id of the run with this key, making it the first time."""
+    values = {"key": key, "billed_to": billed_to, "now": now}
+    return int(tx.execute(_START_RUN, values).scalar_one())
+
+
+def end_run(
+    tx: Connection, *, run_id: int, accounts: int, problems_json: str, now: datetime
+) -> None:
+    """Record how a run ended."""
+    values = {"id": run_id, "accounts": accounts, "problems": problems_json, "now": now}
+    tx.execute(_END_RUN, values)
+
+
+def insert_drafts(
+    tx: Connection, *, documents: Sequence[DocumentDraft], bill_run_id: int, now: datetime
+) -> list[int]:
+    """Write documents as drafts with their lines and taxes; return their ids in order."""
+    if not documents:
+        return []
+    ids = list(tx.scalars(_INVOICE_IDS, {"count": len(documents)}))
+    numbered = list(zip(ids, documents, strict=True))
+    copy_rows(
+        tx, invoice, _INVOICE_COLUMNS, (_invoice(i, d, bill_run_id, now) for i, d in numbered)
+    )
+    copy_rows(tx, invoice_line, _LINE_COLUMNS, (row for i, d in numbered for row in _lines(i, d)))
+    copy_rows(
+        tx,
+        invoice_tax,
+        ("invoice_id", "category", "percent", "basis", "tax"),
+        ((i, t.category, t.percent, t.basis, t.tax) for i, d in numbered for t in d.taxes),
+    )
+    return ids
+
+
+_INVOICE_COLUMNS = (
+    "id",
+    "brand_id",
+    "billing_account_id",
+    "type",
+    "run_key",
+    "bill_run_id",
+    "currency",
+    "invoice_on",
+    "due_on",
+    "period_start",
+    "period_end",
+    "subtotal",
+    "tax",
+    "total",
+    "corrects_invoice_id",
+    "reason",
+    "created_at",
+)
+
+_LINE_COLUMNS = (
+    "invoice_id",
+    "line_no",
+    "charge_id",
+    "service_id",
+    "product_id",
+    "corrects_line_id",
+    "kind",
+    "description",
+    "section",
+    "quantity",
+    "unit",
+    "unit_price",
+    "amount",
+    "cost",
+    "tax_category",
+    "tax_percent",
+    "tax_amount",
+    "service_from",
+    "service_to",
+    "accounting_code",
+    "explanation",
+)
+
+
+def _invoice(
+    invoice_id: int, document: DocumentDraft, bill_run_id: int, now: datetime
+) -> tuple[object, ...]:
+    return (
+        invoice_id,
+        document.payer.brand_id,
+        document.payer.billing_account_id,
+        document.type,
+        document.run_key,
+        bill_run_id,
+        document.payer.currency,
+        document.invoice_on,
+        document.due_on,
+        document.period_start,
+        document.period_end,
+        document.subtotal,
+        document.tax,
+        document.total,
+        document.corrects_invoice_id,
+        document.reason,
+        now,
+    )
+
+
+def _lines(invoice_id: int, document: DocumentDraft) -> list[tuple[object, ...]]:
+    return [
+        (
+            invoice_id,
+            taxed.line_no,
+            taxed.line.charge.id,
+            taxed.line.charge.service_id,
+            taxed.line.charge.product_id,
+            taxed.line.credits.line_id if taxed.line.credits else None,
+            taxed.line.kind,
+            taxed.line.description,
+            taxed.section,
+            taxed.line.quantity,
+            taxed.line.unit,
+            taxed.line.unit_price,
+            taxed.line.amount,
+            taxed.line.cost,
+            taxed.tax_category,
+            taxed.tax_percent,
+            taxed.tax_amount,
+            taxed.line.service_from,
+            taxed.line.service_to,
+            taxed.line.charge.accounting_code,
+            taxed.line.explanation,
+        )
+        for taxed in document.lines
+    ]
+
+
+def _charge(row: Row[Any]) -> BillableCharge:
+    values: dict[str, Any] = dict(row._mapping)
+    usage = None
+    if row.summary_id is not None:
+        usage = BilledUsage(
+            summary_id=row.summary_id,
+            usage_class=row.usage_class,
+            units=row.units,
+            included_units=row.included_units,
+            unit=row.unit,
+            records=row.records,
+            rating_run_id=row.rating_run_id,
+        )
+    return BillableCharge(
+        **{name: values[name] for name in _CHARGE_FIELDS},
+        policy=ProrationPolicy.from_json(row.policy),
+        usage=usage,
+    )
+
+
+_CHARGE_FIELDS = tuple(
+    name for name in BillableCharge.__dataclass_fields__ if name not in ("policy", "usage")
+)
+
+
+def _booked(row: Row[Any]) -> BookedLine:
+    return BookedLine(
+        line_id=row.line_id,
+        charge_id=row.charge_id,
+        invoice_id=row.invoice_id,
+        invoice_number=row.invoice_number,
+        line_no=row.line_no,
+        service_from=row.service_from,
+        service_to=row.service_to,
+        tax_category=row.tax_category,
+        tax_percent=row.tax_percent,
+        left=round_to_currency(row.left_amount, row.currency),
+    )
