@@ -24,3 +24,13 @@ def monotonic_s() -> float:
 def from_epoch(seconds: int) -> datetime:
     """Return the moment of a stored stamp (years 1 to 9999)."""
     return EPOCH + timedelta(seconds=seconds)
+
+
+def epoch_ms() -> int:
+    """Return the whole milliseconds since 1970, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def pause(seconds: float) -> None:
+    """Wait."""
+    time.sleep(seconds)

@@ -42,7 +42,9 @@ def column_sql(item: Field) -> str:
 
 def create_tables(connection: sqlite3.Connection, schema: Schema) -> None:
     """Create what is missing: tables, columns added to the schema since, indexes."""
-    connection.executescript(OWN_TABLES)
+    for statement in OWN_TABLES.split(";"):
+        # Not executescript: it would commit the transaction this runs in.
+        connection.execute(statement)
     for item in schema:
         columns = ", ".join(column_sql(f) for f in item.stored)
         connection.execute(f"CREATE TABLE IF NOT EXISTS {quoted(item.name)} ({columns})")

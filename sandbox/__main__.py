@@ -1,0 +1,106 @@
+"""Starts the local org: `python -m l2c_sandbox`."""
+
+import argparse
+import importlib.util
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from .errors import SetupError
+from .org import Org, OrgSettings
+from .server import SandboxServer
+
+BAD_SETUP = 2
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="l2c sandbox", description="A local, Salesforce-compatible org for tests and demos."
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=0, help="HTTP port; 0 picks a free one")
+    parser.add_argument("--tls", action="store_true", help="serve HTTPS as well")
+    parser.add_argument("--tls-port", type=int, default=0, help="HTTPS port; 0 picks a free one")
+    parser.add_argument("--data", type=Path, help="SQLite file to keep records in")
+    parser.add_argument("--seed", type=Path, help="YAML or JSON file of first records")
+    parser.add_argument("--schema", type=Path, help="SFDX source folder of custom objects")
+    parser.add_argument("--json", action="store_true", help="print one JSON line instead of text")
+    parser.add_argument(
+        "--exit-with-stdin", action="store_true", help="end when standard input closes"
+    )
+    return parser.parse_args(argv)
+
+
+def default_schema() -> Path | None:
+    """Return the checkout's `salesforce/`, else the installed package of it, else None."""
+    beside = Path(__file__).resolve().parent.parent / "salesforce"
+    if beside.is_dir():
+        return beside
+    found = importlib.util.find_spec("l2c_salesforce")
+    places = list(found.submodule_search_locations or ()) if found is not None else []
+    return Path(places[0]) if places else None
+
+
+def _say(facts: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(facts), flush=True)  # noqa: T201
+        return
+    first, last = facts["api_versions"]
+    lines = [
+        f"Base URL      {facts['base_url']}",
+        *([f"HTTPS         {facts['https_url']}  (CA {facts['ca_file']})"] if facts["https_url"] else []),
+        f"Client        {facts['client_id']} / {facts['client_secret']}",
+        f"User          {facts['username']} / {facts['password']}",
+        f"API versions  {first} to {last}",
+        f"Organization  {facts['organization_id']}",
+    ]
+    print("\n".join(lines), flush=True)  # noqa: T201
+
+
+def _end_with_parent(stop: threading.Event) -> None:
+    """End when standard input closes, as it does when the starter dies.
+
+    Linux could signal the death of the parent too, but of the starting thread, not the process.
+    """
+
+    def watch() -> None:
+        while os.read(sys.stdin.fileno(), 65_536):
+            continue
+        stop.set()
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the local org until it is told to stop; return the exit code."""
+    options = _arguments(argv)
+    schema = options.schema if options.schema is not None else default_schema()
+    if options.schema is not None and not options.schema.is_dir():
+        print(f"--schema {options.schema}: no such folder", file=sys.stderr)  # noqa: T201
+        return BAD_SETUP
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        org = Org(OrgSettings(schema=schema, data=options.data, seed=options.seed))
+        server = SandboxServer(
+            org, host=options.host, port=options.port, tls=options.tls, tls_port=options.tls_port
+        )
+    except (SetupError, OSError) as error:
+        print(f"the local org cannot start: {error}", file=sys.stderr)  # noqa: T201
+        return BAD_SETUP
+    server.start()
+    if options.exit_with_stdin:
+        _end_with_parent(stop)
+    _say(server.facts(), as_json=options.json)
+    stop.wait()
+    server.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""The org as a whole: schema, records, users, automation, and transactions over them."""
+
+import json
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import clock
+from .faults import Faults
+from .ids import make_id, number_of
+from .outbound.queue import OutboundQueue
+from .records.save import Writer
+from .records.transaction import Actor, Transaction
+from .schema.automation import Automation, read_automation
+from .schema.metadata import build_schema
+from .schema.model import ObjectType, Schema
+from .seed import built_in_seed, plant, read_seed
+from .sessions import ADMIN, Meter, Sessions
+from .soql.execute import QueryEngine
+from .storage.database import Database
+from .storage.tables import create_tables, quoted
+
+AUDIT_LENGTH = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class OrgSettings:
+    """Where an org finds its schema and data."""
+
+    schema: Path | None = None
+    data: Path | None = None
+    seed: Path | None = None
+
+
+class Org:
+    """One local org."""
+
+    def __init__(self, settings: OrgSettings) -> None:
+        self._settings = settings
+        self.database = Database(settings.data)
+        prefixes = self._stored_prefixes()
+        self.schema: Schema = build_schema(settings.schema, prefixes=prefixes)
+        self.automation: Automation = read_automation(settings.schema, self.schema)
+        self._local = threading.local()
+        self._ids = _IdCounters()
+        self.faults = Faults()
+        self.audit: deque[dict[str, Any]] = deque(maxlen=AUDIT_LENGTH)
+        self.queries = QueryEngine(self.schema, self.database)
+        self.sessions = Sessions(self.database)
+        self.meter = Meter()
+        with self.database.write() as connection:
+            create_tables(connection, self.schema)
+            sql = "INSERT OR REPLACE INTO sandbox_meta (key, value) VALUES ('prefixes', ?)"
+            connection.execute(sql, (json.dumps(prefixes),))
+            empty = connection.execute('SELECT 1 FROM "Organization"').fetchone() is None
+            if empty:
+                self._plant()
+        self.outbound = OutboundQueue(
+            schema=self.schema,
+            automation=self.automation,
+            database=self.database,
+            organization_id=self.organization_id,
+        )
+
+    @property
+    def organization_id(self) -> str:
+        """The 18-character id of the organization."""
+        with self.database.read() as connection:
+            row = connection.execute('SELECT "Id" FROM "Organization"').fetchone()
+        return str(row[0])
+
+    @contextmanager
+    def transaction(self, actor: Actor, *, request_id: str) -> Iterator[Writer]:
+        """Write in one transaction; inside another one, join it.
+
+        Audit entries and outbound messages take effect when the outermost one commits.
+        """
+        outer: Transaction | None = getattr(self._local, "transaction", None)
+        with self.database.write() as connection:
+            tx = Transaction(
+                schema=self.schema,
+                automation=self.automation,
+                database=self.database,
+                connection=connection,
+                actor=actor,
+                now_s=clock.epoch_s(),
+                request_id=request_id,
+                ids=self._ids,
+                faults=self.faults,
+            )
+            self._local.transaction = tx
+            try:
+                yield Writer(tx)
+            finally:
+                self._local.transaction = outer
+        if outer is not None:
+            outer.audit += tx.audit
+            outer.messages |= tx.messages
+            return
+        self.audit.extend(tx.audit)
+        if tx.messages:
+            self.outbound.wake()
+
+    def reset(self) -> None:
+        """Restore the seed: all records, queued messages, faults and locators go."""
+        with self.database.write() as connection:
+            for item in self.schema:
+                connection.execute(f"DELETE FROM {quoted(item.name)}")
+            connection.execute("DELETE FROM sandbox_counter")
+            connection.execute("DELETE FROM sandbox_notification")
+            self._ids.forget()
+            self._plant()
+        self.faults.clear()
+        self.queries.forget_cursors()
+        self.audit.clear()
+        self.meter.set(most=None, used=0)
+
+    def close(self) -> None:
+        """Stop sending and close the database."""
+        self.outbound.close()
+        self.database.close()
+
+    def _plant(self) -> None:
+        admin_id = make_id(prefix=self.schema.get("User").prefix, number=1)
+        system = Actor(
+            user_id=admin_id, username=ADMIN, sends_outbound_messages=False, is_system=True
+        )
+        with self.transaction(system, request_id="seed") as writer:
+            plant(writer, built_in_seed(), source="built-in seed")
+            if self._settings.seed is not None:
+                plant(writer, read_seed(self._settings.seed), source=str(self._settings.seed))
+
+    def _stored_prefixes(self) -> dict[str, str]:
+        """Return the id prefixes given to custom objects when this data was first written."""
+        with self.database.read() as connection:
+            try:
+                row = connection.execute(
+                    "SELECT value FROM sandbox_meta WHERE key = 'prefixes'"
+                ).fetchone()
+            except sqlite3.OperationalError:
+                return {}
+        return dict(json.loads(row[0])) if row else {}
+
+
+class _IdCounters:
+    """Hands out ids; called within the writer's transaction only."""
+
+    def __init__(self) -> None:
+        self._next: dict[str, int] = {}
+
+    def take(self, connection: sqlite3.Connection, item: ObjectType, count: int) -> list[str]:
+        """Return the next ids of an object."""
+        first = self._next.get(item.name)
+        if first is None:
+            sql = f'SELECT MAX("Id") FROM {quoted(item.name)}'
+            (last,) = connection.execute(sql).fetchone()
+            first = number_of(last) + 1 if last else 1
+        self._next[item.name] = first + count
+        return [make_id(prefix=item.prefix, number=n) for n in range(first, first + count)]
+
+    def forget(self) -> None:
+        """Begin again at one."""
+        self._next.clear()

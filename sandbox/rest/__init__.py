@@ -1,0 +1,1 @@
+"""The REST API: one WSGI callable, a routing table, handlers by resource."""

@@ -1,0 +1,217 @@
+"""The WSGI callable: wire to request, request to handler, answer to wire."""
+
+import itertools
+import re
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from .. import clock
+from ..admin import admin
+from ..errors import ApiError, not_found
+from ..faults import Fault
+from . import collections, composite, info, query, rows, tree
+from .auth import authenticate, identity_body, oauth
+from .http import GZIP_FROM, MAX_BODY, Answer, Request, deflate, inflate
+from .routing import METHODS, Router, route, split_path, split_query
+
+if TYPE_CHECKING:
+    from ..org import Org
+
+MAX_URI = 16_384
+VERSION = re.compile(r"v(\d{1,3}\.\d)\Z", re.IGNORECASE)
+ROUTER = Router(
+    [
+        route("sobjects", GET=info.global_describe),
+        route("sobjects/*", GET=info.basic_info, POST=rows.create_row),
+        route("sobjects/*/describe", GET=info.describe),
+        route("sobjects/*/updated", GET=query.updated),
+        route("sobjects/*/deleted", GET=query.deleted),
+        route(
+            "sobjects/*/*",
+            GET=rows.read_row,
+            PATCH=rows.update_row,
+            DELETE=rows.delete_row,
+            POST=rows.insert_through_upsert,
+        ),
+        route(
+            "sobjects/*/*/*",
+            GET=rows.get_nested,
+            PATCH=rows.upsert_row,
+            POST=rows.upsert_row,
+            DELETE=rows.delete_by_key,
+        ),
+        route("query", GET=query.query),
+        route("query/*", GET=query.query_more),
+        route("queryall", GET=query.query_all),
+        route("queryall/*", GET=query.query_more),
+        route("limits", GET=info.limits),
+        route("limits/recordcount", GET=info.record_count),
+        route("composite", POST=composite.composite),
+        route("composite/batch", POST=composite.batch),
+        route("composite/tree/*", POST=tree.create_tree),
+        route(
+            "composite/sobjects",
+            POST=collections.create_many,
+            PATCH=collections.update_many,
+            DELETE=collections.delete_many,
+        ),
+        route("composite/sobjects/*", GET=collections.read_many, POST=collections.read_many_by_body),
+        route("composite/sobjects/*/*", PATCH=collections.upsert_many),
+    ]
+)
+REASONS = {status.value: status.phrase for status in HTTPStatus} | {420: "Site Unavailable"}
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+
+
+class ConnectionDropped(Exception):
+    """A fault cuts the connection: no answer is to be written."""
+
+
+def answer_inner(org: "Org", request: Request) -> Answer:
+    """Answer a versioned call whose caller is known, errors included."""
+    try:
+        return _versioned(org, request)
+    except ApiError as error:
+        return Answer(error.status, error.body())
+
+
+def _versioned(org: "Org", request: Request) -> Answer:
+    segments = split_path(request.path)[2:]
+    match = VERSION.match(segments[0])
+    if match is None:
+        raise not_found()
+    number = int(match.group(1).split(".")[0])
+    if number < info.FIRST_VERSION and number >= 1:
+        message = f"The requested API version {match.group(1)} is no longer supported."
+        raise ApiError(410 if number <= 30 else 404, "UNSUPPORTED_API_VERSION", message)
+    if number > info.LAST_VERSION or not match.group(1).endswith(".0"):
+        raise not_found()
+    request.version = match.group(1)
+    if request.session is None:
+        request.session = authenticate(org, request)
+        if not org.meter.count():
+            message = "TotalRequests Limit exceeded."
+            raise ApiError(403, "REQUEST_LIMIT_EXCEEDED", message)
+    if len(segments) == 1:
+        return info.resources(org, request)
+    return ROUTER.dispatch(org, request, segments[1:])
+
+
+class Application:
+    """Serves one org over WSGI."""
+
+    def __init__(self, org: "Org", *, facts: Callable[[], dict[str, Any]]) -> None:
+        self._org = org
+        self._facts = facts
+        self._numbers = itertools.count(1)
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: StartResponse
+    ) -> Iterable[bytes]:
+        try:
+            answer, request = self._answer(environ)
+        except ConnectionDropped:
+            environ["l2c_sandbox.drop"]()
+            return []
+        except ApiError as error:
+            answer, request = Answer(error.status, error.body(), counted=False), None
+        return self._write(environ, start_response, answer, request)
+
+    def _answer(self, environ: dict[str, Any]) -> tuple[Answer, Request]:
+        request = self._read(environ)
+        fault = self._fault_before(request)
+        try:
+            if fault is not None and fault.kind == "http":
+                raise fault.error()
+            answer = self._route(request)
+        except ApiError as error:
+            counted = error.status != 401
+            answer = Answer(error.status, error.body(), counted=counted)
+        if self._org.faults.for_request(request.path, ("drop_after",)) is not None:
+            raise ConnectionDropped
+        return answer, request
+
+    def _fault_before(self, request: Request) -> Fault | None:
+        if request.path.startswith("/__sandbox__"):
+            return None
+        faults = self._org.faults
+        latency = faults.for_request(request.path, ("latency",))
+        if latency is not None:
+            clock.pause(latency.seconds)
+        if faults.for_request(request.path, ("drop_before",)) is not None:
+            raise ConnectionDropped
+        return faults.for_request(request.path, ("http",))
+
+    def _route(self, request: Request) -> Answer:
+        segments = split_path(request.path)
+        head = [part.lower() for part in segments[:2]]
+        if head == ["services", "data"]:
+            if len(segments) == 2:
+                return Answer(200, info.versions(), counted=False)
+            return _versioned(self._org, request)
+        if head == ["services", "oauth2"] and len(segments) == 3:
+            return oauth(self._org, request, segments[2].lower())
+        if head[:1] == ["id"] and len(segments) == 3:
+            authenticate(self._org, request)
+            return Answer(200, identity_body(self._org, request, segments[2]), counted=False)
+        if head[:1] == ["__sandbox__"]:
+            return admin(self._org, request, segments[1:], facts=self._facts)
+        raise not_found()
+
+    def _read(self, environ: dict[str, Any]) -> Request:
+        method = environ["REQUEST_METHOD"]
+        if method not in METHODS:
+            raise ApiError(405, "METHOD_NOT_ALLOWED", f"HTTP Method '{method}' not allowed.")
+        uri = environ.get("REQUEST_URI") or environ["PATH_INFO"]
+        if len(uri) > MAX_URI:
+            raise ApiError(414, "URI_TOO_LONG", "URI Too Long")
+        path, _, query_text = uri.partition("?")
+        if path.startswith("http"):
+            path = "/" + path.split("/", 3)[-1]
+        headers = {
+            key[5:].replace("_", "-").lower(): value
+            for key, value in environ.items()
+            if key.startswith("HTTP_")
+        }
+        if len(uri) + sum(len(k) + len(v) for k, v in headers.items()) > 2 * MAX_URI:
+            raise ApiError(431, "REQUEST_HEADER_FIELDS_TOO_LARGE", "headers too large")
+        if environ.get("CONTENT_TYPE"):
+            headers["content-type"] = environ["CONTENT_TYPE"]
+        body = environ["wsgi.input"].read()
+        if len(body) > MAX_BODY:
+            raise ApiError(413, "REQUEST_TOO_LARGE", "the request body is too large")
+        if body and headers.get("content-encoding", "").lower() == "gzip":
+            body = inflate(body)
+        return Request(
+            method=method,
+            path=path,
+            query=split_query(query_text),
+            headers=headers,
+            body=body,
+            origin=f"{environ['wsgi.url_scheme']}://{headers.get('host', 'localhost')}",
+            request_id=f"r{next(self._numbers)}",
+        )
+
+    def _write(
+        self,
+        environ: dict[str, Any],
+        start_response: StartResponse,
+        answer: Answer,
+        request: Request | None,
+    ) -> Iterable[bytes]:
+        headers = dict(answer.headers)
+        pretty = request is not None and request.headers.get("x-prettyprint") == "1"
+        content = answer.content(pretty=pretty)
+        accepts = request.headers.get("accept-encoding", "") if request is not None else ""
+        if len(content) >= GZIP_FROM and "gzip" in accepts:
+            content = deflate(content)
+            headers["Content-Encoding"] = "gzip"
+        if content:
+            headers["Content-Type"] = answer.media_type
+        if answer.counted:
+            headers["Sforce-Limit-Info"] = self._org.meter.header()
+        if answer.status not in {204, 304}:
+            headers["Content-Length"] = str(len(content))
+        start_response(f"{answer.status} {REASONS.get(answer.status, 'Unknown')}", [*headers.items()])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [content]

@@ -1,0 +1,122 @@
+"""What there is: versions, resources, objects, limits (fact sheet B.1 to B.3, J)."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..schema.describe import describe_global, describe_object
+from ..schema.model import ObjectType
+from ..storage.tables import quoted
+from .http import Answer, Request
+from .rows import object_of
+
+if TYPE_CHECKING:
+    from ..org import Org
+
+FIRST_VERSION, LAST_VERSION = 50, 67
+RESOURCES = ("sobjects", "query", "queryAll", "limits", "composite")
+SEASONS = ("Winter", "Spring", "Summer")
+# Allowances the local org names but does not use up.
+LIMITS = {
+    "ConcurrentAsyncGetReportInstances": 200,
+    "ConcurrentSyncReportRuns": 20,
+    "DailyAsyncApexExecutions": 250_000,
+    "DailyBulkApiBatches": 15_000,
+    "DailyBulkV2QueryFileStorageMB": 976_562,
+    "DailyBulkV2QueryJobs": 10_000,
+    "DailyDeliveredPlatformEvents": 10_000,
+    "DailyDurableStreamingApiEvents": 10_000,
+    "DailyGenericStreamingApiEvents": 10_000,
+    "DailyStreamingApiEvents": 10_000,
+    "DailyWorkflowEmails": 100_000,
+    "DataStorageMB": 1_073,
+    "DurableStreamingApiConcurrentClients": 20,
+    "FileStorageMB": 1_073,
+    "HourlyPublishedPlatformEvents": 50_000,
+    "HourlyTimeBasedWorkflow": 1_000,
+    "MassEmail": 5_000,
+    "SingleEmail": 5_000,
+    "StreamingApiConcurrentClients": 20,
+}
+
+
+def label_of(version: int) -> str:
+    """Return the release name of a version: 67 is Summer '26."""
+    season = SEASONS[(version - 62) % 3]
+    year = 25 + (version - 62) // 3
+    return f"{season} '{year:02d}"
+
+
+def versions() -> list[dict[str, str]]:
+    """Return the list of API versions."""
+    return [
+        {"label": label_of(v), "url": f"/services/data/v{v}.0", "version": f"{v}.0"}
+        for v in range(FIRST_VERSION, LAST_VERSION + 1)
+    ]
+
+
+def resources(org: "Org", request: Request) -> Answer:
+    """GET /services/data/vNN.0."""
+    body = {name: f"{request.base}/{name}" for name in RESOURCES}
+    actor = request.me.actor
+    body["identity"] = f"{request.origin}/id/{org.organization_id}/{actor.user_id}"
+    return Answer(200, body)
+
+
+def global_describe(org: "Org", request: Request, found: Sequence[str]) -> Answer:
+    """GET /sobjects."""
+    return Answer(200, describe_global(org.schema, base=request.base))
+
+
+def basic_info(org: "Org", request: Request, found: Sequence[str]) -> Answer:
+    """GET /sobjects/T."""
+    item = object_of(org, found[0])
+    everything = describe_global(org.schema, base=request.base)["sobjects"]
+    described = next(entry for entry in everything if entry["name"] == item.name)
+    return Answer(200, {"objectDescribe": described, "recentItems": []})
+
+
+def describe(org: "Org", request: Request, found: Sequence[str]) -> Answer:
+    """GET /sobjects/T/describe."""
+    item = object_of(org, found[0])
+    types = _record_types(org, item)
+    return Answer(
+        200, describe_object(item, org.schema, base=request.base, record_types=types)
+    )
+
+
+def _record_types(org: "Org", item: ObjectType) -> list[dict[str, Any]]:
+    sql = (
+        'SELECT "Id", "Name", "DeveloperName", "IsActive" FROM "RecordType" '
+        'WHERE "SobjectType" = ? AND "IsDeleted" = 0 ORDER BY "Id"'
+    )
+    with org.database.read() as connection:
+        rows = connection.execute(sql, (item.name,)).fetchall()
+    return [
+        {"id": i, "name": name, "developer_name": developer, "active": active == 1}
+        for i, name, developer, active in rows
+    ]
+
+
+def limits(org: "Org", request: Request, found: Sequence[str]) -> Answer:
+    """GET /limits."""
+    body = {name: {"Max": most, "Remaining": most} for name, most in LIMITS.items()}
+    meter = org.meter
+    left = max(0, meter.most - meter.used)
+    body["DailyApiRequests"] = {"Max": meter.most, "Remaining": left}
+    return Answer(200, dict(sorted(body.items())))
+
+
+def record_count(org: "Org", request: Request, found: Sequence[str]) -> Answer:
+    """GET /limits/recordCount; empty objects are left out."""
+    wanted = request.query.get("sObjects")
+    names = wanted.split(",") if wanted else [item.name for item in org.schema]
+    counts = []
+    with org.database.read() as connection:
+        for item in (org.schema.find(name.strip()) for name in names):
+            if item is None:
+                continue
+            sql = f'SELECT COUNT(*) FROM {quoted(item.name)} WHERE "IsDeleted" = 0'
+            (count,) = connection.execute(sql).fetchone()
+            if count:
+                counts.append({"count": count, "name": item.name})
+    return Answer(200, {"sObjects": counts})

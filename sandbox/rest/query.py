@@ -1,0 +1,121 @@
+"""Queries and what changed (fact sheet C.8, H.2)."""
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .. import clock
+from ..errors import ApiError
+from ..soql.execute import DEFAULT_BATCH, MIN_BATCH
+from ..storage.tables import quoted
+from ..storage.values import datetime_json, parse_datetime
+from .http import Answer, Request
+from .rows import object_of
+
+if TYPE_CHECKING:
+    from ..org import Org
+
+BATCH_SIZE = re.compile(r"batchSize\s*=\s*(\d{1,9})")
+UPDATED_WINDOW_S = 30 * 24 * 3_600
+DELETED_WINDOW_S = 15 * 24 * 3_600
+MAX_IDS = 600_000
+
+
+def query(org: "Org", request: Request, found: Sequence[str]) -> Answer:
+    """GET /query?q=."""
+    return _query(org, request, include_deleted=False)
+
+
+def query_all(org: "Org", request: Request, found: Sequence[str]) -> Answer:
+    """GET /queryAll?q=, the recycle bin included."""
+    return _query(org, request, include_deleted=True)
+
+
+def _query(org: "Org", request: Request, *, include_deleted: bool) -> Answer:
+    text = request.query.get("q")
+    if text is None:
+        raise ApiError(400, "MALFORMED_QUERY", "A query string has to be specified")
+    page = org.queries.query(
+        text,
+        base=request.base,
+        user_id=request.me.actor.user_id,
+        include_deleted=include_deleted,
+        batch=_batch(request),
+    )
+    return Answer(200, page)
+
+
+def query_more(org: "Org", request: Request, found: Sequence[str]) -> Answer:
+    """GET /query/locator."""
+    page = org.queries.more(
+        found[0], base=request.base, user_id=request.me.actor.user_id, batch=_batch(request)
+    )
+    return Answer(200, page)
+
+
+def _batch(request: Request) -> int:
+    match = BATCH_SIZE.search(request.headers.get("sforce-query-options", ""))
+    if match is None:
+        return DEFAULT_BATCH
+    return max(MIN_BATCH, min(DEFAULT_BATCH, int(match.group(1))))
+
+
+def updated(org: "Org", request: Request, found: Sequence[str]) -> Answer:
+    """GET /sobjects/T/updated?start=&end=."""
+    item = object_of(org, found[0])
+    start_s, end_s = _window(request, oldest_s=UPDATED_WINDOW_S)
+    sql = (
+        f'SELECT "Id" FROM {quoted(item.name)} WHERE "SystemModstamp" >= ? '
+        'AND "SystemModstamp" < ? AND "IsDeleted" = 0 ORDER BY "SystemModstamp", "Id" LIMIT ?'
+    )
+    with org.database.read() as connection:
+        rows = connection.execute(sql, (start_s, end_s, MAX_IDS + 1)).fetchall()
+    if len(rows) > MAX_IDS:
+        raise ApiError(400, "EXCEEDED_ID_LIMIT", "exceeded id limit: 600000")
+    covered = datetime_json(min(end_s, clock.epoch_s()))
+    return Answer(200, {"ids": [row[0] for row in rows], "latestDateCovered": covered})
+
+
+def deleted(org: "Org", request: Request, found: Sequence[str]) -> Answer:
+    """GET /sobjects/T/deleted?start=&end=."""
+    item = object_of(org, found[0])
+    start_s, end_s = _window(request, oldest_s=DELETED_WINDOW_S)
+    sql = (
+        f'SELECT "Id", "SystemModstamp" FROM {quoted(item.name)} WHERE "SystemModstamp" >= ? '
+        'AND "SystemModstamp" < ? AND "IsDeleted" = 1 ORDER BY "SystemModstamp", "Id" LIMIT ?'
+    )
+    with org.database.read() as connection:
+        rows = connection.execute(sql, (start_s, end_s, MAX_IDS + 1)).fetchall()
+        (first,) = connection.execute('SELECT MIN("CreatedDate") FROM "Organization"').fetchone()
+    if len(rows) > MAX_IDS:
+        raise ApiError(400, "EXCEEDED_ID_LIMIT", "exceeded id limit: 600000")
+    records = [{"id": i, "deletedDate": datetime_json(stamp)} for i, stamp in rows]
+    body = {
+        "deletedRecords": records,
+        "earliestDateAvailable": datetime_json(first),
+        "latestDateCovered": datetime_json(min(end_s, clock.epoch_s())),
+    }
+    return Answer(200, body)
+
+
+def _window(request: Request, *, oldest_s: int) -> tuple[int, int]:
+    """Return start and end in whole minutes, the end rounded up to include the present one."""
+    bounds = []
+    for name in ("start", "end"):
+        text = request.query.get(name)
+        seconds = parse_datetime(text.replace(" ", "+")) if text else None
+        if seconds is None:
+            message = f"{name} must be a date and time in ISO 8601 format"
+            raise ApiError(400, "INVALID_REPLICATION_DATE", message)
+        bounds.append(seconds // 60 * 60)
+    start_s, end_s = bounds
+    now_s = clock.epoch_s()
+    if end_s >= now_s // 60 * 60:
+        end_s = max(end_s, now_s) + 1
+    if start_s >= end_s:
+        message = "startDate must be before endDate"
+        raise ApiError(400, "INVALID_REPLICATION_DATE", message)
+    if start_s < now_s - oldest_s:
+        message = f"startDate cannot be more than {oldest_s // 86_400} days ago"
+        raise ApiError(400, "INVALID_REPLICATION_DATE", message)
+    return start_s, end_s

@@ -1,0 +1,119 @@
+"""Serves an org over HTTP and HTTPS in one process."""
+
+import socket
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from cheroot import wsgi
+from cheroot.ssl.builtin import BuiltinSSLAdapter
+
+from .org import Org
+from .rest.app import Application
+from .rest.http import MAX_BODY
+from .rest.info import FIRST_VERSION, LAST_VERSION
+from .sessions import ADMIN, CLIENT_ID, CLIENT_SECRET, PASSWORD
+from .tls import make_certificate
+
+THREADS = 12
+KEEP_ALIVE = 200
+IDLE_S = 60
+MAX_HEADER = 131_072
+
+
+class _Gateway(wsgi.Gateway_10):  # type: ignore[misc]
+    """Lets the application cut the connection it is answering."""
+
+    def get_environ(self) -> dict[str, Any]:
+        """Return the WSGI environment with a way to drop the connection."""
+        environ: dict[str, Any] = super().get_environ()
+        environ["l2c_sandbox.drop"] = self._drop
+        return environ
+
+    def _drop(self) -> None:
+        self.req.close_connection = True
+        self.req.sent_headers = True
+        with suppress(OSError):
+            self.req.conn.socket.shutdown(socket.SHUT_RDWR)
+
+    def respond(self) -> None:
+        """Answer, unless the connection was dropped on purpose."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            super().respond()
+
+
+class SandboxServer:
+    """An org listening on loopback; close it to free ports and files."""
+
+    def __init__(
+        self, org: Org, *, host: str, port: int, tls: bool = False, tls_port: int = 0
+    ) -> None:
+        self.org = org
+        self._host = host
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._servers: list[Any] = []
+        self._threads: list[threading.Thread] = []
+        application = Application(org, facts=self.facts)
+        self.base_url = self._listen(application, port, scheme="http")
+        self.https_url: str | None = None
+        self.ca_file: str | None = None
+        if tls:
+            self._folder = tempfile.TemporaryDirectory(prefix="l2c-sandbox-")
+            files = make_certificate(Path(self._folder.name), host=host)
+            self.ca_file = str(files.ca_file)
+            adapter = BuiltinSSLAdapter(str(files.certificate_file), str(files.key_file))
+            self.https_url = self._listen(application, tls_port, scheme="https", adapter=adapter)
+        org.outbound.base_url = self.https_url or self.base_url
+
+    def _listen(
+        self, application: Application, port: int, *, scheme: str, adapter: Any = None
+    ) -> str:
+        server = wsgi.Server((self._host, port), application, numthreads=THREADS, timeout=IDLE_S)
+        server.gateway = _Gateway
+        server.max_request_body_size = MAX_BODY
+        server.max_request_header_size = MAX_HEADER
+        server.keep_alive_conn_limit = KEEP_ALIVE
+        server.error_log = _ignore_log
+        server.ssl_adapter = adapter
+        server.prepare()
+        self._servers.append(server)
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{scheme}://{host}:{server.bind_addr[1]}"
+
+    def start(self) -> None:
+        """Serve in threads and begin sending outbound messages."""
+        for server in self._servers:
+            thread = threading.Thread(target=server.serve, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        self.org.outbound.start()
+
+    def facts(self) -> dict[str, Any]:
+        """Return addresses and credentials."""
+        return {
+            "base_url": self.base_url,
+            "https_url": self.https_url,
+            "ca_file": self.ca_file,
+            "organization_id": self.org.organization_id,
+            "client_id": CLIENT_ID,
+            "client_secret": CLIENT_SECRET,
+            "username": ADMIN,
+            "password": PASSWORD,
+            "api_versions": [f"{FIRST_VERSION}.0", f"{LAST_VERSION}.0"],
+        }
+
+    def close(self) -> None:
+        """Stop serving; the org is closed too."""
+        for server in self._servers:
+            server.stop()
+        for thread in self._threads:
+            thread.join(timeout=5)
+        self.org.close()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+
+def _ignore_log(msg: str = "", level: int = 20, traceback: bool = False) -> None:
+    """Broken connections are everyday life of a test org; answers carry their own errors."""

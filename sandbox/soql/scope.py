@@ -1,0 +1,158 @@
+"""Resolves field paths against the schema and collects the joins they need."""
+
+from dataclasses import dataclass
+
+from ..errors import ApiError
+from ..schema.model import Field, FieldType, ObjectType, Schema
+from ..storage.tables import quoted
+from .ast import Path
+from .lexer import error_at
+
+MAX_LEVELS = 5
+MAX_JOINS = 60
+HINT_FIELD = (
+    "If you are attempting to use a custom field, be sure to append the '__c' after the custom "
+    "field name. Please reference your WSDL or the describe call for the appropriate names."
+)
+HINT_RELATIONSHIP = (
+    "If you are attempting to use a custom relationship, be sure to append the '__r' after the "
+    "custom relationship name. Please reference your WSDL or the describe call for the "
+    "appropriate names."
+)
+HINT_OBJECT = (
+    "If you are attempting to use a custom object, be sure to append the '__c' after the entity "
+    "name. Please reference your WSDL or the describe call for the appropriate names."
+)
+TYPE_FIELD = Field(name="Type", label="Type", type=FieldType.STRING, length=40)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One joined table; `polymorphic` names the reference column it hangs on."""
+
+    alias: str
+    item: ObjectType
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A field in SQL. `parents` are the tables on the way, each under its canonical name."""
+
+    sql: str
+    field: Field
+    parents: tuple[tuple[str, str], ...]  # relationship name, SQL of that parent's id
+    table: Table
+
+
+class Scope:
+    """The tables of one query."""
+
+    def __init__(
+        self, *, text: str, schema: Schema, item: ObjectType, alias: str | None, prefix: str
+    ) -> None:
+        self._text = text
+        self._schema = schema
+        self._prefix = prefix
+        self.root = Table(alias=f"{prefix}0", item=item)
+        self._alias = alias.lower() if alias else None
+        self._joins: list[str] = []
+        self._tables: dict[tuple[str, ...], Table] = {}
+
+    def from_sql(self) -> str:
+        """Return the FROM clause with all joins."""
+        first = f"{quoted(self.root.item.name)} AS {self.root.alias}"
+        return " ".join([first, *self._joins])
+
+    def resolve(self, path: Path) -> Resolved:
+        """Return the SQL of a path.
+
+        Raises:
+            ApiError: INVALID_FIELD for unknown names.
+        """
+        names = self._without_alias(path)
+        if len(names) - 1 > MAX_LEVELS:
+            message = "SOQL relationship paths cannot go deeper than 5 levels"
+            raise error_at(self._text, path.at, message)
+        table = self.root
+        key: tuple[str, ...] = ()
+        parents: list[tuple[str, str]] = []
+        for position, name in enumerate(names[:-1]):
+            reference = table.item.by_relationship.get(name.lower())
+            if reference is None:
+                raise self._unknown_relationship(name, path)
+            column = f"{table.alias}.{quoted(reference.name)}"
+            key = (*key, name.lower())
+            if len(reference.reference_to) > 1:
+                rest = names[position + 1 :]
+                parents.append((reference.relationship or name, column))
+                return self._polymorphic(table, reference, key, rest, tuple(parents), path)
+            table = self._join(key, self._schema.get(reference.reference_to[0]), column)
+            parents.append((reference.relationship or name, f'{table.alias}."Id"'))
+        field = table.item.find(names[-1])
+        if field is None:
+            raise self._unknown_field(names[-1], table.item, path)
+        sql = f"{table.alias}.{quoted(field.name)}"
+        return Resolved(sql=sql, field=field, parents=tuple(parents), table=table)
+
+    def _without_alias(self, path: Path) -> tuple[str, ...]:
+        names = path.names
+        if len(names) > 1:
+            first = names[0].lower()
+            if first == self._alias:
+                return names[1:]
+            known = first in self.root.item.by_relationship
+            if not known and first == self.root.item.name.lower():
+                return names[1:]
+        return names
+
+    def _join(self, key: tuple[str, ...], item: ObjectType, column: str) -> Table:
+        known = self._tables.get(key)
+        if known is not None:
+            return known
+        if len(self._joins) >= MAX_JOINS:
+            raise ApiError(400, "QUERY_TOO_COMPLICATED", "too many relationships in one query")
+        table = Table(alias=f"{self._prefix}{len(self._joins) + 1}", item=item)
+        self._joins.append(
+            f'LEFT JOIN {quoted(item.name)} AS {table.alias} ON {table.alias}."Id" = {column}'
+        )
+        self._tables[key] = table
+        return table
+
+    def _polymorphic(
+        self,
+        table: Table,
+        reference: Field,
+        key: tuple[str, ...],
+        rest: tuple[str, ...],
+        parents: tuple[tuple[str, str], ...],
+        path: Path,
+    ) -> Resolved:
+        """Read a field through a reference to several objects: the one that is meant has it."""
+        column = f"{table.alias}.{quoted(reference.name)}"
+        if len(rest) > 1:
+            raise self._unknown_relationship(rest[0], path)
+        name = rest[0].lower()
+        targets = [self._schema.get(target) for target in reference.reference_to]
+        if name == "type":
+            cases = " ".join(f"WHEN '{t.prefix}' THEN '{t.name}'" for t in targets)
+            sql = f"CASE substr({column}, 1, 3) {cases} END"
+            return Resolved(sql=sql, field=TYPE_FIELD, parents=parents, table=table)
+        having = [(t, t.by_name[name]) for t in targets if name in t.by_name]
+        if not having:
+            raise self._unknown_field(rest[0], targets[0], path)
+        if name == "id":
+            return Resolved(sql=column, field=having[0][1], parents=parents, table=table)
+        parts = []
+        for target, field in having:
+            joined = self._join((*key, "#" + target.name), target, column)
+            parts.append(f"{joined.alias}.{quoted(field.name)}")
+        sql = parts[0] if len(parts) == 1 else f"COALESCE({', '.join(parts)})"
+        return Resolved(sql=sql, field=having[0][1], parents=parents, table=table)
+
+    def _unknown_relationship(self, name: str, path: Path) -> ApiError:
+        message = f"Didn't understand relationship '{name}' in field path. {HINT_RELATIONSHIP}"
+        return error_at(self._text, path.at, message, code="INVALID_FIELD")
+
+    def _unknown_field(self, name: str, item: ObjectType, path: Path) -> ApiError:
+        message = f"No such column '{name}' on entity '{item.name}'. {HINT_FIELD}"
+        return error_at(self._text, path.at, message, code="INVALID_FIELD")
