@@ -9,6 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
+from connector.store.embedded import EmbeddedPostgres
+from tests.e2e.outside import DATABASE
+
 TIMEOUT_S = 240
 
 
@@ -38,6 +43,32 @@ def tell_and_kill(folder: Path, *, calls: int, after_s: float) -> bool:
         process.send_signal(signal.SIGKILL)
         process.wait()
     return was_running
+
+
+def tell_and_kill_inside_a_push(folder: Path, *, calls: int, after_s: float) -> bool:
+    """Tell the story and kill it while rows are on their way to the CRM, some time after its start.
+
+    Returns whether a push was under way when it was killed.
+    """
+    with subprocess.Popen(
+        command(folder, calls=calls), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        time.sleep(after_s)
+        with (
+            EmbeddedPostgres.start(folder / "postgres", durable=False) as server,
+            psycopg.connect(
+                server.url_of(DATABASE).replace("+psycopg", ""), autocommit=True
+            ) as sql,
+        ):
+            seen = False
+            while not seen and process.poll() is None:
+                leased = sql.execute(
+                    "SELECT EXISTS (SELECT FROM push_queue WHERE lease_until > now())"
+                ).fetchone()
+                seen = leased is not None and bool(leased[0])
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    return seen
 
 
 def kill_times(*, seed: int, count: int, longest_s: float) -> list[float]:
