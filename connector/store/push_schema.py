@@ -5,8 +5,9 @@ a thousand per row, to `push_log`. A bulk change in SQL cannot forget to announc
 writers never wait for each other's marks (measured 3).
 """
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,12 @@ from connector.store.tables.sync import push_entity
 KEYS_PER_ROW = 1_000
 OWN_ID = "SELECT id FROM changed"
 
+# Where the database remembers which marks it has.
+_REMEMBER = "CREATE FUNCTION push_mark_version() RETURNS text LANGUAGE sql AS $$SELECT '{digest}'$$"
+_REMEMBERED = text(
+    "SELECT p.prosrc FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace "
+    "WHERE n.nspname = current_schema() AND p.proname = 'push_mark_version'"
+)
 _OUR_TRIGGERS = text(
     "SELECT t.tgname, t.tgrelid::regclass::text AS table_name FROM pg_trigger t "
     "JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
@@ -47,16 +54,24 @@ class Mark:
 
 
 def install(tx: Connection, folder: Path | None = None) -> None:
-    """Make the entity codes and the marking triggers anew, from the mapping files of a folder."""
+    """Make the entity codes and, when the marks changed, the marking triggers anew."""
     read = documents(folder or salesforce_folder())
     marks = tuple(mark for document in read for mark in _marks_of(document.data))
     codes = _entity_codes(tx, sorted({mark.entity for mark in marks}))
-    _drop_triggers(tx)
     by_table: dict[str, list[Mark]] = defaultdict(list)
     for mark in marks:
         by_table[mark.table].append(mark)
-    for table, its_marks in sorted(by_table.items()):
-        _create_triggers(tx, table, its_marks, codes)
+    statements = [
+        statement
+        for table, its_marks in sorted(by_table.items())
+        for statement in _statements(table, its_marks, codes)
+    ]
+    digest = hashlib.sha256("\n".join(statements).encode()).hexdigest()
+    if digest in (tx.execute(_REMEMBERED).scalar() or ""):
+        return  # making them anew would lock every table under a running system
+    _drop_triggers(tx)
+    for statement in [*statements, _REMEMBER.format(digest=digest)]:
+        driver_connection(tx).execute(statement.encode())
 
 
 def _marks_of(data: Mapping[str, Any]) -> tuple[Mark, ...]:
@@ -96,31 +111,28 @@ def _drop_triggers(tx: Connection) -> None:
         driver.execute(sql.SQL("DROP FUNCTION {}()").format(sql.Identifier(name)))
 
 
-def _create_triggers(
-    tx: Connection, table: str, marks: list[Mark], codes: Mapping[str, int]
-) -> None:
-    driver = driver_connection(tx)
+def _statements(table: str, marks: list[Mark], codes: Mapping[str, int]) -> Iterator[str]:
     for event in ("INSERT", "UPDATE", "DELETE"):
         name = f"push_mark_{table}_{event.lower()}"
         body = "\n".join(_append(mark, codes[mark.entity], event) for mark in marks)
-        driver.execute(
+        yield (
             f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
-            f"$mark$\nBEGIN\n{body}\n    RETURN NULL;\nEND\n$mark$".encode()
+            f"$mark$\nBEGIN\n{body}\n    RETURN NULL;\nEND\n$mark$"
         )
-        driver.execute(
+        yield (
             f"CREATE TRIGGER {name} AFTER {event} ON {table} {_REFERENCING[event]} "
-            f"FOR EACH STATEMENT EXECUTE FUNCTION {name}()".encode()
+            f"FOR EACH STATEMENT EXECUTE FUNCTION {name}()"
         )
     # TRUNCATE shows no trigger which rows it removed, so it would be a silent change.
     name = f"push_mark_{table}_truncate"
-    driver.execute(
+    yield (
         f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $mark$\nBEGIN\n"
         f"    RAISE EXCEPTION '{table} is shown in the CRM: use DELETE instead of TRUNCATE'\n"
-        "        USING ERRCODE = 'feature_not_supported';\nEND\n$mark$".encode()
+        "        USING ERRCODE = 'feature_not_supported';\nEND\n$mark$"
     )
-    driver.execute(
+    yield (
         f"CREATE TRIGGER {name} BEFORE TRUNCATE ON {table} "
-        f"FOR EACH STATEMENT EXECUTE FUNCTION {name}()".encode()
+        f"FOR EACH STATEMENT EXECUTE FUNCTION {name}()"
     )
 
 

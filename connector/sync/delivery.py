@@ -1,0 +1,109 @@
+"""One counted API call: up to five collections of 200 rows, and what became of each row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from connector.adapters.salesforce.answers import (
+    RowError,
+    RowResult,
+    Subrequest,
+    SubResponse,
+    row_errors,
+    row_result,
+)
+from connector.adapters.salesforce.client import (
+    COLLECTIONS_PER_CALL,
+    ROWS_PER_COLLECTION,
+    OrgClient,
+)
+from connector.sync.mapping import Mapping
+from connector.sync.state import Owed
+
+__all__ = ["COLLECTIONS_PER_CALL", "ROWS_PER_COLLECTION", "Parcel", "deliver", "write_fields"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """Up to 200 rows of one entity."""
+
+    mapping: Mapping
+    rows: tuple[Owed, ...]
+
+    def subrequest(self, reference: str) -> Subrequest:
+        """Return the call that writes the rows; bodies go out as PostgreSQL wrote them."""
+        push = self.mapping.pushed
+        path = "composite/sobjects"
+        if push.verb == "upsert":
+            path += f"/{self.mapping.object}/{push.key}"
+        # Salesforce wants `attributes` first in a record.
+        head = b'{"attributes":{"type":' + orjson.dumps(self.mapping.object) + b"},"
+        records = b",".join(head + self._identity(owed) + _rest(owed) for owed in self.rows)
+        body = orjson.Fragment(b'{"allOrNone":false,"records":[' + records + b"]}")
+        return Subrequest("PATCH", path, reference, body)
+
+    def _identity(self, owed: Owed) -> bytes:
+        if self.mapping.pushed.verb == "update":
+            return b'"Id":' + orjson.dumps(owed.sfid)
+        return orjson.dumps(self.mapping.pushed.key) + b":" + orjson.dumps(owed.external_key)
+
+
+def _rest(owed: Owed) -> bytes:
+    fields = (owed.body or "{}").encode()[1:]
+    return b"}" if fields == b"}" else b"," + fields
+
+
+def deliver(org: OrgClient, parcels: Sequence[Parcel]) -> list[list[RowResult]]:
+    """Send the parcels as one call; return a result for each row of each, in order.
+
+    Raises:
+        TransientFailure: The whole call failed; each row may or may not be written.
+    """
+    assert len(parcels) <= COLLECTIONS_PER_CALL
+    answers = org.composite(
+        [parcel.subrequest(f"p{place}") for place, parcel in enumerate(parcels)]
+    )
+    return [
+        _results(answer, len(parcel.rows)) for parcel, answer in zip(parcels, answers, strict=True)
+    ]
+
+
+def _results(answer: SubResponse, count: int) -> list[RowResult]:
+    if answer.is_success and isinstance(answer.body, list) and len(answer.body) == count:
+        return [row_result(item) for item in answer.body]
+    unexplained = RowError("UNKNOWN_EXCEPTION", f"The org answered HTTP {answer.status}.")
+    return [RowResult(success=False, errors=row_errors(answer.body) or (unexplained,))] * count
+
+
+def write_fields(
+    org: OrgClient, changes: Sequence[tuple[str, str, dict[str, object]]]
+) -> list[RowResult]:
+    """Update a few fields of records given as (object, Salesforce id, fields), 1,000 a call."""
+    ordered = sorted(changes, key=lambda change: change[0])  # each object in one run (D.4)
+    results: list[RowResult] = []
+    for start in range(0, len(ordered), COLLECTIONS_PER_CALL * ROWS_PER_COLLECTION):
+        block = ordered[start : start + COLLECTIONS_PER_CALL * ROWS_PER_COLLECTION]
+        parts = [
+            block[at : at + ROWS_PER_COLLECTION] for at in range(0, len(block), ROWS_PER_COLLECTION)
+        ]
+        answers = org.composite(
+            [
+                Subrequest(
+                    "PATCH",
+                    "composite/sobjects",
+                    f"f{place}",
+                    {
+                        "allOrNone": False,
+                        "records": [
+                            {"attributes": {"type": name}, "Id": sfid} | fields
+                            for name, sfid, fields in part
+                        ],
+                    },
+                )
+                for place, part in enumerate(parts)
+            ]
+        )
+        for part, answer in zip(parts, answers, strict=True):
+            results += _results(answer, len(part))
+    return results

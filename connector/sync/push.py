@@ -1,0 +1,375 @@
+"""The way out: what the push queue owes, sent as changed fields, parents before children.
+
+The current state goes out, never the change (design D2): sending twice is harmless, order does not
+matter, and a crash at any point means that some keys are still in the queue. No transaction is open
+while the org is asked.
+"""
+
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+from sqlalchemy import Connection
+
+from connector.adapters.salesforce.answers import RowResult
+from connector.adapters.salesforce.client import OrgClient
+from connector.errors import TransientFailure
+from connector.store.engine import Store
+from connector.sync import queue
+from connector.sync.collapse import collapse, mark
+from connector.sync.delivery import (
+    COLLECTIONS_PER_CALL,
+    ROWS_PER_COLLECTION,
+    Parcel,
+    deliver,
+    write_fields,
+)
+from connector.sync.keys import PREFIX
+from connector.sync.mapping import Mapping, Mappings
+from connector.sync.records import forget, forget_values, remember_refused, remember_written
+from connector.sync.state import Lease, Owed, StateReader
+from connector.sync.verdict import Refusal, Verdict, judge
+
+log = structlog.get_logger(__name__)
+
+ROWS_PER_PASS = 20_000
+LEASE_SIZE = 1_000
+LONGEST_PAUSE_S = 300
+_MISSING_PARENT = re.compile(r"Foreign key external ID: (\S+) not found", re.IGNORECASE)
+_TAKEN = Refusal(
+    Verdict.DATA,
+    "SFID_TAKEN",
+    "The CRM record with this key is already linked to another record of the hub.",
+    "Clear the key of one of the two in the CRM, then send this record again.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """An object the org cannot take as it is mapped; its rows wait in the queue."""
+
+    entity: str
+    object: str
+    code: str
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class PushReport:
+    """What one pass, or several, did."""
+
+    written: int = 0
+    created: int = 0
+    unchanged: int = 0
+    waiting: int = 0
+    retried: int = 0
+    dead: int = 0
+    api_calls: int = 0
+    halts: tuple[Halt, ...] = ()
+    interrupted: str | None = None
+    is_busy: bool = False
+
+    def plus(self, later: "PushReport") -> "PushReport":
+        """Return this pass and a later one together; `waiting` and `halts` are the later one's."""
+        return PushReport(
+            written=self.written + later.written,
+            created=self.created + later.created,
+            unchanged=self.unchanged + later.unchanged,
+            waiting=later.waiting,
+            retried=self.retried + later.retried,
+            dead=self.dead + later.dead,
+            api_calls=self.api_calls + later.api_calls,
+            halts=later.halts,
+            interrupted=later.interrupted,
+            is_busy=later.is_busy,
+        )
+
+    @property
+    def has_moved(self) -> bool:
+        """Return whether the queue is shorter than before."""
+        return bool(self.written or self.unchanged or self.dead)
+
+
+def push_pending(
+    *,
+    store: Store,
+    org: OrgClient,
+    mappings: Mappings,
+    now: datetime,
+    limit: int = ROWS_PER_PASS,
+) -> PushReport:
+    """Send what is due, up to `limit` rows; what cannot go yet stays in the queue.
+
+    An org that does not answer ends the pass: the report says so, nothing is lost.
+
+    Raises:
+        Misconfigured: The connector may not log in to the org.
+    """
+    with queue.sole_pusher(store) as may_push:
+        if not may_push:
+            return PushReport(is_busy=True)
+        one = _Pass(store=store, org=org, mappings=mappings, now=now, budget=limit)
+        report = one.run()
+    if report.has_moved or report.halts or report.interrupted:
+        log.info(
+            "push.done",
+            written=report.written,
+            dead=report.dead,
+            waiting=report.waiting,
+            api_calls=report.api_calls,
+            interrupted=report.interrupted,
+        )
+    return report
+
+
+def push_until_quiet(
+    *,
+    store: Store,
+    org: OrgClient,
+    mappings: Mappings,
+    now: datetime,
+    passes: int = 200,
+    patience_s: float = 0,
+) -> PushReport:
+    """Repeat passes until nothing can be sent any more, at most `passes` times.
+
+    With patience, keys that wait for a later try, another process that is pushing, and an org that
+    does not answer are waited for, that long in all.
+    """
+    total = PushReport()
+    patience_left_s = patience_s
+    for _ in range(passes):
+        report = push_pending(store=store, org=org, mappings=mappings, now=now)
+        total = total.plus(report)
+        if report.has_moved and not report.interrupted:
+            continue
+        pause_s = _pause_s(store, report)
+        if pause_s is None or pause_s > patience_left_s:
+            break
+        time.sleep(pause_s)
+        patience_left_s -= pause_s
+    return total
+
+
+def _pause_s(store: Store, report: PushReport) -> float | None:
+    if report.is_busy or report.interrupted:
+        return 0.2
+    if report.halts:
+        return None
+    with store.read() as tx:
+        pause_s = queue.seconds_to_next(tx)
+    # What is due and did not move waits for a parent: no pause brings it.
+    return None if not pause_s else max(pause_s, 0.05)
+
+
+@dataclass
+class _Pass:
+    store: Store
+    org: OrgClient
+    mappings: Mappings
+    now: datetime
+    budget: int
+    counts: Counter[str] = field(default_factory=Counter)
+    halts: dict[str, Halt] = field(default_factory=dict)
+    letters: list[tuple[str, str, dict[str, object]]] = field(default_factory=list)
+    codes: dict[str, int] = field(default_factory=dict)
+
+    def run(self) -> PushReport:
+        calls_before = self.org.calls
+        interrupted = None
+        with self.store.transaction() as tx:
+            collapse(tx=tx)
+            self.codes = queue.entity_codes(tx)
+        reader = StateReader(self.mappings)
+        try:
+            for level in self.mappings.levels:
+                self._run_level(level, reader)
+            self._tell_the_crm()
+        except TransientFailure as failure:
+            interrupted = str(failure)
+        return PushReport(
+            written=self.counts["written"],
+            created=self.counts["created"],
+            unchanged=self.counts["unchanged"],
+            waiting=self.counts["waiting"],
+            retried=self.counts["retried"],
+            dead=self.counts["dead"],
+            api_calls=self.org.calls - calls_before,
+            halts=tuple(self.halts.values()),
+            interrupted=interrupted,
+        )
+
+    def _run_level(self, level: Sequence[Mapping], reader: StateReader) -> None:
+        ready: list[Parcel] = []
+        for mapping in level:
+            pool: list[Owed] = []
+            for batch in self._batches(mapping, reader):
+                pool += batch
+                while len(pool) >= ROWS_PER_COLLECTION:
+                    ready.append(Parcel(mapping, tuple(pool[:ROWS_PER_COLLECTION])))
+                    del pool[:ROWS_PER_COLLECTION]
+                while len(ready) >= COLLECTIONS_PER_CALL:
+                    self._send(ready[:COLLECTIONS_PER_CALL])
+                    del ready[:COLLECTIONS_PER_CALL]
+                if mapping.entity in self.halts:
+                    break
+            if pool:
+                ready.append(Parcel(mapping, tuple(pool)))
+        for start in range(0, len(ready), COLLECTIONS_PER_CALL):
+            self._send(ready[start : start + COLLECTIONS_PER_CALL])
+
+    def _batches(self, mapping: Mapping, reader: StateReader) -> Iterator[list[Owed]]:
+        """Lease and read, until the entity owes nothing or the budget is spent."""
+        code = self.codes.get(mapping.entity)
+        after = -1
+        while code is not None and self.budget > 0:
+            with self.store.transaction() as tx:
+                leases = queue.lease(tx, code=code, after=after, count=min(LEASE_SIZE, self.budget))
+                if not leases:
+                    return
+                owed = reader.read(tx, mapping, leases, now=self.now)
+                to_send = self._sort_out(tx, mapping, owed)
+            after = leases[-1].key
+            self.budget -= len(leases)
+            yield to_send
+
+    def _sort_out(self, tx: Connection, mapping: Mapping, owed: list[Owed]) -> list[Owed]:
+        waiting = [one for one in owed if not one.is_absent and one.waits_for]
+        idle = [one for one in owed if one.is_absent or not (one.waits_for or one.body)]
+        code = self.codes[mapping.entity]
+        if idle:
+            queue.settle(tx, code=code, leases=_leases(idle))
+            self.counts["unchanged"] += len(idle)
+        if waiting:
+            queue.postpone(tx, code=code, pauses_s={one.key: 0 for one in waiting})
+            self.counts["waiting"] += len(waiting)
+        handled = {one.key for one in waiting} | {one.key for one in idle}
+        return [one for one in owed if one.key not in handled]
+
+    def _send(self, parcels: Sequence[Parcel]) -> None:
+        parcels = [one for one in parcels if one.mapping.entity not in self.halts]
+        if not parcels:
+            return
+        results = deliver(self.org, parcels)
+        with self.store.transaction() as tx:
+            for parcel, parcel_results in zip(parcels, results, strict=True):
+                self._record(tx, parcel, parcel_results)
+
+    def _record(self, tx: Connection, parcel: Parcel, results: Sequence[RowResult]) -> None:
+        mapping = parcel.mapping
+        is_upsert = mapping.pushed.verb == "upsert"
+        written: list[tuple[Owed, str]] = []
+        made_again: list[Owed] = []
+        refused: dict[Verdict, list[tuple[Owed, Refusal]]] = defaultdict(list)
+        for owed, result in zip(parcel.rows, results, strict=True):
+            sfid = result.sfid or owed.sfid
+            if result.success and sfid:
+                written.append((owed, sfid))
+                self.counts["created"] += result.created
+                if result.created and not owed.is_first:
+                    made_again.append(owed)  # it was deleted there: only the changes were sent
+            else:
+                refusal = judge(result.errors, is_update=is_upsert and not owed.is_first)
+                refused[refusal.verdict].append((owed, refusal))
+        self._keep_written(tx, mapping, written, made_again)
+        for verdict, rows in refused.items():
+            self._keep_refused(tx, mapping, verdict, rows)
+
+    def _keep_written(
+        self,
+        tx: Connection,
+        mapping: Mapping,
+        written: list[tuple[Owed, str]],
+        made_again: list[Owed],
+    ) -> None:
+        if not written:
+            return
+        kept = remember_written(tx, mapping, written, now=self.now)
+        again = {one.key for one in made_again}
+        code = self.codes[mapping.entity]
+        done = [owed for owed, _ in written if owed.key in kept and owed.key not in again]
+        queue.settle(tx, code=code, leases=_leases(done))
+        self.counts["written"] += len(done)
+        if again:
+            forget_values(tx, entity=mapping.entity, keys=list(again))
+            queue.postpone(tx, code=code, pauses_s=dict.fromkeys(again, 0))
+            self.counts["retried"] += len(again)
+        taken = [(owed, _TAKEN) for owed, _ in written if owed.key not in kept]
+        if taken:
+            self._keep_refused(tx, mapping, Verdict.DATA, taken)
+
+    def _keep_refused(
+        self, tx: Connection, mapping: Mapping, verdict: Verdict, rows: list[tuple[Owed, Refusal]]
+    ) -> None:
+        code = self.codes[mapping.entity]
+        keys = [owed.key for owed, _ in rows]
+        if verdict is Verdict.DATA:
+            remember_refused(tx, mapping, rows, status="Error")
+            queue.settle(tx, code=code, leases=_leases([owed for owed, _ in rows]))
+            self._write_letters(mapping, rows)
+            return
+        if verdict is Verdict.CONFIGURATION:
+            self._halt(tx, mapping, rows)
+            return
+        attempts = remember_refused(tx, mapping, rows, status="Pending")
+        if verdict is Verdict.RECORD_GONE:
+            forget(tx, entity=mapping.entity, keys=keys)
+        if verdict is Verdict.PARENT_GONE:
+            self._send_parents_again(tx, [refusal for _, refusal in rows])
+        pauses_s = {key: min(2 ** (attempts[key] - 1), LONGEST_PAUSE_S) for key in keys}
+        queue.postpone(tx, code=code, pauses_s=pauses_s)
+        self.counts["retried"] += len(rows)
+
+    def _write_letters(self, mapping: Mapping, rows: list[tuple[Owed, Refusal]]) -> None:
+        self.counts["dead"] += len(rows)
+        stamps = mapping.pushed.stamps
+        for owed, refusal in rows:
+            log.warning(
+                "push.dead_letter",
+                entity=mapping.entity,
+                hub_id=owed.key,
+                code=refusal.code,
+                remedy=refusal.remedy,
+            )
+            if stamps is not None and owed.sfid is not None:
+                text = f"{refusal.code}: {refusal.message}\n{refusal.remedy}"[:4000]
+                self.letters.append(
+                    (mapping.object, owed.sfid, {stamps.status: "Error", stamps.error: text})
+                )
+
+    def _halt(self, tx: Connection, mapping: Mapping, rows: list[tuple[Owed, Refusal]]) -> None:
+        """Stop this entity for the pass: its rows stay queued, one of them carries the finding."""
+        owed, refusal = rows[0]
+        remember_refused(tx, mapping, [(owed, refusal)], status="Error")
+        self.halts[mapping.entity] = Halt(
+            entity=mapping.entity,
+            object=mapping.object,
+            code=refusal.code,
+            message=refusal.message,
+            remedy=refusal.remedy,
+        )
+        log.error(
+            "push.object_halted", object=mapping.object, code=refusal.code, remedy=refusal.remedy
+        )
+
+    def _send_parents_again(self, tx: Connection, refusals: list[Refusal]) -> None:
+        for name in {m.group(1) for r in refusals if (m := _MISSING_PARENT.search(r.message))}:
+            prefix, _, rest = name.partition(":")
+            entity, _, number = rest.partition(":")
+            if prefix == PREFIX and entity in self.mappings.by_entity and number.isdigit():
+                forget(tx, entity=entity, keys=[int(number)])
+                mark(tx=tx, entity=entity, keys=[int(number)])
+
+    def _tell_the_crm(self) -> None:
+        """Write cause and remedy on the CRM records themselves; best effort."""
+        if self.letters:
+            write_fields(self.org, self.letters)
+
+
+def _leases(owed: Sequence[Owed]) -> list[Lease]:
+    return [Lease(one.key, one.version) for one in owed]

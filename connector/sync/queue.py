@@ -1,0 +1,115 @@
+"""The push queue: keys whose current state is owed to the CRM.
+
+`lease_until` says when a key may be taken: `-infinity` now, a time not before then (back-off),
+`infinity` while its delivery is under way. One process delivers at a time (`sole_pusher`), so what
+a killed one left under way is simply taken back: no lease has to run out first.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, text
+
+from connector.store.engine import Store
+from connector.sync.state import Lease
+
+_PUSHER = "connector.sync.push"
+
+_TRY = text("SELECT pg_try_advisory_lock(hashtextextended(:key, 0))")
+_UNLOCK = text("SELECT pg_advisory_unlock(hashtextextended(:key, 0))")
+_TAKE_BACK = text("UPDATE push_queue SET lease_until = '-infinity' WHERE lease_until = 'infinity'")
+_CODES = text("SELECT name, code FROM push_entity")
+_LEASE = text("""
+    WITH due AS (
+        SELECT entity, key FROM push_queue
+         WHERE entity = :code AND key > :after AND lease_until <= now()
+         ORDER BY key LIMIT :count FOR UPDATE)
+    UPDATE push_queue q SET lease_until = 'infinity' FROM due
+     WHERE q.entity = due.entity AND q.key = due.key
+    RETURNING q.key, q.version
+""")
+# Rows are locked in key order, as the collapser takes them: no deadlock between the two.
+_SETTLE = text("""
+    WITH mine AS (
+        SELECT q.key, q.version = d.version AS is_done
+          FROM push_queue q
+          JOIN unnest(CAST(:keys AS bigint[]), CAST(:versions AS bigint[])) AS d (key, version)
+            ON d.key = q.key
+         WHERE q.entity = :code ORDER BY q.key FOR UPDATE OF q),
+    gone AS (
+        DELETE FROM push_queue q USING mine
+         WHERE q.entity = :code AND q.key = mine.key AND mine.is_done)
+    UPDATE push_queue q SET lease_until = '-infinity' FROM mine
+     WHERE q.entity = :code AND q.key = mine.key AND NOT mine.is_done
+""")
+_POSTPONE = text("""
+    WITH mine AS (
+        SELECT q.key, d.pause_s FROM push_queue q
+          JOIN unnest(CAST(:keys AS bigint[]), CAST(:pauses AS int[])) AS d (key, pause_s)
+            ON d.key = q.key
+         WHERE q.entity = :code ORDER BY q.key FOR UPDATE OF q)
+    UPDATE push_queue q
+       SET lease_until = CASE WHEN mine.pause_s = 0 THEN '-infinity'\\:\\:timestamptz
+                              ELSE now() + make_interval(secs => mine.pause_s) END
+      FROM mine WHERE q.entity = :code AND q.key = mine.key
+""")
+_NEXT = text("""
+    SELECT greatest(0, extract(epoch FROM min(lease_until) - now())) FROM push_queue
+     WHERE lease_until < 'infinity'
+""")
+
+
+@contextmanager
+def sole_pusher(store: Store) -> Iterator[bool]:
+    """Hold the right to deliver; yields False when another process has it.
+
+    The right is a lock of a database session outside any transaction: it ends with the process.
+    """
+    with store.engine.connect() as connection:
+        session = connection.execution_options(isolation_level="AUTOCOMMIT")
+        if not session.execute(_TRY, {"key": _PUSHER}).scalar_one():
+            yield False
+            return
+        try:
+            session.execute(_TAKE_BACK)
+            yield True
+        finally:
+            session.execute(_TAKE_BACK)
+            session.execute(_UNLOCK, {"key": _PUSHER})
+
+
+def entity_codes(tx: Connection) -> dict[str, int]:
+    """Return the code of each entity in the log and the queue."""
+    return {row.name: row.code for row in tx.execute(_CODES)}
+
+
+def lease(tx: Connection, *, code: int, after: int, count: int) -> list[Lease]:
+    """Take keys of an entity that are due, in key order behind `after`."""
+    rows = tx.execute(_LEASE, {"code": code, "after": after, "count": count})
+    return sorted((Lease(row.key, row.version) for row in rows), key=lambda one: one.key)
+
+
+def settle(tx: Connection, *, code: int, leases: Sequence[Lease]) -> None:
+    """Remove delivered keys; one that was marked again meanwhile stays and is due at once."""
+    tx.execute(
+        _SETTLE,
+        {
+            "code": code,
+            "keys": [one.key for one in leases],
+            "versions": [one.version for one in leases],
+        },
+    )
+
+
+def postpone(tx: Connection, *, code: int, pauses_s: dict[int, int]) -> None:
+    """Give keys back, each with a pause before its next delivery (0: none)."""
+    tx.execute(
+        _POSTPONE,
+        {"code": code, "keys": list(pauses_s), "pauses": list(pauses_s.values())},
+    )
+
+
+def seconds_to_next(tx: Connection) -> float | None:
+    """Return how long until a key is due; None when the queue holds none that will be."""
+    seconds = tx.execute(_NEXT).scalar_one()
+    return None if seconds is None else float(seconds)

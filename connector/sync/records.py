@@ -1,0 +1,116 @@
+"""What sync remembers per record: its Salesforce id, last-known-good values, what went wrong."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from connector.sync.mapping import Mapping
+from connector.sync.state import Owed
+from connector.sync.verdict import Refusal
+
+_WRITTEN = text("""
+    INSERT INTO crm_record AS r
+           (entity, hub_id, object, sfid, born, known, status, synced_at)
+    SELECT :entity, n.key, :object, n.sfid, :born, n.state\\:\\:jsonb, 'In Sync', :now
+      FROM unnest(CAST(:keys AS bigint[]), CAST(:sfids AS text[]), CAST(:states AS text[]))
+           AS n (key, sfid, state)
+     WHERE NOT EXISTS (SELECT FROM crm_record o WHERE o.sfid = n.sfid
+                          AND (o.entity <> :entity OR o.hub_id <> n.key))
+     ORDER BY n.key
+    ON CONFLICT (entity, hub_id) DO UPDATE
+       SET sfid = excluded.sfid, known = r.known || excluded.known, status = 'In Sync',
+           error = NULL, error_code = NULL, remedy = NULL, attempts = 0, next_attempt_at = NULL,
+           synced_at = excluded.synced_at
+    RETURNING r.hub_id
+""")
+_REFUSED = text("""
+    INSERT INTO crm_record AS r
+           (entity, hub_id, object, sfid, born, status, error, error_code, remedy, attempts)
+    SELECT :entity, n.key, :object, n.sfid, :born, :status, n.error, n.code, n.remedy, 1
+      FROM unnest(CAST(:keys AS bigint[]), CAST(:sfids AS text[]), CAST(:errors AS text[]),
+                  CAST(:codes AS text[]), CAST(:remedies AS text[]))
+           AS n (key, sfid, error, code, remedy)
+     ORDER BY n.key
+    ON CONFLICT (entity, hub_id) DO UPDATE
+       SET status = excluded.status, error = excluded.error, error_code = excluded.error_code,
+           remedy = excluded.remedy, attempts = r.attempts + 1
+    RETURNING r.hub_id, r.attempts
+""")
+_FORGET = text("""
+    UPDATE crm_record SET sfid = NULL, known = '{}', status = 'Pending'
+     WHERE entity = :entity AND hub_id = ANY (:keys) AND born = 'hub'
+""")
+_FORGET_VALUES = text("""
+    UPDATE crm_record SET known = '{}', status = 'Pending'
+     WHERE entity = :entity AND hub_id = ANY (:keys)
+""")
+
+
+def remember_written(
+    tx: Connection, mapping: Mapping, written: Sequence[tuple[Owed, str]], *, now: datetime
+) -> set[int]:
+    """Keep ids and values of written records; return the keys that could be kept.
+
+    A key is left out when its Salesforce id is already that of another record of ours.
+    """
+    kept = tx.execute(
+        _WRITTEN,
+        {
+            "entity": mapping.entity,
+            "object": mapping.object,
+            "born": mapping.born,
+            "now": now,
+            "keys": [owed.key for owed, _ in written],
+            "sfids": [sfid for _, sfid in written],
+            "states": [owed.state for owed, _ in written],
+        },
+    )
+    keys = set(kept.scalars())
+    if mapping.pushed.learn_sfid:
+        _learn_sfids(tx, mapping, [(owed.key, sfid) for owed, sfid in written if owed.key in keys])
+    return keys
+
+
+def _learn_sfids(tx: Connection, mapping: Mapping, known: Sequence[tuple[int, str]]) -> None:
+    column = mapping.pushed.sfid
+    tx.execute(
+        text(
+            f'UPDATE "{mapping.table}" t SET "{column}" = n.sfid '  # noqa: S608 - checked names
+            "FROM unnest(CAST(:keys AS bigint[]), CAST(:sfids AS text[])) AS n (key, sfid) "
+            f'WHERE t.id = n.key AND t."{column}" IS DISTINCT FROM n.sfid'
+        ),
+        {"keys": [key for key, _ in known], "sfids": [sfid for _, sfid in known]},
+    )
+
+
+def remember_refused(
+    tx: Connection, mapping: Mapping, refused: Sequence[tuple[Owed, Refusal]], *, status: str
+) -> dict[int, int]:
+    """Keep why records were refused; return how often each was, one after the other."""
+    rows = tx.execute(
+        _REFUSED,
+        {
+            "entity": mapping.entity,
+            "object": mapping.object,
+            "born": mapping.born,
+            "status": status,
+            "keys": [owed.key for owed, _ in refused],
+            # An id of another of our records must not be claimed (crm_record.sfid is unique).
+            "sfids": [owed.sfid if mapping.born == "crm" else None for owed, _ in refused],
+            "errors": [refusal.message for _, refusal in refused],
+            "codes": [refusal.code for _, refusal in refused],
+            "remedies": [refusal.remedy for _, refusal in refused],
+        },
+    )
+    return {row.hub_id: row.attempts for row in rows}
+
+
+def forget(tx: Connection, *, entity: str, keys: Sequence[int]) -> None:
+    """Take records born here as unknown to the CRM, so that they are sent whole."""
+    tx.execute(_FORGET, {"entity": entity, "keys": list(keys)})
+
+
+def forget_values(tx: Connection, *, entity: str, keys: Sequence[int]) -> None:
+    """Take the values of records as unknown, so that all of them are sent."""
+    tx.execute(_FORGET_VALUES, {"entity": entity, "keys": list(keys)})

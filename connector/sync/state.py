@@ -1,0 +1,210 @@
+"""The statement that reads what the CRM should show of leased keys, and what of it is new there.
+
+All of it is one SQL statement per entity and batch: the view's columns in canonical form, the
+references as Salesforce ids, the comparison with the last-known-good values, the body to send.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, TextClause, text
+
+from connector.sync.keys import PREFIX
+from connector.sync.mapping import Mapping, Mappings, Parent
+from connector.sync.transforms import hub_value, literal
+
+_PAIRS_PER_OBJECT = 45  # a PostgreSQL function takes at most 100 arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A key of the push queue that this pass may send, at the version it had."""
+
+    key: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What one leased key owes the CRM.
+
+    `body` is the JSON of the changed fields, None when nothing changed; `state` the JSON of all
+    compared fields, to be remembered once the CRM has them.
+    """
+
+    key: int
+    version: int
+    external_key: str
+    sfid: str | None
+    is_absent: bool
+    waits_for: str | None
+    is_first: bool
+    state: str
+    body: str | None
+
+
+class StateReader:
+    """Reads states of the entities of one set of mappings; keeps the statements it built."""
+
+    def __init__(self, mappings: Mappings) -> None:
+        self._mappings = mappings
+        self._statements: dict[str, TextClause] = {}
+
+    def read(
+        self, tx: Connection, mapping: Mapping, leases: list[Lease], *, now: datetime
+    ) -> list[Owed]:
+        """Return what the leased keys owe, siblings of one parent side by side."""
+        statement = self._statements.get(mapping.entity)
+        if statement is None:
+            statement = text(owed_sql(mapping, self._mappings))
+            self._statements[mapping.entity] = statement
+        rows = tx.execute(
+            statement,
+            {
+                "entity": mapping.entity,
+                "keys": [lease.key for lease in leases],
+                "versions": [lease.version for lease in leases],
+                "now": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            },
+        )
+        return [Owed(*row) for row in rows]
+
+
+def state_sql(mapping: Mapping, mappings: Mappings, *, source: str) -> str:
+    """Return the part `state, birth, links .. FROM view` shared by push and reconcile.
+
+    `source` is the SQL that joins the view as `v`; crm_record is joined as `r`, the parents as
+    `p0`, `p1`, ...
+    """
+    compared = {
+        name: hub_value(field, "v")
+        for name, field in mapping.fields.items()
+        if not field.only_at_birth
+    }
+    at_birth = {
+        name: hub_value(field, "v") for name, field in mapping.fields.items() if field.only_at_birth
+    }
+    parents = list(mapping.parents.items())
+    for place, (name, parent) in enumerate(parents):
+        compared[name] = _parent_sfid(place, mappings.by_entity[parent.entity])
+    joins = "\n".join(
+        _parent_join(place, parent, mappings.by_entity[parent.entity])
+        for place, (_, parent) in enumerate(parents)
+    )
+    links = " || ".join(
+        _link(place, name, parent, mappings.by_entity[parent.entity])
+        for place, (name, parent) in enumerate(parents)
+    )
+    waits = "\n".join(
+        _waits(place, parent, mappings.by_entity[parent.entity])
+        for place, (_, parent) in enumerate(parents)
+    )
+    push = mapping.pushed
+    external_key = (
+        f'v."{push.key_from}"\\:\\:text'
+        if push.key_from
+        else f"{literal(f'{PREFIX}:{mapping.entity}:')} || v.id"
+    )
+    own_sfid = f'coalesce(r.sfid, v."{push.sfid}")' if push.sfid else "r.sfid"
+    return f"""
+        v.id IS NULL AS is_absent,
+        {external_key} AS external_key,
+        {own_sfid} AS sfid,
+        r.sfid IS NULL AS is_first,
+        coalesce(r.known, '{{}}') AS known,
+        coalesce(r.status IN ('Error', 'Conflict'), false) AS was_wrong,
+        {_object(compared)} AS state,
+        {_object(at_birth)} AS birth,
+        {links or "'{}'" + chr(92) + ":" + chr(92) + ":jsonb"} AS links,
+        CASE {waits or "WHEN false THEN NULL"} END AS waits_for,
+        {f'v."{parents[0][1].column}"' if parents else "v.id"} AS sibling
+        FROM {source}
+        LEFT JOIN crm_record r ON r.entity = {literal(mapping.entity)} AND r.hub_id = v.id
+        {joins}"""
+
+
+def owed_sql(mapping: Mapping, mappings: Mappings) -> str:
+    """Return the statement behind `StateReader.read`."""
+    source = (
+        "unnest(CAST(:keys AS bigint[]), CAST(:versions AS bigint[])) AS q (key, version) "
+        f'LEFT JOIN "{mapping.push_view}" v ON v.id = q.key'
+    )
+    parent_names = ", ".join(literal(name) for name in mapping.parents)
+    first = f"(state - ARRAY[{parent_names}]\\:\\:text[]) || links || birth || stamps"
+    difference = """(SELECT jsonb_object_agg(s.key, s.value) FROM jsonb_each(state) s
+                      WHERE known -> s.key IS DISTINCT FROM s.value)"""
+    if mapping.pushed.verb == "upsert":
+        body = f"CASE WHEN is_first THEN {first} ELSE {difference} || stamps END"
+    else:
+        body = f"{difference} || stamps"
+    stamps, repair = _stamps(mapping)
+    return f"""
+    WITH owed AS (SELECT q.key, q.version, {state_sql(mapping, mappings, source=source)}),
+    stamped AS (
+        SELECT owed.*, CASE WHEN was_wrong THEN {repair} ELSE {stamps} END AS stamps FROM owed)
+    SELECT key, version, coalesce(external_key, ''), sfid, is_absent, waits_for, is_first,
+           state\\:\\:text,
+           coalesce({body}, CASE WHEN was_wrong THEN stamps END)\\:\\:text AS body
+      FROM stamped ORDER BY sibling, key"""  # noqa: S608 - names come from checked mappings
+
+
+def _stamps(mapping: Mapping) -> tuple[str, str]:
+    """Return what every write adds, and what a write after an error adds."""
+    stamps = mapping.pushed.stamps
+    if stamps is None:
+        return "'{}'\\:\\:jsonb", "'{}'\\:\\:jsonb"
+    healed = {stamps.status: "'In Sync'\\:\\:text", stamps.error: "NULL\\:\\:text"}
+    if stamps.synced_at is not None:
+        healed[stamps.synced_at] = "CAST(:now AS text)"
+    always = healed if mapping.born == "hub" else {}
+    return _object(always), _object(healed)
+
+
+def _object(values: dict[str, str]) -> str:
+    pairs = [f"{literal(name)}, {value}" for name, value in values.items()]
+    parts = [
+        f"jsonb_build_object({', '.join(pairs[start : start + _PAIRS_PER_OBJECT])})"
+        for start in range(0, len(pairs), _PAIRS_PER_OBJECT)
+    ]
+    return " || ".join(parts) or "'{}'\\:\\:jsonb"
+
+
+def _parent_join(place: int, parent: Parent, target: Mapping) -> str:
+    join = (
+        f"LEFT JOIN crm_record p{place} ON p{place}.entity = {literal(parent.entity)} "
+        f'AND p{place}.hub_id = v."{parent.column}"'
+    )
+    if target.pushed.learn_sfid:
+        join += f' LEFT JOIN "{target.table}" t{place} ON t{place}.id = v."{parent.column}"'
+    return join
+
+
+def _parent_sfid(place: int, target: Mapping) -> str:
+    if target.pushed.learn_sfid:
+        return f'coalesce(p{place}.sfid, t{place}."{target.pushed.sfid}")'
+    return f"p{place}.sfid"
+
+
+def _link(place: int, name: str, parent: Parent, target: Mapping) -> str:
+    """Name a parent born here by its external key, another by its Salesforce id."""
+    sfid = _parent_sfid(place, target)
+    by_id = f"jsonb_build_object({literal(name)}, {sfid})"
+    if target.pushed.key_from is not None:
+        return by_id
+    relationship = literal(name.removesuffix("__c") + "__r")
+    key = f'{literal(f"{PREFIX}:{parent.entity}:")} || v."{parent.column}"'
+    by_key = (
+        f"jsonb_build_object({relationship}, "
+        f"jsonb_build_object({literal(target.pushed.key)}, {key}))"
+    )
+    return (
+        f"(CASE WHEN p{place}.born = 'hub' AND {sfid} IS NOT NULL THEN {by_key} ELSE {by_id} END)"
+    )
+
+
+def _waits(place: int, parent: Parent, target: Mapping) -> str:
+    missing = f'v."{parent.column}" IS NOT NULL AND {_parent_sfid(place, target)} IS NULL'
+    if not parent.required:
+        # An optional parent that cannot be written must not hold its children for ever.
+        missing += f" AND coalesce(p{place}.status, '') <> 'Error'"
+    return f"WHEN {missing} THEN {literal(parent.entity)}"

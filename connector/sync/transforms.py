@@ -1,0 +1,65 @@
+"""One canonical form per field type, so that values of both sides can be compared.
+
+The hub's side is brought into it by SQL (a push of many rows never takes values apart in Python),
+the CRM's side here: text trimmed and empty as null, numbers at the field's scale without trailing
+zeros, instants in UTC to the second (Salesforce keeps no less), dates as they are.
+"""
+
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from connector.sync.mapping import FieldType, PushField
+
+_NUMBERS = frozenset({FieldType.MONEY, FieldType.NUMBER, FieldType.INTEGER})
+
+
+def literal(value: str) -> str:
+    """Quote a text for SQL that goes through `sqlalchemy.text`."""
+    return "'" + value.replace("'", "''").replace(":", "\\:") + "'"
+
+
+def hub_value(field: PushField, alias: str) -> str:
+    """Return the SQL expression of a view's column in canonical form."""
+    column = f'{alias}."{field.column}"'
+    if field.type in _NUMBERS:
+        return f"trim_scale(round({column}\\:\\:numeric, {field.digits}))"
+    if field.type is FieldType.BOOLEAN:
+        return f"coalesce({column}, false)"
+    if field.type is FieldType.DATE:
+        return f"to_char({column}, 'YYYY-MM-DD')"
+    if field.type is FieldType.DATETIME:
+        pattern = literal('YYYY-MM-DD"T"HH24:MI:SS"Z"')
+        return f"to_char({column} AT TIME ZONE 'UTC', {pattern})"
+    expression = f"nullif(btrim({column}\\:\\:text), '')"
+    if field.values:
+        words = " ".join(
+            f"WHEN {literal(ours)} THEN {literal(theirs)}" for ours, theirs in field.values.items()
+        )
+        expression = f"CASE {expression} {words} ELSE {expression} END"
+    if field.length is not None:
+        expression = f"rtrim(left({expression}, {field.length}))"
+    return expression
+
+
+def crm_value(field: PushField, value: Any) -> Any:
+    """Return a value the CRM answered, in canonical form."""
+    if value is None:
+        return False if field.type is FieldType.BOOLEAN else None
+    if field.type in _NUMBERS:
+        return Decimal(value).quantize(Decimal(1).scaleb(-(field.digits or 0)), ROUND_HALF_UP)
+    if field.type is FieldType.DATETIME:
+        return _to_second(str(value))
+    if field.type is FieldType.BOOLEAN:
+        return bool(value)
+    text = str(value).strip()
+    if field.length is not None:
+        text = text[: field.length].rstrip()
+    return text or None
+
+
+def _to_second(value: str) -> str:
+    if value.endswith("+0000"):  # how REST writes it
+        value = value[:-5] + "+00:00"
+    instant = datetime.fromisoformat(value).astimezone(UTC)
+    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
