@@ -257,7 +257,7 @@ def load_mappings(folder: Path | None = None) -> Mappings:
     return Mappings(mappings)
 
 
-class _ListedIn(Exception):  # noqa: N818 - carries a finding to the place that knows the line
+class _ListedIn(Exception):
     def __init__(self, path: tuple[str | int, ...], message: str, remedy: str) -> None:
         super().__init__(message)
         self.path, self.message, self.remedy = path, message, remedy
