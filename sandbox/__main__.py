@@ -52,7 +52,8 @@ def _say(facts: dict[str, Any], *, as_json: bool) -> None:
     first, last = facts["api_versions"]
     lines = [
         f"Base URL      {facts['base_url']}",
-        *([f"HTTPS         {facts['https_url']}  (CA {facts['ca_file']})"] if facts["https_url"] else []),
+        f"HTTPS         {facts['https_url'] or 'off (--tls)'}",
+        f"CA file       {facts['ca_file'] or '-'}",
         f"Client        {facts['client_id']} / {facts['client_secret']}",
         f"User          {facts['username']} / {facts['password']}",
         f"API versions  {first} to {last}",

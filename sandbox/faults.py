@@ -77,9 +77,7 @@ class Faults:
             return False
         with self._lock:
             return any(
-                fault.kind == "lock"
-                and fault.object in {None, object_name}
-                and self._hits(fault)
+                fault.kind == "lock" and fault.object in {None, object_name} and self._hits(fault)
                 for fault in self._faults
             )
 

@@ -23,12 +23,12 @@ IDLE_S = 60
 MAX_HEADER = 131_072
 
 
-class _Gateway(wsgi.Gateway_10):  # type: ignore[misc]
+class _Gateway(wsgi.Gateway_10):
     """Lets the application cut the connection it is answering."""
 
-    def get_environ(self) -> dict[str, Any]:
+    def get_environ(self) -> dict[str, Any]:  # type: ignore[override]
         """Return the WSGI environment with a way to drop the connection."""
-        environ: dict[str, Any] = super().get_environ()
+        environ: dict[str, Any] = super().get_environ()  # type: ignore[no-untyped-call]
         environ["l2c_sandbox.drop"] = self._drop
         return environ
 
@@ -75,7 +75,7 @@ class SandboxServer:
         server.max_request_body_size = MAX_BODY
         server.max_request_header_size = MAX_HEADER
         server.keep_alive_conn_limit = KEEP_ALIVE
-        server.error_log = _ignore_log
+        server.error_log = _ignore_log  # type: ignore[method-assign]
         server.ssl_adapter = adapter
         server.prepare()
         self._servers.append(server)

@@ -55,9 +55,7 @@ def make_certificate(folder: Path, *, host: str) -> Certificate:
     files.certificate_file.write_bytes(server.public_bytes(pem))
     files.key_file.touch(mode=0o600)
     files.key_file.write_bytes(
-        key.private_bytes(
-            pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return files
 

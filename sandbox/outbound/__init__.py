@@ -1,1 +1,1 @@
-"""Outbound messages: flows put notifications into a queue, a worker sends them until acknowledged."""
+"""Outbound messages: flows queue notifications, workers send them until acknowledged."""

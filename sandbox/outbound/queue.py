@@ -74,7 +74,10 @@ class OutboundQueue:
         """Start one worker per message definition."""
         for message in self._messages.values():
             thread = threading.Thread(
-                target=self._work, args=(message,), name=f"outbound {message.full_name}", daemon=True
+                target=self._work,
+                args=(message,),
+                name=f"outbound {message.full_name}",
+                daemon=True,
             )
             thread.start()
             self._threads.append(thread)
@@ -136,13 +139,14 @@ class OutboundQueue:
 
     def resend(self, *, notification_id: str | None, last: int, times: int) -> int:
         """Deliver notifications again, as a real org may even after an acknowledgement."""
-        where, params = "id = ?", (notification_id,)
+        where = "id = ?"
+        params: tuple[str | int, ...] = (notification_id or "",)
         if notification_id is None:
             where = "id IN (SELECT id FROM sandbox_notification ORDER BY id DESC LIMIT ?)"
-            params = (last,)  # type: ignore[assignment]
+            params = (last,)
         with self._database.read() as connection:
             rows = connection.execute(
-                f"SELECT id, message, record_id FROM sandbox_notification WHERE {where} "  # noqa: S608
+                f"SELECT id, message, record_id FROM sandbox_notification WHERE {where} "
                 "ORDER BY id",
                 params,
             ).fetchall()
@@ -184,7 +188,8 @@ class OutboundQueue:
             self._record(ids, error)
             return 0.0
         if rows:
-            return max(0.01, (rows[0][2] - now_ms) / MS)
+            wait_ms = int(rows[0][2]) - now_ms
+            return max(0.01, wait_ms / MS)
         return None
 
     def _send(self, message: OutboundMessage, due: list[tuple[str, str]]) -> str | None:
@@ -209,8 +214,7 @@ class OutboundQueue:
         marks = ", ".join("?" * len(due))
         columns = ", ".join(quoted(n) for n in stored)
         sql = (
-            f"SELECT {columns} FROM {quoted(item.name)} "
-            f'WHERE "Id" IN ({marks}) AND "IsDeleted" = 0'
+            f'SELECT {columns} FROM {quoted(item.name)} WHERE "Id" IN ({marks}) AND "IsDeleted" = 0'
         )
         with self._database.read() as connection:
             rows = connection.execute(sql, [record for _, record in due]).fetchall()

@@ -20,6 +20,13 @@ YEARS = range(1700, 4001)
 INT_LIMIT = 2**31
 MAX_DECIMAL_EXPONENT = 30
 Converter = Callable[[Any], Any]
+_JSON_SHAPES: dict[type, str] = {
+    str: "VALUE_STRING",
+    bool: "VALUE_BOOLEAN",
+    int: "VALUE_NUMBER_INT",
+    Decimal: "VALUE_NUMBER_FLOAT",
+    list: "START_ARRAY",
+}
 
 
 class Refused(Exception):
@@ -44,18 +51,10 @@ def converter(item: Field, schema: Schema) -> Converter:
 
 
 def _wrong_json(item: Field, value: Any, kind: str) -> Refused:
-    token = "VALUE_STRING" if isinstance(value, str) else "START_OBJECT"
-    if isinstance(value, bool):
-        token = "VALUE_TRUE" if value else "VALUE_FALSE"
-    elif isinstance(value, int):
-        token = "VALUE_NUMBER_INT"
-    elif isinstance(value, Decimal):
-        token = "VALUE_NUMBER_FLOAT"
-    elif isinstance(value, list):
-        token = "START_ARRAY"
+    shape = _JSON_SHAPES.get(type(value), "START_OBJECT")
     shown = value if isinstance(value, str | int | Decimal) else ""
     text = (
-        f"Cannot deserialize instance of {kind} from {token} value {shown} "
+        f"Cannot deserialize instance of {kind} from {shape} value {shown} "
         "or request may be missing a required field"
     )
     return Refused("JSON_PARSER_ERROR", text, item.name)

@@ -59,9 +59,7 @@ def _refusal(tx: Transaction, item: ObjectType, row: Row) -> RowError | None:
     return None
 
 
-def _collect(
-    tx: Transaction, item: ObjectType, ids: Sequence[str], plan: _Plan
-) -> RowError | None:
+def _collect(tx: Transaction, item: ObjectType, ids: Sequence[str], plan: _Plan) -> RowError | None:
     for link in tx.schema.links[item.name]:
         rows = [
             row

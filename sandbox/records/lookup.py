@@ -115,4 +115,3 @@ def check_unique(tx: Transaction, item: ObjectType, drafts: Sequence[Draft]) -> 
                 message = f"duplicate value found: {key.name} duplicates value on another record"
                 draft.refuse("DUPLICATE_VALUE", message, key.name)
             seen.add(known)
-

@@ -110,7 +110,9 @@ def _aim(draft: Draft, item: ObjectType, key: Field, value: Any, ids: tuple[str,
     if draft.errors:
         return
     if len(ids) > 1:
-        message = f"{key.name}: more than one record found for external id field: [{', '.join(ids)}]"
+        message = (
+            f"{key.name}: more than one record found for external id field: [{', '.join(ids)}]"
+        )
         draft.refuse("DUPLICATE_EXTERNAL_ID", message, key.name)
         return
     if ids:

@@ -56,7 +56,9 @@ ROUTER = Router(
             PATCH=collections.update_many,
             DELETE=collections.delete_many,
         ),
-        route("composite/sobjects/*", GET=collections.read_many, POST=collections.read_many_by_body),
+        route(
+            "composite/sobjects/*", GET=collections.read_many, POST=collections.read_many_by_body
+        ),
         route("composite/sobjects/*/*", PATCH=collections.upsert_many),
     ]
 )
@@ -106,9 +108,8 @@ class Application:
         self._facts = facts
         self._numbers = itertools.count(1)
 
-    def __call__(
-        self, environ: dict[str, Any], start_response: StartResponse
-    ) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
         try:
             answer, request = self._answer(environ)
         except ConnectionDropped:
@@ -213,5 +214,7 @@ class Application:
             headers["Sforce-Limit-Info"] = self._org.meter.header()
         if answer.status not in {204, 304}:
             headers["Content-Length"] = str(len(content))
-        start_response(f"{answer.status} {REASONS.get(answer.status, 'Unknown')}", [*headers.items()])
+        start_response(
+            f"{answer.status} {REASONS.get(answer.status, 'Unknown')}", [*headers.items()]
+        )
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [content]

@@ -115,7 +115,7 @@ def read_many_by_body(org: "Org", request: Request, found: Sequence[str]) -> Ans
     """POST /composite/sobjects/T with ids and fields."""
     body = request.json_object()
     ids, fields = body.get("ids"), body.get("fields")
-    if not _texts(ids) or not _texts(fields):
+    if not (_texts(ids) and _texts(fields)) or ids is None or fields is None:
         message = "ids and fields must be lists of strings at [line:1, column:1]"
         raise ApiError(400, "JSON_PARSER_ERROR", message)
     return _read(org, request, found[0], ids, fields)
@@ -155,15 +155,11 @@ def _check_count(records: Sequence[Any]) -> None:
     if not records:
         raise ApiError(400, "REQUIRED_FIELD_MISSING", "At least 1 record is required")
     if len(records) > MOST:
-        message = (
-            "record limit reached. cannot submit more than 200 records in this operation"
-        )
+        message = "record limit reached. cannot submit more than 200 records in this operation"
         raise ApiError(400, "EXCEEDED_ID_LIMIT", message)
 
 
-def _chunks(
-    org: "Org", records: Sequence[JsonObject]
-) -> list[tuple[ObjectType, list[JsonObject]]]:
+def _chunks(org: "Org", records: Sequence[JsonObject]) -> list[tuple[ObjectType, list[JsonObject]]]:
     """Return consecutive records of one type together."""
     chunks = []
     for name, rows in groupby(records, key=_type_of):

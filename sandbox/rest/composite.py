@@ -239,9 +239,7 @@ def _look_up(match: re.Match[str], known: dict[str, _Result]) -> Any:
 
 def _unknown(match: re.Match[str], name: str) -> _UnknownReference:
     path = match.group(0)[2:-1]
-    return _UnknownReference(
-        f"Invalid reference specified. No value for {path} found in {name}"
-    )
+    return _UnknownReference(f"Invalid reference specified. No value for {path} found in {name}")
 
 
 def _failed(reference_id: str, code: str, message: str) -> _Result:

@@ -79,9 +79,7 @@ def describe(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """GET /sobjects/T/describe."""
     item = object_of(org, found[0])
     types = _record_types(org, item)
-    return Answer(
-        200, describe_object(item, org.schema, base=request.base, record_types=types)
-    )
+    return Answer(200, describe_object(item, org.schema, base=request.base, record_types=types))
 
 
 def _record_types(org: "Org", item: ObjectType) -> list[dict[str, Any]]:

@@ -50,9 +50,7 @@ class Router:
                 return self._call(org, request, item, found)
         raise not_found()
 
-    def _call(
-        self, org: "Org", request: Request, item: Route, found: Sequence[str]
-    ) -> Answer:
+    def _call(self, org: "Org", request: Request, item: Route, found: Sequence[str]) -> Answer:
         method = "GET" if request.method == "HEAD" else request.method
         if request.method == "POST" and "_HttpMethod" in request.query:
             method = request.query["_HttpMethod"].upper()

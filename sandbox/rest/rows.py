@@ -206,10 +206,7 @@ def _several(request: Request, item: ObjectType, ids: Sequence[str]) -> Answer:
 
 
 def _blob(org: "Org", item: ObjectType, record_id: str, field: Field) -> Answer:
-    sql = (
-        f"SELECT {quoted(field.name)} FROM {quoted(item.name)} "
-        'WHERE "Id" = ? AND "IsDeleted" = 0'
-    )
+    sql = f'SELECT {quoted(field.name)} FROM {quoted(item.name)} WHERE "Id" = ? AND "IsDeleted" = 0'
     with org.database.read() as connection:
         row = connection.execute(sql, (record_id,)).fetchone()
     if row is None or row[0] is None:
@@ -217,9 +214,7 @@ def _blob(org: "Org", item: ObjectType, record_id: str, field: Field) -> Answer:
     return Answer(200, raw=base64.b64decode(row[0]), media_type="application/octet-stream")
 
 
-def _related(
-    org: "Org", request: Request, item: ObjectType, record_id: str, name: str
-) -> Answer:
+def _related(org: "Org", request: Request, item: ObjectType, record_id: str, name: str) -> Answer:
     """Follow a relationship by its name: to the parent's record or the children's list."""
     reference = item.by_relationship.get(name.lower())
     if reference is not None:

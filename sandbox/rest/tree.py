@@ -133,7 +133,6 @@ def _save_level(writer: Writer, level: Sequence[_Node]) -> None:
 
 def _refused(nodes: Sequence[_Node]) -> Answer:
     results = [
-        {"referenceId": n.reference_id, "errors": [e.as_result() for e in n.errors]}
-        for n in nodes
+        {"referenceId": n.reference_id, "errors": [e.as_result() for e in n.errors]} for n in nodes
     ]
     return Answer(400, {"hasErrors": True, "results": results})

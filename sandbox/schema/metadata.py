@@ -60,7 +60,7 @@ def build_schema(folder: Path | None, *, prefixes: dict[str, str]) -> Schema:
             if name not in standard:
                 raise SetupError(f"{folder}: fields for {name}, an object the org does not have")
             standard[name] = _extended(standard[name], extra)
-    names = tuple([*standard, *custom])
+    names = (*standard, *custom)
     objects = tuple(_widened(item, names) for item in [*standard.values(), *custom.values()])
     _check_references(objects)
     return Schema(objects=_typed_summaries(objects))

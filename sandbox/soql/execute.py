@@ -157,9 +157,9 @@ class _Runner:
             return self._connection.execute(sql, self._bound(params)).fetchall()
         except sqlite3.OperationalError as error:
             # Too deep, too many parameters, a sum beyond 64 bits: queries nobody can answer.
-            raise ApiError(400, "QUERY_TOO_COMPLICATED", f"the query is too complex: {error}") from (
-                error
-            )
+            raise ApiError(
+                400, "QUERY_TOO_COMPLICATED", f"the query is too complex: {error}"
+            ) from (error)
 
     def _where(self, plan: Plan) -> str:
         return f" WHERE {plan.where_sql}" if plan.where_sql else ""

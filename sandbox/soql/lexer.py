@@ -49,7 +49,9 @@ def tokens_of(query: str) -> list[Token]:
         ApiError: MALFORMED_QUERY for text that is no SOQL, or too much of it.
     """
     if len(query) > MAX_QUERY:
-        raise ApiError(400, "MALFORMED_QUERY", "SOQL statements cannot be longer than 100000 characters.")
+        raise ApiError(
+            400, "MALFORMED_QUERY", "SOQL statements cannot be longer than 100000 characters."
+        )
     found = []
     at = 0
     while at < len(query):

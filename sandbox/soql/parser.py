@@ -258,8 +258,12 @@ class _Parser:
     def _enter(self) -> None:
         self._depth += 1
         if self._depth > MAX_NESTING:
-            raise ApiError(400, "QUERY_TOO_COMPLICATED", "Query is either selecting too many fields "
-                           "or the filter conditions are too complicated.")
+            raise ApiError(
+                400,
+                "QUERY_TOO_COMPLICATED",
+                "Query is either selecting too many fields "
+                "or the filter conditions are too complicated.",
+            )
 
     def _condition(self) -> Condition:
         self._enter()

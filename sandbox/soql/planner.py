@@ -251,9 +251,7 @@ class _Planner:
             parts.append(f"{operand.sql} {direction}" + ("" if natural else f" NULLS {nulls}"))
         return f" ORDER BY {', '.join(parts)}" if parts else ""
 
-    def _child(
-        self, child: Query, parent: ObjectType, *, depth: int, aggregate: bool
-    ) -> ChildPlan:
+    def _child(self, child: Query, parent: ObjectType, *, depth: int, aggregate: bool) -> ChildPlan:
         link = self._schema.child_link(parent.name, child.source)
         if link is None or aggregate:
             message = (
@@ -366,7 +364,7 @@ def _call_operand(call: Call, scope: Scope, text: str) -> Operand:
         message = f"aggregate operator {function} not supported for type {item.type}: {item.name}"
         raise error_at(text, call.at, message)
     if function == "AVG":
-        sql = f"(AVG({column}) / {10 ** item.scale}.0)"
+        sql = f"(AVG({column}) / {10**item.scale}.0)"
         return Operand(sql=sql, field=COUNTED, is_aggregate=True)
     if function in {"SUM", "MIN", "MAX"}:
         return Operand(sql=f"{function}({column})", field=item, is_aggregate=True)

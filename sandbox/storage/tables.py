@@ -61,7 +61,7 @@ def create_tables(connection: sqlite3.Connection, schema: Schema) -> None:
 def _index_sql(item: ObjectType) -> list[str]:
     table = quoted(item.name)
     statements = [
-        f'CREATE INDEX IF NOT EXISTS {quoted("ix_stamp_" + item.name)} '
+        f"CREATE INDEX IF NOT EXISTS {quoted('ix_stamp_' + item.name)} "
         f'ON {table} ("SystemModstamp", "Id")'
     ]
     for f in item.stored:

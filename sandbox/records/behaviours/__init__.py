@@ -2,8 +2,8 @@
 
 from .base import Behaviour
 from .files import ContentVersionBehaviour
-from .opportunity import OpportunityBehaviour
 from .lines import OpportunityLineBehaviour, QuoteLineBehaviour
+from .opportunity import OpportunityBehaviour
 from .people import AccountBehaviour, PersonNameBehaviour
 from .prices import PricebookEntryBehaviour
 from .quote import QuoteBehaviour

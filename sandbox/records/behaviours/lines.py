@@ -246,9 +246,7 @@ def _book(tx: Transaction, parent: Row, lines: Sequence[Row]) -> str | None:
     return book
 
 
-def _parents(
-    tx: Transaction, name: str, reference: str, drafts: Sequence[Draft]
-) -> dict[str, Row]:
+def _parents(tx: Transaction, name: str, reference: str, drafts: Sequence[Draft]) -> dict[str, Row]:
     ids = sorted({d.new[reference] for d in drafts if d.new[reference]})
     return tx.fetch(tx.schema.get(name), ids)
 

@@ -53,7 +53,9 @@ class ContractBehaviour(Behaviour):
         """Derive end date and status code."""
         for draft in drafts:
             new = draft.new
-            new["StatusCode"] = (new["Status"] or "Draft").replace("In Approval Process", "InApproval")
+            new["StatusCode"] = (new["Status"] or "Draft").replace(
+                "In Approval Process", "InApproval"
+            )
             if new["Status"] == "Activated" and new["ActivatedDate"] is None:
                 new["ActivatedDate"] = writer.tx.now_s
             new["EndDate"] = None
