@@ -120,6 +120,7 @@ intent = Table(
     instant("created_at"),
     instant("done_at", nullable=True),
     instant("cleared_at", nullable=True),  # when the asking field was emptied in the CRM
+    text("told", nullable=True),  # what the CRM record says about it now
     UniqueConstraint("flow", "sfid", "version"),
 )
 

@@ -194,6 +194,7 @@ CREATE TABLE intent (
 	created_at TIMESTAMP WITH TIME ZONE NOT NULL,
 	done_at TIMESTAMP WITH TIME ZONE,
 	cleared_at TIMESTAMP WITH TIME ZONE,
+	told TEXT,
 	CONSTRAINT pk_intent PRIMARY KEY (id),
 	CONSTRAINT ck_intent_state_known CHECK (state IN ('pending', 'done', 'parked', 'failed')),
 	CONSTRAINT uq_intent_flow_sfid_version UNIQUE (flow, sfid, version)
