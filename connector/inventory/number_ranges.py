@@ -1,14 +1,13 @@
 """The policy file of numbers: which range gives numbers to which class of service."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from connector.errors import Misconfigured
+from connector.inventory.operator_file import read_operator_file
 
 
 class BadNumberRanges(Misconfigured):
@@ -19,7 +18,7 @@ class BadNumberRanges(Misconfigured):
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class NumberRange(_Strict):
@@ -73,11 +72,8 @@ def load_number_policy(path: Path) -> NumberPolicy:
     """Read the policy file.
 
     Raises:
-        BadNumberRanges: It is missing, not YAML, or says something it may not.
+        BadNumberRanges: It says something it may not.
+        UnreadableFile: It is missing or not plain YAML.
     """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-        read = _File.model_validate_json(json.dumps(raw))
-    except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise BadNumberRanges(f"{path}: {error}") from error
+    read = read_operator_file(path, _File, BadNumberRanges)
     return NumberPolicy(ranges=read.ranges, subscriptions=read.subscriptions)

@@ -6,12 +6,12 @@ from datetime import date, datetime, time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from connector.errors import Misconfigured
+from connector.inventory.operator_file import read_operator_file
 from connector.kernel.period import local_date
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -71,18 +71,22 @@ class _File(BaseModel):
         360,
     )
 
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError(f"'{name}' is no time zone")
+        return name
+
 
 def load_delivery_policy(path: Path) -> DeliveryPolicy:
     """Read the policy file.
 
     Raises:
-        BadDeliveryPolicy: It is missing, not YAML, or says something it may not.
+        BadDeliveryPolicy: It says something it may not.
+        UnreadableFile: It is missing or not plain YAML.
     """
-    try:
-        read = _File.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-        ZoneInfo(read.timezone)
-    except (OSError, yaml.YAMLError, ValidationError, KeyError, ValueError) as error:
-        raise BadDeliveryPolicy(f"{path}: {error}") from error
+    read = read_operator_file(path, _File, BadDeliveryPolicy)
     days: Sequence[str] = read.working_days
     return DeliveryPolicy(
         timezone=read.timezone,

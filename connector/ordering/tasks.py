@@ -187,7 +187,7 @@ def finish_task(
     *,
     tx: Connection,
     present: Task,
-    effective_on: date,
+    effective_on: date | None,
     note: str | None,
     result: dict[str, Any] | None,
     policy: DeliveryPolicy,

@@ -6,10 +6,10 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from connector.errors import Misconfigured, StateConflict
+from connector.inventory.operator_file import read_operator_file
 
 
 class BadTemplate(Misconfigured):
@@ -140,8 +140,9 @@ def load_templates(folder: Path) -> Templates:
     """Read every template of a folder.
 
     Raises:
-        BadTemplate: A file is not YAML, has a wrong or unknown key, two steps of one name, a step
-            after an unknown one, a circle, or not exactly one billing milestone.
+        BadTemplate: A file has a wrong or unknown key, two steps of one name, a step after an
+            unknown one, a circle, or not exactly one billing milestone.
+        UnreadableFile: A file is not plain YAML.
     """
     found: dict[str, WorkOrderTemplate] = {}
     for path in sorted(folder.glob("*.yaml")):
@@ -155,10 +156,7 @@ def load_templates(folder: Path) -> Templates:
 
 
 def _read(path: Path) -> WorkOrderTemplate:
-    try:
-        read = _File.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise BadTemplate(f"{path}: {error}") from error
+    read = read_operator_file(path, _File, BadTemplate)
     tasks = tuple(
         TaskTemplate(
             name=task.name,

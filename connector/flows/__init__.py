@@ -1,0 +1,1 @@
+"""The stories that join contexts; the only room that may."""

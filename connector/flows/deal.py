@@ -1,0 +1,284 @@
+"""Reads a won deal against the hub: what would be ordered, and everything that stands against it.
+
+Nothing is written here. Every reason is collected, so a person corrects a deal once.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from sqlalchemy import Connection
+
+from connector.catalog.domain import PriceEntry, Product
+from connector.catalog.queries import products_by_keys
+from connector.errors import ConnectorError
+from connector.flows.rules import DeliveryRules
+from connector.inventory.states import ServiceState
+from connector.kernel.money import minor_digits, round_to_currency
+from connector.ordering.decompose import template_for
+from connector.ordering.orders import LineDraft
+from connector.ordering.queries import Target, prices_on, targets
+from connector.ordering.request_types import Effect, Request, RequestType, request_of
+from connector.parties.accounts import brand_by_key, find_account
+from connector.parties.addresses import parse_address
+from connector.parties.billing_accounts import billing_account_of
+from connector.sync.keys import hub_id_of
+from connector.sync.opportunity import DealLine, OpportunityTree
+
+# What a line without a request type means, by the kind of its product.
+_DEFAULT_REQUEST = {
+    "Service": RequestType.NEW,
+    "Widget": RequestType.WIDGET,
+    "Service Request": RequestType.SERVICE_REQUEST,
+}
+_SAME_PRODUCT = frozenset({RequestType.RE_RATE, RequestType.CANCEL})
+_PRICE_PLACES = Decimal("1e-9")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadDeal:
+    """What a deal comes to; usable only when there is no problem."""
+
+    problems: tuple[str, ...]
+    currency: str
+    brand_id: int
+    lines: tuple[tuple[DealLine, LineDraft], ...]
+
+
+class _Refused(Exception):
+    """A line has a reason against it; carries the sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the hub knows about the things a deal names."""
+
+    account_id: int | None
+    currency: str
+    today: date
+    products: dict[str, Product]
+    prices: dict[tuple[int, str], tuple[PriceEntry, ...]]
+    targets: dict[int, Target]
+    used: Counter[int]
+    rules: DeliveryRules
+
+
+def read_deal(
+    *, tx: Connection, tree: OpportunityTree, rules: DeliveryRules, today: date
+) -> ReadDeal:
+    """Return the order a deal asks for, or every reason why it cannot be one."""
+    problems: list[str] = []
+    if not tree.is_won:
+        problems.append(f"the opportunity is in stage '{tree.stage}', not won")
+    if not tree.lines:
+        problems.append("it has neither a synced quote with lines nor products")
+    account = find_account(tx=tx, sfid=tree.account.sfid) if tree.account else None
+    currency = _currency(tree, account.currency if account else None, problems)
+    brand_id = account.brand_id if account else _brand(tx, tree, problems)
+    if account and currency:
+        problems.extend(_billing_problems(tx, account.id, currency))
+    known = _known(tx, tree, rules, account.id if account else None, currency, today)
+    lines: list[tuple[DealLine, LineDraft]] = []
+    for sequence, line in enumerate(tree.lines, start=1):
+        try:
+            lines.append((line, _line(line, tree, known)))
+        except (_Refused, ConnectorError) as refused:
+            what = line.product_key or line.product_name or "no product"
+            problems.append(f"line {sequence} ({what}): {refused}")
+    return ReadDeal(tuple(problems), currency, brand_id, tuple(lines))
+
+
+def _currency(tree: OpportunityTree, hub_currency: str | None, problems: list[str]) -> str:
+    if tree.account is None:
+        problems.append("it belongs to no account")
+        return ""
+    currency = tree.account.currency or hub_currency
+    if not currency:
+        problems.append(f"account '{tree.account.name}' has no currency")
+        return ""
+    try:
+        minor_digits(currency)
+    except ConnectorError as error:
+        problems.append(str(error))
+        return ""
+    return currency
+
+
+def _brand(tx: Connection, tree: OpportunityTree, problems: list[str]) -> int:
+    try:
+        return brand_by_key(tx=tx, key=tree.account.brand_key if tree.account else None)
+    except ConnectorError as error:
+        problems.append(str(error))
+        return 0
+
+
+def _billing_problems(tx: Connection, account_id: int, currency: str) -> list[str]:
+    billing = billing_account_of(tx=tx, account_id=account_id, currency=currency)
+    if billing is None or billing.status == "Active":
+        return []
+    # Domain 3.5 (3): nothing is sold to a customer who is in collection or has left.
+    return [f"billing account {billing.number} is in status {billing.status}"]
+
+
+def _known(
+    tx: Connection,
+    tree: OpportunityTree,
+    rules: DeliveryRules,
+    account_id: int | None,
+    currency: str,
+    today: date,
+) -> _Known:
+    products = products_by_keys(tx, {line.product_key for line in tree.lines if line.product_key})
+    ids = [_target_id(line) for line in tree.lines]
+    named = [one for one in ids if one is not None]
+    return _Known(
+        account_id=account_id,
+        currency=currency,
+        today=today,
+        products=products,
+        prices=prices_on(
+            tx=tx, product_ids=[one.id for one in products.values()], currency=currency, on=today
+        ),
+        targets=targets(tx=tx, ids=named),
+        used=Counter(named),
+        rules=rules,
+    )
+
+
+def _line(line: DealLine, tree: OpportunityTree, known: _Known) -> LineDraft:
+    product = _product(line, known)
+    wanted = line.request_type or _DEFAULT_REQUEST.get(product.kind, RequestType.NEW)
+    request = request_of(wanted)
+    request_type = RequestType(wanted)
+    if product.kind not in request.product_kinds:
+        raise _Refused(f"{request_type} is not for a product of kind {product.kind}")
+    if line.quantity <= 0:
+        raise _Refused(f"the quantity is {line.quantity}")
+    target = _target(line, request_type, request, product, known)
+    has_place = line.location is not None or bool((line.location_text or "").strip())
+    if request.effect is Effect.START and product.is_location_based and not has_place:
+        raise _Refused("the product needs a location and the line has none")
+    if line.location is None and has_place:
+        parse_address(line.location_text or "")
+    if not known.currency:
+        raise _Refused("its price cannot be found without a currency")
+    entry = _price(line, product, request_type, known)
+    template_for(
+        templates=known.rules.templates,
+        key=entry.work_order_template,
+        request_type=request_type,
+        product_key=product.key,
+    )
+    renewal_type = line.renewal_type or entry.renewal_type
+    if request.effect is Effect.START and renewal_type == "Same term" and not line.term_months:
+        raise _Refused("it renews for the same term and has no term")
+    quantity = line.quantity
+    if request_type in _SAME_PRODUCT and target is not None:
+        quantity = target.quantity
+    mr_price, nr_price = _sold_at(line, entry, request_type, request, quantity, known.currency)
+    return LineDraft(
+        request_type=request_type,
+        product_id=product.id,
+        price_entry_id=entry.id,
+        quantity=quantity,
+        mr_price=mr_price,
+        nr_price=nr_price,
+        mr_cost=Decimal(0) if request.effect is Effect.END else entry.mr_cost,
+        nr_cost=entry.nr_cost,
+        term_months=line.term_months,
+        renewal_type=renewal_type,
+        target_service_id=target.id if target is not None else None,
+        requested_on=line.requested_on or tree.requested_on,
+        origin_line_sfid=line.sfid,
+        description=line.description,
+    )
+
+
+def _product(line: DealLine, known: _Known) -> Product:
+    if line.product_key is None:
+        raise _Refused("the product has no product key, so the catalogue cannot know it")
+    found = known.products.get(line.product_key)
+    if found is None:
+        raise _Refused("the catalogue has no such product")
+    return found
+
+
+def _target_id(line: DealLine) -> int | None:
+    return hub_id_of("service", line.target_service_key) if line.target_service_key else None
+
+
+def _target(
+    line: DealLine, request_type: RequestType, request: Request, product: Product, known: _Known
+) -> Target | None:
+    service_id = _target_id(line)
+    found = known.targets.get(service_id) if service_id is not None else None
+    if found is None:
+        if line.has_target_service:
+            raise _Refused("its service is unknown to the hub")
+        if request.needs_target:
+            raise _Refused(f"{request_type} needs the service it is about")
+        return None
+    if not request.needs_target and request.effect is Effect.START:
+        raise _Refused(f"{request_type} makes a service and cannot be about {found.number}")
+    if found.account_id != known.account_id:
+        raise _Refused(f"service {found.number} belongs to another customer")
+    if found.currency != known.currency:
+        raise _Refused(f"service {found.number} is in {found.currency}, not {known.currency}")
+    if not request.needs_target:
+        return found
+    if found.state is not ServiceState.IN_SERVICE:
+        raise _Refused(f"service {found.number} is {found.state}, not In Service")
+    if found.open_order is not None:
+        raise _Refused(f"service {found.number} is about to change by order {found.open_order}")
+    if known.used[found.id] > 1:
+        raise _Refused(f"service {found.number} is on {known.used[found.id]} lines of this deal")
+    if request_type in _SAME_PRODUCT and found.product_id != product.id:
+        raise _Refused(f"service {found.number} is '{found.product_key}', not this product")
+    if request.effect is Effect.CHANGE and product.change_policy != "In place":
+        raise _Refused(f"'{product.key}' is changed by replacing it, which is not delivered yet")
+    return found
+
+
+def _price(
+    line: DealLine, product: Product, request_type: RequestType, known: _Known
+) -> PriceEntry:
+    offered = known.prices.get((product.id, request_type), ())
+    for entry in offered:
+        if entry.term_months == line.term_months:
+            return entry
+    # A price without a term serves every term, unless terms are priced.
+    if len(offered) == 1 and offered[0].term_months == 0:
+        return offered[0]
+    terms = ", ".join(str(entry.term_months) for entry in offered) or "none"
+    raise _Refused(
+        f"no price for {request_type} over {line.term_months} months in "
+        f"{known.currency or 'no currency'} on {known.today} (terms on offer: {terms})"
+    )
+
+
+def _sold_at(
+    line: DealLine,
+    entry: PriceEntry,
+    request_type: RequestType,
+    request: Request,
+    quantity: Decimal,
+    currency: str,
+) -> tuple[Decimal, Decimal]:
+    """Return the monthly and the one-time price of one unit, as sold."""
+    if request.effect is Effect.END:
+        return Decimal(0), entry.nr_price
+    if request.effect is Effect.CHARGE:
+        return Decimal(0), _unit(line, entry.nr_price, currency)
+    if line.new_mrr is not None:
+        return (line.new_mrr / quantity).quantize(_PRICE_PLACES), entry.nr_price
+    if request_type is RequestType.RE_RATE:
+        raise _Refused("RE_RATE needs the new monthly charge")
+    return _unit(line, entry.mr_price, currency), entry.nr_price
+
+
+def _unit(line: DealLine, listed: Decimal, currency: str) -> Decimal:
+    # The CRM keeps the currency's places; a list price nobody touched keeps its own.
+    is_listed = line.unit_price is None or line.unit_price == round_to_currency(listed, currency)
+    price = listed if is_listed or line.unit_price is None else line.unit_price
+    return (price * (100 - line.discount_percent) / 100).quantize(_PRICE_PLACES)

@@ -1,0 +1,55 @@
+"""What a person asks of a task in the CRM: start, complete, restart, dismiss."""
+
+from datetime import date, datetime
+
+from connector.errors import InvalidInput
+from connector.flows.complete_task import complete_manual_task
+from connector.ordering.policy import DeliveryPolicy
+from connector.ordering.task_states import TaskAction
+from connector.ordering.tasks import TaskMove, dismiss_task, restart_task, start_task
+from connector.store.engine import Store
+
+
+class UnknownTaskAction(InvalidInput):
+    """Nobody can do this with a task."""
+
+    code = "flows.unknown_task_action"
+    remedy = f"Choose one of {', '.join(TaskAction)}."
+
+
+def act_on_task(
+    *,
+    store: Store,
+    policy: DeliveryPolicy,
+    task_id: int,
+    action: str,
+    effective_on: date | None,
+    note: str | None,
+    now: datetime,
+) -> TaskMove:
+    """Do with a task what was asked; asked again, it changes nothing.
+
+    Raises:
+        UnknownTaskAction: There is no such action.
+        InvalidInput: The effective date is not possible.
+        StateConflict: The task, its order or its service cannot do this now; nothing is changed.
+    """
+    if action not in list(TaskAction):
+        raise UnknownTaskAction(f"'{action}' is no action of a task.")
+    with store.transaction() as tx:
+        match TaskAction(action):
+            case TaskAction.START:
+                return start_task(tx=tx, task_id=task_id, now=now)
+            case TaskAction.RESTART:
+                return restart_task(tx=tx, task_id=task_id)
+            case TaskAction.DISMISS:
+                return dismiss_task(tx=tx, task_id=task_id, note=note, policy=policy, now=now)
+            case TaskAction.COMPLETE:
+                return complete_manual_task(
+                    tx=tx,
+                    task_id=task_id,
+                    effective_on=effective_on,
+                    note=note,
+                    policy=policy,
+                    now=now,
+                )
