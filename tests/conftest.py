@@ -92,10 +92,13 @@ def template(postgres: EmbeddedPostgres) -> str:
             ).fetchone()
             if found:
                 return name
+            admin.execute(f"DROP DATABASE IF EXISTS {name}")  # one that could not be migrated
             admin.execute(f"CREATE DATABASE {name}")
             store = Store(postgres.url_of(name), pool_size=1)
-            upgrade(store)
-            store.close()  # a template with a connection cannot be cloned
+            try:
+                upgrade(store)
+            finally:
+                store.close()  # a template with a connection cannot be cloned
             admin.execute(f"ALTER DATABASE {name} IS_TEMPLATE true")
     return name
 

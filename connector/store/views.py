@@ -6,6 +6,7 @@ Views hold no data and follow the release, so they are no migrations.
 import hashlib
 from pathlib import Path
 
+import psycopg
 import structlog
 from psycopg import sql
 from psycopg.errors import DependentObjectsStillExist
@@ -66,7 +67,11 @@ def create(tx: Connection, folder: Path = FOLDER) -> None:
     files = sorted(folder.glob("*.sql"))
     driver = driver_connection(tx)
     for file in files:
-        driver.execute(file.read_bytes())
+        try:
+            driver.execute(file.read_bytes())
+        except psycopg.Error as error:
+            error.add_note(f"in {file.name}")  # PostgreSQL knows the line, not the file
+            raise
     driver.execute(_REMEMBER.format(sql.Literal(_mark(folder))))
     log.info("store.views_made", files=len(files))
 
