@@ -1,0 +1,216 @@
+from datetime import date
+from decimal import Decimal
+
+import pytest
+from billing_world import BillingWorld, at
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from connector.billing.bill_run import BillRunTooEarly, run_cycle
+
+JUL = date(2026, 7, 1)
+AUG = date(2026, 8, 1)
+SEP = date(2026, 9, 1)
+
+
+def amounts(world: BillingWorld) -> list[tuple[str, list[Decimal]]]:
+    return [(d["type"], [line["amount"] for line in d["lines"]]) for d in world.documents()]
+
+
+class TestFirstBill:
+    def test_bills_the_part_month_and_the_next_one_in_advance(self, world: BillingWorld) -> None:
+        payer = world.payer()
+        seats = world.service(payer, world.product("seat", name="Calling seat"), "12.50", quantity="24")
+        world.start(seats, date(2026, 6, 16))
+
+        report = world.bill(JUL)
+
+        assert (report.accounts, report.invoices, report.credit_notes) == (1, 1, 0)
+        (invoice,) = world.documents()
+        assert [
+            (line["kind"], line["amount"], line["service_from"], line["service_to"])
+            for line in invoice["lines"]
+        ] == [
+            ("Recurring", Decimal("300.00"), JUL, AUG),
+            ("Proration", Decimal("150.00"), date(2026, 6, 16), JUL),
+        ]
+        assert invoice["number"] == "RT-000001"
+        assert (invoice["subtotal"], invoice["tax"], invoice["total"]) == (
+            Decimal("450.00"),
+            Decimal("85.50"),
+            Decimal("535.50"),
+        )
+        assert (invoice["invoice_on"], invoice["due_on"]) == (JUL, date(2026, 7, 15))
+        assert invoice["status"] == "Issued"
+
+    def test_bills_what_was_sold_once_before_the_day_only(self, world: BillingWorld) -> None:
+        payer = world.payer()
+        router = world.product("router")
+        world.sell(payer, router, "99.00", date(2026, 6, 30), quantity="3")
+        world.sell(payer, router, "99.00", JUL, quantity="1")
+
+        world.bill(JUL)
+
+        assert amounts(world) == [("Invoice", [Decimal("297.00")])]
+
+    def test_a_payer_without_charges_gets_nothing(self, world: BillingWorld) -> None:
+        world.payer()
+
+        assert world.bill(JUL).accounts == 0
+        assert world.documents() == []
+
+    def test_a_day_that_is_nobodys_anchor_bills_nobody(self, world: BillingWorld) -> None:
+        payer = world.payer()
+        world.start(world.service(payer, world.product("seat"), "10"), date(2026, 6, 1))
+
+        assert run_cycle(store=world.store, billed_to=date(2026, 7, 2), now=at(JUL)).accounts == 0
+
+    def test_a_day_in_the_far_future_is_refused(self, world: BillingWorld) -> None:
+        with pytest.raises(BillRunTooEarly, match="2027-07-01"):
+            run_cycle(store=world.store, billed_to=date(2027, 7, 1), now=at(JUL))
+
+
+class TestRunAgain:
+    def test_changes_nothing(self, world: BillingWorld) -> None:
+        payer = world.payer()
+        world.start(world.service(payer, world.product("seat"), "10"), date(2026, 6, 1))
+        world.bill(JUL)
+        before = world.documents()
+
+        report = world.bill(JUL)
+
+        assert world.documents() == before
+        assert (report.invoices, report.already_billed) == (0, 1)
+
+    def test_of_a_later_month_bills_only_that_month(self, world: BillingWorld) -> None:
+        payer = world.payer()
+        world.start(world.service(payer, world.product("seat"), "10"), date(2026, 6, 16))
+        world.bill(JUL)
+
+        world.bill(AUG)
+
+        assert amounts(world) == [
+            ("Invoice", [Decimal("10.00"), Decimal("5.00")]),
+            ("Invoice", [Decimal("10.00")]),
+        ]
+
+    def test_a_month_that_was_left_out_is_caught_up(self, world: BillingWorld) -> None:
+        payer = world.payer()
+        world.start(world.service(payer, world.product("seat"), "10"), date(2026, 6, 16))
+
+        world.bill(SEP)
+
+        ((_, lines),) = amounts(world)
+        assert sorted(lines) == [Decimal("5.00"), Decimal(10), Decimal(10), Decimal(10)]
+
+
+class TestBrokenPayer:
+    def test_does_not_stop_the_others_and_says_why(self, world: BillingWorld) -> None:
+        seat = world.product("seat")
+        for country in ("DE", None, "FR", "DE"):
+            world.start(world.service(world.payer(country=country), seat, "10"), date(2026, 6, 1))
+
+        report = world.bill(JUL)
+
+        assert report.invoices == 2
+        assert [problem.code for problem in report.problems] == ["billing.no_tax_rate"] * 2
+        assert "no country" in report.problems[0].reason
+        assert "FR" in report.problems[1].reason
+        stored = world.one("SELECT problems FROM bill_run").problems
+        assert [one["billing_account_id"] for one in stored] == [
+            problem.billing_account_id for problem in report.problems
+        ]
+
+    def test_is_billed_by_the_next_run_after_the_fix(self, world: BillingWorld) -> None:
+        payer = world.payer(country="FR")
+        world.start(world.service(payer, world.product("seat"), "10"), date(2026, 6, 1))
+        world.bill(JUL)
+
+        world.tax("20", country="FR")
+        report = world.bill(JUL)
+
+        assert (report.invoices, report.problems) == (1, ())
+        assert world.documents()[0]["total"] == Decimal("24.00")
+
+    def test_numbers_have_no_gap_where_it_was_left_out(self, world: BillingWorld) -> None:
+        seat = world.product("seat")
+        for country in ("DE", None, "DE", "DE"):
+            world.start(world.service(world.payer(country=country), seat, "10"), date(2026, 6, 1))
+
+        world.bill(JUL)
+
+        assert [d["number"] for d in world.documents()] == ["RT-000001", "RT-000002", "RT-000003"]
+
+
+class TestCancellation:
+    def test_gives_back_by_a_credit_note_that_corrects_the_invoice(
+        self, world: BillingWorld
+    ) -> None:
+        payer = world.payer()
+        line = world.service(payer, world.product("sd-wan", name="SD-WAN"), "62.00")
+        world.start(line, date(2026, 7, 1))
+        world.bill(JUL)
+        world.cancel(line, date(2026, 7, 11))
+
+        report = world.bill(AUG)
+
+        assert (report.invoices, report.credit_notes) == (0, 1)
+        invoice, credit = world.documents()
+        assert (credit["type"], credit["reason"]) == ("Credit Note", "Cancellation")
+        assert credit["corrects_invoice_id"] == invoice["id"]
+        assert credit["number"] == "RT-CN-000001"
+        (given,) = credit["lines"]
+        assert (given["kind"], given["amount"]) == ("Credit", Decimal("-42.00"))
+        assert (given["service_from"], given["service_to"]) == (date(2026, 7, 11), AUG)
+        assert given["corrects_line_id"] == invoice["lines"][0]["id"]
+        assert credit["total"] == Decimal("-49.98")
+
+    def test_is_set_against_the_corrected_invoice(self, world: BillingWorld) -> None:
+        payer = world.payer()
+        line = world.service(payer, world.product("sd-wan"), "62.00")
+        world.start(line, JUL)
+        world.bill(JUL)
+        world.cancel(line, date(2026, 7, 11))
+        world.bill(AUG)
+
+        invoice, credit = world.documents()
+
+        assert (invoice["credited"], invoice["balance"]) == (Decimal("49.98"), Decimal("23.80"))
+        assert invoice["status"] == "Partially Paid"
+        assert (credit["balance"], credit["status"]) == (Decimal(0), "Credited")
+
+    def test_uses_the_tax_rate_of_the_original_line(self, world: BillingWorld) -> None:
+        payer = world.payer()
+        line = world.service(payer, world.product("sd-wan"), "60.00")
+        world.start(line, JUL)
+        world.bill(JUL)
+        with world.store.transaction() as tx:
+            tx.execute(text("UPDATE tax_rate SET percent = 25"))
+        world.cancel(line, JUL)
+
+        world.bill(AUG)
+
+        assert world.documents()[1]["total"] == Decimal("-71.40")
+
+
+class TestFinalised:
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "UPDATE invoice SET total = 0, subtotal = 0, tax = 0",
+            "DELETE FROM invoice",
+            "UPDATE invoice_line SET amount = 0",
+            "DELETE FROM invoice_line",
+            "INSERT INTO invoice_tax (invoice_id, category, percent, basis, tax) "
+            "SELECT id, 'x', 1, 1, 1 FROM invoice",
+            "UPDATE invoice_tax SET tax = 0",
+            "DELETE FROM invoice_tax",
+        ],
+    )
+    def test_documents_cannot_be_touched(self, world: BillingWorld, statement: str) -> None:
+        payer = world.payer()
+        world.start(world.service(payer, world.product("seat"), "10"), date(2026, 6, 1))
+        world.bill(JUL)
+
+        with pytest.raises(DBAPIError, match="finalised"), world.store.transaction() as tx:
+            tx.execute(text(statement))

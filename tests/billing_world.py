@@ -1,0 +1,281 @@
+"""A small world for billing: payers, products and services, moved by the billing commands."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from itertools import count
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, text
+
+from connector.billing import commands
+from connector.billing.bill_run import BillRunReport, run_cycle
+from connector.store.engine import Store
+from connector.store.tables.catalog import product, tax_rate
+from connector.store.tables.inventory import service
+from connector.store.tables.ordering import customer_order, order_line
+from connector.store.tables.parties import account, billing_account, brand_table, location
+
+EPOCH = date(2000, 1, 1)
+
+
+def at(day: date) -> datetime:
+    return datetime.combine(day, time(9), tzinfo=UTC)
+
+
+@dataclass
+class BillingWorld:
+    """What tests arrange bills with; everything goes through the real commands and bill run."""
+
+    store: Store
+    numbers: "count[int]" = field(default_factory=lambda: count(1))
+    products: dict[str, int] = field(default_factory=dict)
+    brand_id: int = 0
+    order_id: int = 0
+
+    def __post_init__(self) -> None:
+        with self.store.transaction() as tx:
+            self.brand_id = _insert(
+                tx,
+                brand_table,
+                key="rhein",
+                name="Rhein Telecom",
+                legal_name="Rhein Telecom GmbH",
+                address="Hafenstrasse 1, 50667 Köln",
+                tax_number="DE123456789",
+                email="rechnung@rhein-telecom.example",
+                remit_to="IBAN DE02 1203 0000 0000 2020 51",
+                invoice_prefix="RT",
+                footer="Managing director: Maria Fluss",
+            )
+
+    def tax(self, percent: str, country: str = "DE", category: str = "standard") -> None:
+        with self.store.transaction() as tx:
+            _insert(
+                tx,
+                tax_rate,
+                country=country,
+                category=category,
+                percent=Decimal(percent),
+                valid_from=EPOCH,
+            )
+
+    def payer(
+        self,
+        *,
+        country: str | None = "DE",
+        currency: str = "EUR",
+        anchor_day: int = 1,
+        is_tax_exempt: bool = False,
+        name: str = "",
+    ) -> int:
+        n = next(self.numbers)
+        with self.store.transaction() as tx:
+            account_id = _insert(
+                tx,
+                account,
+                brand_id=self.brand_id,
+                sfid=f"001{n:015}",
+                kind="business",
+                name=name or f"Customer {n}",
+                street="Rheinallee 12",
+                postal_code="55116",
+                city="Mainz",
+                country=country,
+                currency=currency,
+                is_tax_exempt=is_tax_exempt,
+            )
+            payer_id = commands.open_account(
+                tx=tx, account_id=account_id, currency=currency, now=at(EPOCH)
+            )
+            tx.execute(
+                billing_account.update()
+                .where(billing_account.c.id == payer_id)
+                .values(anchor_day=anchor_day)
+            )
+            return payer_id
+
+    def product(self, key: str, *, name: str = "", tax_category: str = "standard") -> int:
+        if key not in self.products:
+            with self.store.transaction() as tx:
+                self.products[key] = _insert(
+                    tx,
+                    product,
+                    brand_id=self.brand_id,
+                    key=key,
+                    name=name or key,
+                    display_name=name or key,
+                    kind="Service",
+                    tax_category=tax_category,
+                    accounting_code="4400",
+                )
+        return self.products[key]
+
+    def order_line(self, payer_id: int, product_id: int) -> int:
+        """Return a new line of an order: every command of the boundary comes from one."""
+        n = next(self.numbers)
+        with self.store.transaction() as tx:
+            account_id = tx.scalar(
+                select(billing_account.c.account_id).where(billing_account.c.id == payer_id)
+            )
+            order_id = _insert(
+                tx,
+                customer_order,
+                brand_id=self.brand_id,
+                number=f"O-{n}",
+                account_id=account_id,
+                origination="Manual",
+                origin_key=f"test:{n}",
+                currency="EUR",
+                created_at=at(EPOCH),
+            )
+            return _insert(
+                tx,
+                order_line,
+                order_id=order_id,
+                sequence=1,
+                request_type="NEW",
+                product_id=product_id,
+            )
+
+    def service(
+        self,
+        payer_id: int,
+        product_id: int,
+        price: str,
+        *,
+        quantity: str = "1",
+        cost: str = "0",
+        site: str = "",
+    ) -> int:
+        n = next(self.numbers)
+        with self.store.transaction() as tx:
+            owner = tx.execute(
+                select(billing_account.c.account_id, billing_account.c.currency).where(
+                    billing_account.c.id == payer_id
+                )
+            ).one()
+            return _insert(
+                tx,
+                service,
+                brand_id=self.brand_id,
+                number=f"SVC-{n:06}",
+                account_id=owner.account_id,
+                billing_account_id=payer_id,
+                product_id=product_id,
+                location_id=self._site(tx, owner.account_id, site) if site else None,
+                created_by_line_id=n,
+                quantity=Decimal(quantity),
+                mr_price=Decimal(price),
+                mr_cost=Decimal(cost),
+                currency=owner.currency,
+            )
+
+    def start(self, service_id: int, on: date, line: int | None = None) -> int:
+        line = line or self._line_of(service_id)
+        with self.store.transaction() as tx:
+            return commands.start_service_billing(
+                tx=tx, service_id=service_id, order_line_id=line, on=on, now=at(on)
+            )
+
+    def change(
+        self,
+        service_id: int,
+        on: date,
+        price: str,
+        *,
+        quantity: str = "1",
+        product_id: int | None = None,
+        line: int | None = None,
+    ) -> int:
+        line = line or self._line_of(service_id)
+        with self.store.transaction() as tx:
+            standing = tx.scalar(select(service.c.product_id).where(service.c.id == service_id))
+            assert standing is not None
+            return commands.change_service_billing(
+                tx=tx,
+                service_id=service_id,
+                order_line_id=line,
+                on=on,
+                quantity=Decimal(quantity),
+                mr_price=Decimal(price),
+                mr_cost=Decimal(0),
+                product_id=product_id or standing,
+                now=at(on),
+            )
+
+    def cancel(self, service_id: int, on: date, line: int | None = None) -> bool:
+        line = line or self._line_of(service_id)
+        with self.store.transaction() as tx:
+            return commands.end_service_billing(
+                tx=tx, service_id=service_id, order_line_id=line, on=on, now=at(on)
+            )
+
+    def sell(self, payer_id: int, product_id: int, price: str, on: date, *, quantity: str) -> int:
+        line = self.order_line(payer_id, product_id)
+        with self.store.transaction() as tx:
+            currency = tx.scalar(
+                select(billing_account.c.currency).where(billing_account.c.id == payer_id)
+            )
+            assert currency is not None
+            return commands.charge_once(
+                tx=tx,
+                billing_account_id=payer_id,
+                order_line_id=line,
+                service_id=None,
+                product_id=product_id,
+                description="",
+                quantity=Decimal(quantity),
+                unit_price=Decimal(price),
+                unit_cost=Decimal(0),
+                currency=currency,
+                on=on,
+                now=at(on),
+            )
+
+    def bill(self, day: date) -> BillRunReport:
+        return run_cycle(store=self.store, billed_to=day, now=at(day))
+
+    def documents(self) -> list[dict[str, Any]]:
+        """Return every document with its lines, as a finance person would list them."""
+        with self.store.read() as tx:
+            lines: dict[int, list[dict[str, Any]]] = {}
+            for row in tx.execute(
+                text("SELECT * FROM invoice_line ORDER BY invoice_id, line_no")
+            ).mappings():
+                lines.setdefault(row["invoice_id"], []).append(dict(row))
+            return [
+                dict(row) | {"lines": lines.get(row["id"], [])}
+                for row in tx.execute(
+                    text(
+                        "SELECT i.*, b.paid, b.credited, b.balance, b.status, b.paid_on "
+                        "FROM invoice i JOIN v_invoice_balance b ON b.invoice_id = i.id "
+                        "ORDER BY i.id"
+                    )
+                ).mappings()
+            ]
+
+    def one(self, sql: str, **values: Any) -> Any:
+        with self.store.read() as tx:
+            return tx.execute(text(sql), values).one()
+
+    def _line_of(self, service_id: int) -> int:
+        row = self.one(
+            "SELECT billing_account_id, product_id FROM service WHERE id = :id", id=service_id
+        )
+        return self.order_line(row.billing_account_id, row.product_id)
+
+    def _site(self, tx: Connection, account_id: int, site: str) -> int:
+        found = tx.scalar(select(location.c.id).where(location.c.normalized_key == site.lower()))
+        return found or _insert(
+            tx,
+            location,
+            brand_id=self.brand_id,
+            account_id=account_id,
+            name=site,
+            normalized_key=site.lower(),
+        )
+
+
+def _insert(tx: Connection, table: Any, **values: Any) -> int:
+    return int(tx.execute(insert(table).values(**values).returning(table.c.id)).scalar_one())
