@@ -61,7 +61,7 @@ format: $(STAMP) ## Format the code and mend what lint can mend
 
 .PHONY: screenshot
 screenshot: $(STAMP) ## Make the README's picture of the console from the demo
-	@$(BIN)/python -m tests.e2e.screenshot
+	@$(BIN)/python docs/make_screenshot.py
 
 .PHONY: test-wheel
 test-wheel: $(STAMP) ## Build the wheel, install it into an empty environment and run it

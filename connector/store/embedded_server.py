@@ -31,6 +31,7 @@ START_TIMEOUT_S = 300  # crash recovery of a large write-ahead log takes its tim
 STOP_TIMEOUT_S = 60
 _POLL_S = 0.05
 _PORT = 5432
+_LOG_BYTES_MAX = 10 * 1024 * 1024  # looked at when the server starts
 _SOCKET_PATH_BYTES_MAX = 100  # the kernel's limit is 107 on Linux, 103 on macOS
 
 _SETTINGS = """\
@@ -148,6 +149,7 @@ class Server:
         self._write("hba.conf", "local all all peer map=l2c\n")
         names = dict.fromkeys(("root" if self.user.switched else self.user.name, self.user.name))
         self._write("ident.conf", "".join(f'l2c "{name}" postgres\n' for name in names))
+        self._drop_long_log()
         left_s = max(1, int(deadline - time.monotonic()))
         words = ("start", "-w", "-t", str(left_s), "-l", str(self.cluster / "server.log"))
         options = shlex.join(["-c", f"config_file={settings}"])
@@ -232,6 +234,11 @@ class Server:
             f"No socket fits below {tempfile.gettempdir()} or /tmp.",
             remedy="Set TMPDIR to a folder with a short path that every user may pass through.",
         )
+
+    def _drop_long_log(self) -> None:
+        server_log = self.cluster / "server.log"
+        if server_log.exists() and server_log.stat().st_size > _LOG_BYTES_MAX:
+            server_log.unlink()
 
     def _log_tail(self) -> str:
         try:
