@@ -12,6 +12,28 @@ CODE = {
     "l2c_jobs": "jobs",
     "l2c_bench": "bench",
 }
+# Kinds of files that travel with the code; a test compares the wheel with what git knows.
+TRAVELS = [
+    "sql",
+    "yaml",
+    "json",
+    "csv",
+    "txt",
+    "mako",
+    "wsdl",
+    "xml",
+    "html",
+    "css",
+    "js",
+    "svg",
+    "png",
+    "ico",
+    "ttf",
+    "otf",
+    "woff2",
+    "typ",
+    "gz",
+]
 DATA = {"l2c_mappings": "mappings", "l2c_salesforce": "salesforce"}
 
 
@@ -29,22 +51,9 @@ setup(
     packages=_packages(),
     package_dir=CODE | DATA,
     package_data={
-        "connector": [
-            "**/*.sql",
-            "**/*.html",
-            "**/*.css",
-            "**/*.js",
-            "**/*.typ",
-            "**/*.yaml",
-            "**/*.mako",
-            "**/*.wsdl",
-            "**/*.ttf",
-            "**/*.otf",
-            "**/*.svg",
-            "py.typed",
-        ],
-        "l2c_sandbox": ["**/*.json", "**/*.sql", "**/*.yaml"],
-        "l2c_mappings": ["**/*.yaml"],
+        "connector": [f"**/*.{suffix}" for suffix in TRAVELS] + ["py.typed"],
+        "l2c_sandbox": [f"**/*.{suffix}" for suffix in TRAVELS],
+        "l2c_mappings": [f"**/*.{suffix}" for suffix in TRAVELS],
         "l2c_salesforce": ["**/*"],
     },
 )
