@@ -1,0 +1,184 @@
+"""How sync stands: what is owed, what failed and why, what waits for a person."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from connector.sync.collapse import mark
+
+_OWED = text("""
+    SELECT e.name, count(*) AS owed FROM (
+        SELECT entity, key FROM push_queue
+        UNION SELECT l.entity, k.key FROM push_log l CROSS JOIN LATERAL unnest(l.keys) AS k (key)
+    ) AS o JOIN push_entity e ON e.code = o.entity GROUP BY e.name ORDER BY e.name
+""")
+_TROUBLE = text("""
+    SELECT entity, object, coalesce(error_code, '') AS code, coalesce(remedy, '') AS remedy,
+           count(*) AS records, min(error) AS example
+      FROM crm_record WHERE status IN ('Error', 'Conflict')
+     GROUP BY entity, object, error_code, remedy ORDER BY count(*) DESC, entity, error_code
+     LIMIT 100
+""")
+_INBOX = text("SELECT state, count(*) AS envelopes FROM inbox GROUP BY state")
+_INTENTS = text("SELECT state, count(*) AS intents FROM intent GROUP BY state")
+_PARKED = text("""
+    SELECT flow, object, sfid, coalesce(reason, '') AS reason, coalesce(remedy, '') AS remedy
+      FROM intent WHERE state IN ('parked', 'failed') ORDER BY id DESC LIMIT 100
+""")
+_CURSORS = text("SELECT object, position_at FROM sync_cursor ORDER BY object")
+_CALLS = text("SELECT calls, used_today, allowed_today, seen_at FROM api_usage")
+_REPORT = text("SELECT made_at, drift FROM reconcile_report ORDER BY id DESC LIMIT 1")
+_RECORD = text("""
+    SELECT r.sfid, r.object, r.status, r.error, r.error_code, r.remedy, r.synced_at,
+           EXISTS (SELECT FROM push_queue q JOIN push_entity e ON e.code = q.entity
+                    WHERE e.name = :entity AND q.key = :hub_id)
+           OR EXISTS (SELECT FROM push_log l JOIN push_entity e ON e.code = l.entity
+                       WHERE e.name = :entity AND l.keys @> ARRAY[CAST(:hub_id AS bigint)])
+           AS is_owed
+      FROM (SELECT 1) AS one
+      LEFT JOIN crm_record r ON r.entity = :entity AND r.hub_id = :hub_id
+""")
+_DEAD = text("""
+    SELECT entity, hub_id, object, sfid, coalesce(error_code, '') AS code,
+           coalesce(error, '') AS error, coalesce(remedy, '') AS remedy, attempts
+      FROM crm_record
+     WHERE status IN ('Error', 'Conflict')
+       AND (CAST(:entity AS text) IS NULL OR entity = :entity)
+     ORDER BY entity, hub_id LIMIT :limit
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Records of one entity that failed for the same reason."""
+
+    entity: str
+    object: str
+    code: str
+    remedy: str
+    records: int
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedIntent:
+    """A change in the CRM that could not be carried out."""
+
+    flow: str
+    object: str
+    sfid: str
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class SyncStatus:
+    """The whole picture. Days and instants of cursors are the org's."""
+
+    owed: dict[str, int]
+    trouble: tuple[Trouble, ...]
+    inbox: dict[str, int]
+    intents: dict[str, int]
+    parked: tuple[ParkedIntent, ...]
+    cursors: dict[str, datetime]
+    api_calls: int
+    api_used_today: int | None
+    api_allowed_today: int | None
+    reconciled_at: datetime | None
+    drift: int | None
+
+    @property
+    def is_quiet(self) -> bool:
+        """Return whether nothing is owed, failed or waiting on either way."""
+        return not (
+            self.owed
+            or self.trouble
+            or self.parked
+            or self.inbox.get("pending")
+            or self.inbox.get("failed")
+            or self.intents.get("pending")
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RecordState:
+    """How one record of the hub stands in the CRM; `status` is one of crm_record's, or Unknown."""
+
+    status: str
+    object: str | None
+    sfid: str | None
+    error: str | None
+    code: str | None
+    remedy: str | None
+    synced_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record the CRM refused; it is sent again when it changes, or on request."""
+
+    entity: str
+    hub_id: int
+    object: str
+    sfid: str | None
+    code: str
+    error: str
+    remedy: str
+    attempts: int
+
+
+def sync_status(*, tx: Connection) -> SyncStatus:
+    """Return how sync stands."""
+    calls = tx.execute(_CALLS).one_or_none()
+    report = tx.execute(_REPORT).one_or_none()
+    return SyncStatus(
+        owed={row.name: row.owed for row in tx.execute(_OWED)},
+        trouble=tuple(Trouble(**row._mapping) for row in tx.execute(_TROUBLE)),
+        inbox={row.state: row.envelopes for row in tx.execute(_INBOX)},
+        intents={row.state: row.intents for row in tx.execute(_INTENTS)},
+        parked=tuple(ParkedIntent(**row._mapping) for row in tx.execute(_PARKED)),
+        cursors={row.object: row.position_at for row in tx.execute(_CURSORS)},
+        api_calls=calls.calls if calls else 0,
+        api_used_today=calls.used_today if calls else None,
+        api_allowed_today=calls.allowed_today if calls else None,
+        reconciled_at=report.made_at if report else None,
+        drift=report.drift if report else None,
+    )
+
+
+def record_state(*, tx: Connection, entity: str, hub_id: int) -> RecordState:
+    """Return how one record stands: Pending while a newer state of it is owed."""
+    row = tx.execute(_RECORD, {"entity": entity, "hub_id": hub_id}).one()
+    status = row.status or "Unknown"
+    if row.is_owed and status in ("In Sync", "Unknown"):
+        status = "Pending"
+    return RecordState(
+        status=status,
+        object=row.object,
+        sfid=row.sfid,
+        error=row.error,
+        code=row.error_code,
+        remedy=row.remedy,
+        synced_at=row.synced_at,
+    )
+
+
+def dead_letters(
+    *, tx: Connection, entity: str | None = None, limit: int = 500
+) -> tuple[DeadLetter, ...]:
+    """Return records the CRM refused, of one entity or of all."""
+    rows = tx.execute(_DEAD, {"entity": entity, "limit": limit})
+    return tuple(DeadLetter(**row._mapping) for row in rows)
+
+
+def retry_dead_letters(*, tx: Connection, entity: str | None = None) -> int:
+    """Owe the CRM every refused record once more; return how many."""
+    count = 0
+    keys: dict[str, list[int]] = {}
+    for letter in dead_letters(tx=tx, entity=entity, limit=1_000_000):
+        keys.setdefault(letter.entity, []).append(letter.hub_id)
+        count += 1
+    for name, hub_ids in keys.items():
+        mark(tx=tx, entity=name, keys=hub_ids)
+    return count
