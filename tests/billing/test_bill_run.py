@@ -20,7 +20,9 @@ def amounts(world: BillingWorld) -> list[tuple[str, list[Decimal]]]:
 class TestFirstBill:
     def test_bills_the_part_month_and_the_next_one_in_advance(self, world: BillingWorld) -> None:
         payer = world.payer()
-        seats = world.service(payer, world.product("seat", name="Calling seat"), "12.50", quantity="24")
+        seats = world.service(
+            payer, world.product("seat", name="Calling seat"), "12.50", quantity="24"
+        )
         world.start(seats, date(2026, 6, 16))
 
         report = world.bill(JUL)

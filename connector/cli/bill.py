@@ -1,0 +1,116 @@
+"""`l2c bill`: run and preview the billing cycle."""
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from connector.billing.bill_run import preview as preview_bill
+from connector.billing.bill_run import run_cycle
+from connector.billing.draft import DocumentDraft
+from connector.billing.invoices import billing_account_id
+from connector.cli.printing import print_json, table
+from connector.cli.session import Session
+
+DAY = click.DateTime(formats=["%Y-%m-%d"])
+
+
+@click.group()
+def bill() -> None:
+    """Run and preview the billing cycle."""
+
+
+@bill.command()
+@click.option("--to", "billed_to", type=DAY, required=True, help="First day not billed any more.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def run(session: Session, *, billed_to: datetime, as_json: bool) -> int:
+    """Bill every account whose billing month begins on the day; run again, it finds its work."""
+    from connector.adapters.documents.invoice_pdf import InvoicePdf
+
+    app = session.app()
+    report = run_cycle(
+        store=app.store, billed_to=billed_to.date(), now=app.clock.now(), render=InvoicePdf()
+    )
+    if as_json:
+        print_json(report)
+    else:
+        click.echo(report)
+        for problem in report.problems:
+            click.echo(f"  {problem.code}: {problem.reason} {problem.remedy}", err=True)
+    return 1 if report.problems else 0
+
+
+@bill.command()
+@click.argument("account")
+@click.option("--to", "billed_to", type=DAY, required=True, help="First day not billed any more.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def preview(session: Session, *, account: str, billed_to: datetime, as_json: bool) -> None:
+    """Show what a billing account (its number) would get, and write nothing."""
+    app = session.app()
+    with app.store.transaction() as tx:
+        found = billing_account_id(tx=tx, number=account)
+        documents = preview_bill(tx=tx, billing_account_id=found, billed_to=billed_to.date())
+        tx.rollback()
+    if as_json:
+        print_json([_as_json(document) for document in documents])
+        return
+    if not documents:
+        click.echo("Nothing would be billed.")
+    for document in documents:
+        click.echo(_as_text(document))
+
+
+def _as_json(document: DocumentDraft) -> dict[str, Any]:
+    return {
+        "type": document.type,
+        "currency": document.payer.currency,
+        "invoice_on": document.invoice_on,
+        "due_on": document.due_on,
+        "corrects": document.corrects_number,
+        "reason": document.reason,
+        "lines": [
+            {
+                "line_no": taxed.line_no,
+                "section": taxed.section,
+                "kind": taxed.line.kind,
+                "service": taxed.line.charge.service_number,
+                "description": taxed.line.description,
+                "from": taxed.line.service_from,
+                "to": taxed.line.service_to,
+                "quantity": taxed.line.quantity,
+                "unit_price": taxed.line.unit_price,
+                "amount": taxed.line.amount,
+                "tax_percent": taxed.tax_percent,
+                "tax": taxed.tax_amount,
+                "explanation": taxed.line.explanation,
+            }
+            for taxed in document.lines
+        ],
+        "tax": [
+            {"category": t.category, "percent": t.percent, "basis": t.basis, "tax": t.tax}
+            for t in document.taxes
+        ],
+        "subtotal": document.subtotal,
+        "total": document.total,
+    }
+
+
+def _as_text(document: DocumentDraft) -> str:
+    corrects = f", corrects {document.corrects_number}" if document.corrects_number else ""
+    title = f"{document.type} of {document.invoice_on}{corrects}"
+    rows = [
+        (
+            taxed.section,
+            taxed.line.description,
+            f"{taxed.line.service_from} – {taxed.line.service_to}",
+            taxed.line.amount,
+        )
+        for taxed in document.lines
+    ]
+    rows += [
+        ("", f"Tax {t.percent.normalize():f} % on {t.basis}", "", t.tax) for t in document.taxes
+    ]
+    rows.append(("", "Total", "", document.total))
+    return f"{title}\n{table(('Site', 'What', 'Days', document.payer.currency), rows)}"

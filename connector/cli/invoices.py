@@ -1,0 +1,132 @@
+"""`l2c invoices`: list, show and explain invoices and credit notes."""
+
+from pathlib import Path
+
+import click
+
+from connector.billing import invoices as reading
+from connector.billing.explain import explain_line
+from connector.cli.printing import print_json, table
+from connector.cli.session import Session
+
+
+@click.group()
+def invoices() -> None:
+    """List, show and explain invoices and credit notes."""
+
+
+@invoices.command("list")
+@click.option("--account", default=None, help="Number of a billing account.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def list_(session: Session, *, account: str | None, as_json: bool) -> None:
+    """List documents, newest first."""
+    with session.app().store.read() as tx:
+        rows = reading.list_invoices(tx=tx, account_number=account)
+    if as_json:
+        print_json(rows)
+        return
+    click.echo(
+        table(
+            ("Number", "Type", "Customer", "Date", "Due", "Status", "Total", "Balance", ""),
+            [
+                (
+                    row.number or "(draft)",
+                    row.type,
+                    row.customer,
+                    row.invoice_on,
+                    row.due_on,
+                    row.status,
+                    row.total,
+                    row.balance,
+                    row.currency,
+                )
+                for row in rows
+            ],
+        )
+    )
+
+
+@invoices.command()
+@click.argument("number")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def show(session: Session, *, number: str, as_json: bool) -> None:
+    """Show one document with its lines."""
+    with session.app().store.read() as tx:
+        summary = reading.invoice_by_number(tx=tx, number=number)
+        lines = reading.invoice_lines(tx=tx, invoice_id=summary.id)
+    if as_json:
+        print_json({"invoice": summary, "lines": lines})
+        return
+    click.echo(
+        f"{summary.type} {summary.number} of {summary.invoice_on} for {summary.customer}: "
+        f"{summary.currency} {summary.total:.2f}, {summary.status}, open {summary.balance:.2f}"
+    )
+    click.echo(
+        table(
+            ("No.", "Site", "What", "From", "To", "Net", "Tax"),
+            [
+                (
+                    line["line_no"],
+                    line["section"],
+                    line["description"],
+                    line["service_from"],
+                    line["service_to"],
+                    line["amount"],
+                    line["tax_amount"],
+                )
+                for line in lines
+            ],
+        )
+    )
+
+
+@invoices.command()
+@click.argument("number")
+@click.option("--line", "line_no", type=click.IntRange(min=1), default=None, help="Only this line.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def explain(session: Session, *, number: str, line_no: int | None, as_json: bool) -> None:
+    """Say how every amount of a document came about."""
+    with session.app().store.read() as tx:
+        summary = reading.invoice_by_number(tx=tx, number=number)
+        lines = reading.invoice_lines(tx=tx, invoice_id=summary.id)
+    wanted = [line for line in lines if line_no in (None, line["line_no"])]
+    if not wanted:
+        raise click.UsageError(f"{number} has {len(lines)} lines, no line {line_no}.")
+    if as_json:
+        print_json(
+            [
+                {
+                    "line_no": line["line_no"],
+                    "amount": line["amount"],
+                    "explanation": line["explanation"],
+                }
+                for line in wanted
+            ]
+        )
+        return
+    click.echo("\n\n".join(explain_line(line, currency=summary.currency) for line in wanted))
+
+
+@invoices.command()
+@click.argument("number")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="File to write; default NUMBER.pdf in the current folder.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def pdf(session: Session, *, number: str, out: Path | None, as_json: bool) -> None:
+    """Write the PDF of a document to a file."""
+    with session.app().store.read() as tx:
+        content = reading.invoice_pdf(tx=tx, number=number)
+    target = out or Path(f"{number}.pdf")
+    target.write_bytes(content)
+    if as_json:
+        print_json({"file": str(target), "bytes": len(content)})
+    else:
+        click.echo(f"{target} ({len(content)} bytes)")

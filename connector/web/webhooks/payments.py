@@ -1,0 +1,173 @@
+"""Payment notices of a gateway: signed, fresh, recorded once.
+
+Header `L2C-Signature: t=<unix seconds>,v1=<hex>`, where v1 is the HMAC-SHA256 of `<t>.<body>` under
+the shared secret. Several v1 may be given while a secret is exchanged. The body is one JSON object:
+`reference`, `date`, `amount` (a string), `currency`, and optionally `invoice_number`,
+`account_number`, `method`.
+"""
+
+import hashlib
+import hmac
+import json
+import re
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from typing import Any, Protocol
+
+import structlog
+from flask import Blueprint, Response, jsonify, request
+
+from connector.billing.payments import PaymentDiffers, PaymentNotice, record_payments
+from connector.config import Settings
+from connector.errors import ConnectorError, InvalidInput, NotPermitted
+from connector.kernel.clock import Clock
+from connector.kernel.money import Money
+from connector.store.engine import Store
+
+log = structlog.get_logger(__name__)
+
+HEADER = "L2C-Signature"
+SOURCE = "webhook"
+SIGNATURES_MAX = 5
+_TIMESTAMP = re.compile(r"[0-9]{1,12}")
+_REQUIRED = frozenset({"reference", "date", "amount", "currency"})
+_KNOWN = _REQUIRED | {"invoice_number", "account_number", "method"}
+
+
+class BadSignature(NotPermitted):
+    """The notice was not signed by somebody who knows the secret, or not just now."""
+
+    code = "webhooks.bad_signature"
+
+
+class BadNotice(InvalidInput):
+    """The notice is signed but says nothing that could be recorded."""
+
+    code = "webhooks.bad_payment_notice"
+
+
+class PaymentApp(Protocol):
+    """What the payment webhook needs of the application."""
+
+    @property
+    def settings(self) -> Settings:
+        """Return the settings."""
+
+    @property
+    def store(self) -> Store:
+        """Return the hub's database."""
+
+    @property
+    def clock(self) -> Clock:
+        """Return the business clock."""
+
+    @property
+    def wall_clock(self) -> Clock:
+        """Return the clock signatures are checked against: business time may be moved."""
+
+
+def blueprint(app: PaymentApp) -> Blueprint:
+    """Return the room `POST /webhooks/payments`."""
+    room = Blueprint("payments", __name__)
+
+    @room.post("/webhooks/payments")
+    def take_payment() -> tuple[Response, int]:
+        limits = app.settings.webhooks
+        request.max_content_length = limits.body_max_kib * 1024  # more is answered with 413
+        body = request.get_data(cache=False)
+        try:
+            check_signature(
+                header=request.headers.get(HEADER, ""),
+                body=body,
+                secret=limits.payment_secret.get_secret_value(),
+                now_s=int(app.wall_clock.now().timestamp()),
+                age_max_s=limits.signature_age_max_s,
+            )
+            notice = read_notice(body)
+            with app.store.transaction() as tx:
+                (recorded,) = record_payments(tx=tx, notices=[notice], now=app.clock.now())
+        except BadSignature as error:
+            log.warning("payment_notice.refused", code=error.code)
+            return _refusal(error.message, 401)
+        except PaymentDiffers as error:
+            log.warning("payment_notice.refused", code=error.code)
+            return _refusal(error.message, 409)
+        except InvalidInput as error:
+            log.warning("payment_notice.refused", code=error.code)
+            return _refusal(error.message, 400)
+        except ConnectorError as error:
+            log.error("payment_notice.failed", code=error.code)
+            return _refusal("The notice could not be recorded; send it again.", 503)
+        answer = {
+            "payment_id": recorded.payment_id,
+            "is_new": recorded.is_new,
+            "held": recorded.hold_reason,
+        }
+        return jsonify(answer), 200
+
+    return room
+
+
+def check_signature(*, header: str, body: bytes, secret: str, now_s: int, age_max_s: int) -> None:
+    """Check that the body was signed with the secret, not long ago.
+
+    Compared in constant time. A replay inside the age is harmless: a reference is recorded once.
+
+    Raises:
+        BadSignature: It was not, or no secret is configured.
+    """
+    if not secret:
+        raise BadSignature("No secret for payment notices is configured; all are refused.")
+    pairs = [part.strip().partition("=") for part in header.split(",", SIGNATURES_MAX)]
+    stamps = [value for name, _, value in pairs if name == "t"]
+    signatures = [value for name, _, value in pairs if name == "v1"]
+    if len(stamps) != 1 or not _TIMESTAMP.fullmatch(stamps[0]) or not signatures:
+        raise BadSignature(f"The header {HEADER} reads t=<seconds>,v1=<signature>.")
+    if abs(now_s - int(stamps[0])) > age_max_s:
+        raise BadSignature("The notice was signed too long ago, or in the future.")
+    wanted = hmac.new(secret.encode(), f"{stamps[0]}.".encode() + body, hashlib.sha256).hexdigest()
+    matches = [hmac.compare_digest(wanted.encode(), given.encode()) for given in signatures]
+    if not any(matches):
+        raise BadSignature("The signature does not fit the notice.")
+
+
+def read_notice(body: bytes) -> PaymentNotice:
+    """Read a payment notice.
+
+    Raises:
+        InvalidInput: It is no JSON object of the known fields, or a value is wrong.
+    """
+    try:
+        fields: Any = json.loads(body, parse_float=Decimal)
+    except (ValueError, RecursionError):
+        raise BadNotice("The notice is not JSON.") from None
+    if not isinstance(fields, dict):
+        raise BadNotice("The notice is not a JSON object.")
+    if missing := sorted(_REQUIRED - fields.keys()):
+        raise BadNotice(f"The notice has no '{missing[0]}'.")
+    if unknown := sorted(fields.keys() - _KNOWN):
+        raise BadNotice(f"The notice has an unknown field '{unknown[0][:40]}'.")
+    for name, value in fields.items():
+        if value is not None and not isinstance(value, str):
+            raise BadNotice(f"'{name}' of a notice is a text.")
+    try:
+        amount = Decimal(fields["amount"])
+        received_on = date.fromisoformat(fields["date"])
+    except (InvalidOperation, ValueError, TypeError):
+        raise BadNotice("'amount' reads like 150.00 and 'date' like 2026-07-10.") from None
+    if not amount.is_finite():
+        raise BadNotice("'amount' reads like 150.00.")
+    return PaymentNotice(
+        source=SOURCE,
+        reference=fields["reference"] or "",
+        received_on=received_on,
+        amount=Money(amount, fields["currency"] or "").amount,
+        currency=fields["currency"] or "",
+        method=fields.get("method") or "Card",
+        invoice_number=fields.get("invoice_number"),
+        account_number=fields.get("account_number"),
+    )
+
+
+def _refusal(reason: str, status: int) -> tuple[Response, int]:
+    return jsonify(error=reason), status
