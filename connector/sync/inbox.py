@@ -1,6 +1,60 @@
 """The inbox: what came in is on disk before anybody hears that it arrived (design D4)."""
 
+import json
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
 from psycopg_pool import ConnectionPool
+from sqlalchemy import Connection, Row, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from connector.store.engine import to_json
+from connector.sync.arrivals import OrgRow, row_of
+
+_STORE_PAGE = text(
+    """
+    INSERT INTO inbox (source, received_at, organization_id, topic, content)
+    VALUES (:source, now(), :organization_id, :topic, :content)
+    """
+)
+_PENDING = text(
+    """
+    SELECT id, source, topic, content, attempts FROM inbox
+     WHERE state = 'pending' AND (next_attempt_at IS NULL OR next_attempt_at <= now())
+     ORDER BY id LIMIT :limit
+    """
+)
+_SEEN = text("SELECT notification_id FROM seen_notification WHERE notification_id = ANY(:ids)")
+_REMEMBER_SEEN = text(
+    """
+    INSERT INTO seen_notification (notification_id, seen_at)
+    SELECT id, now() FROM unnest(CAST(:ids AS text[])) AS n(id) ORDER BY id
+        ON CONFLICT DO NOTHING
+    """
+)
+_FINISH = text(
+    """
+    UPDATE inbox i SET state = n.state, error = n.error, next_attempt_at = NULL,
+           applied_at = CASE WHEN n.state = 'applied' THEN now() END, attempts = attempts + 1
+      FROM jsonb_to_recordset(:rows) AS n(id bigint, state text, error text) WHERE i.id = n.id
+    """
+).bindparams(bindparam("rows", type_=JSONB))
+_POSTPONE = text(
+    """
+    UPDATE inbox SET attempts = attempts + 1, error = :error,
+           next_attempt_at = now() + least(interval '15 min', interval '1 s' * power(2, attempts))
+     WHERE id = ANY(:ids)
+    """
+)
+_FORGET = text(
+    """
+    WITH gone AS (
+        DELETE FROM inbox WHERE state = 'applied' AND applied_at < now() - interval '7 days'
+    )
+    DELETE FROM seen_notification WHERE seen_at < now() - interval '7 days'
+    """
+)
 
 _INSERT = """
     INSERT INTO inbox (source, received_at, organization_id, topic, content)
@@ -35,3 +89,62 @@ class InboxWriter:
     def close(self) -> None:
         """Close the connections."""
         self._pool.close()
+
+
+def store_page(
+    tx: Connection,
+    *,
+    object_name: str,
+    organization_id: str,
+    records: Sequence[Mapping[str, Any]],
+) -> None:
+    """Store records a sweep found; the caller commits them together with the cursor."""
+    tx.execute(
+        _STORE_PAGE,
+        {
+            "source": "sweep",
+            "organization_id": organization_id,
+            "topic": object_name,
+            "content": to_json(records),
+        },
+    )
+
+
+def read_page(object_name: str, content: bytes) -> list[OrgRow]:
+    """Return the records of a stored page."""
+    records = json.loads(content, parse_float=Decimal)
+    return [row_of(object_name, record) for record in records]
+
+
+def pending(tx: Connection, *, limit: int) -> Sequence[Row[Any]]:
+    """Return what waits and is due, oldest first."""
+    return tx.execute(_PENDING, {"limit": limit}).all()
+
+
+def seen(tx: Connection, notification_ids: Sequence[str]) -> set[str]:
+    """Return which notifications were applied before (fact sheet G.4: they come twice)."""
+    return set(tx.scalars(_SEEN, {"ids": list(notification_ids)}))
+
+
+def remember_seen(tx: Connection, notification_ids: Sequence[str]) -> None:
+    """Remember notifications as applied."""
+    tx.execute(_REMEMBER_SEEN, {"ids": list(notification_ids)})
+
+
+def finish(tx: Connection, outcomes: Mapping[int, str | None]) -> None:
+    """Mark rows as applied, or as failed with the reason."""
+    rows = [
+        {"id": number, "state": "failed" if error else "applied", "error": error}
+        for number, error in outcomes.items()
+    ]
+    tx.execute(_FINISH, {"rows": rows})
+
+
+def postpone(tx: Connection, ids: Sequence[int], *, reason: str) -> None:
+    """Leave rows for later, with growing pauses up to a quarter of an hour."""
+    tx.execute(_POSTPONE, {"ids": list(ids), "error": reason})
+
+
+def forget_old(tx: Connection) -> None:
+    """Delete what was applied a week ago; Salesforce repeats for a day at most."""
+    tx.execute(_FORGET)

@@ -90,7 +90,7 @@ class MessageShape:
     @cached_property
     def _client(self) -> Any:
         # strict: an element that is not in the WSDL is an error instead of silent loss (measured 5)
-        settings = zeep.Settings(strict=True, forbid_dtd=True, forbid_entities=True)  # type: ignore[no-untyped-call]
+        settings = zeep.Settings(strict=True, forbid_dtd=True, forbid_entities=True)
         return zeep.Client(BytesIO(wsdl_text(self)), settings=settings)  # type: ignore[no-untyped-call]
 
     @cached_property
@@ -107,17 +107,19 @@ class MessageShape:
         return {name: getattr(value, name) for name in ("Id", *self._beside_id)}
 
     def read_by_name(self, sobject: etree._Element) -> tuple[dict[str, object], tuple[str, ...]]:
-        """Read what is there, in any order; also return the names the WSDL does not know."""
+        """Read what can be read, in any order; also return the names of what cannot."""
         known = {element.name: element.type for _, element in self._type.elements}
         values: dict[str, object] = {}
         unknown: list[str] = []
         for child in sobject.iterchildren("{*}*"):
             name = etree.QName(child).localname
-            if name in known:
-                values[name] = known[name].parse_xmlelement(child, self._client.wsdl.types)
-            else:
+            if name not in known:
                 unknown.append(name)
-                values[name] = child.text
+                continue
+            try:
+                values[name] = known[name].parse_xmlelement(child, self._client.wsdl.types)
+            except ValueError:
+                unknown.append(name)
         return values, tuple(unknown)
 
     @property
@@ -192,7 +194,10 @@ def wsdl_text(shape: MessageShape) -> bytes:
         _binding(wsdl),
         targetNamespace=_OUTBOUND,
     )
-    return etree.tostring(definitions, xml_declaration=True, encoding="UTF-8", pretty_print=True)
+    text: bytes = etree.tostring(
+        definitions, xml_declaration=True, encoding="UTF-8", pretty_print=True
+    )
+    return text
 
 
 def _prefixes() -> dict[str, str]:

@@ -1,0 +1,299 @@
+"""Applies the inbox: attributes into the hub in bulk, asks to their flows (design 4, D4, D15).
+
+One pass at a time: envelopes and pages are taken in chunks, each applied in one transaction that
+also marks it applied, so a crash repeats a chunk and repeats nothing else. No call to the org is
+made inside a transaction.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import psycopg
+import structlog
+from sqlalchemy import Connection, Row, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from connector.adapters.salesforce.client import OrgClient
+from connector.adapters.salesforce.errors import OrgRefused
+from connector.errors import TransientFailure
+from connector.resources import salesforce_dir
+from connector.store.engine import Store
+from connector.sync import inbox
+from connector.sync.answers import answer_intents
+from connector.sync.arrivals import OrgRow, asks, fields_to_read, newest, row_of, rules_of
+from connector.sync.attributes import Written, write_attributes
+from connector.sync.intents import (
+    Flow,
+    IntentsRun,
+    have_asked_before,
+    keep_intents,
+    run_pending,
+)
+from connector.sync.mapping import Mappings
+from connector.sync.notifications import Notification, decode
+from connector.sync.pulled_values import needs_others
+from connector.sync.wsdl import MessageShape, message_shapes
+
+log = structlog.get_logger(__name__)
+
+CHUNK = 50  # envelopes or pages a transaction
+LIMIT = 10_000  # of them a pass
+_LOCK = "sync.apply"
+_LOCK_WAIT = "10s"
+
+# Refusals that concern one record of many (fact sheet B.5).
+_ABOUT_AN_ID = frozenset(
+    {
+        "INVALID_CROSS_REFERENCE_KEY",
+        "INVALID_ID_FIELD",
+        "INVALID_QUERY_FILTER_OPERATOR",
+        "MALFORMED_ID",
+        "NOT_FOUND",
+    }
+)
+
+_VERSIONS = text(
+    """
+    SELECT sfid, max(version) AS version FROM (
+        SELECT sfid, system_modstamp AS version FROM crm_record WHERE sfid = ANY(:sfids)
+        UNION ALL
+        SELECT sfid, CAST(version AS timestamptz) FROM intent WHERE sfid = ANY(:sfids)
+    ) AS known GROUP BY sfid
+    """
+)
+
+
+@dataclass(slots=True)
+class ApplyReport:
+    """What one pass did."""
+
+    envelopes: int = 0
+    notifications: int = 0
+    repeated: int = 0  # notifications that had been applied before
+    records: int = 0
+    changed: int = 0
+    echoes: int = 0
+    stale: int = 0
+    asked: int = 0
+    postponed: int = 0
+    intents: IntentsRun = field(default_factory=IntentsRun)
+    answered: int = 0
+    problems: list[str] = field(default_factory=list)
+    is_busy: bool = False  # another pass was running; nothing was done
+
+    def add(self, written: Written) -> None:
+        """Count what became of some attributes."""
+        self.changed += written.changed
+        self.echoes += written.echoes
+        self.stale += written.stale
+        self.problems += written.problems
+
+
+def apply_pending(
+    *,
+    store: Store,
+    org: OrgClient,
+    mappings: Mappings,
+    flows: Mapping[str, Flow],
+    now: datetime,
+    limit: int = LIMIT,
+    shapes: Mapping[str, MessageShape] | None = None,
+) -> ApplyReport:
+    """Apply what waits in the inbox, run the asks that are due, answer them in the CRM.
+
+    `now` is the business instant the flows work with. `shapes` may be kept between passes.
+    """
+    report = ApplyReport()
+    if shapes is None:
+        shapes = message_shapes(mappings, metadata=salesforce_dir())
+    applier = _Applier(store, org, mappings, shapes, report)
+    with _alone(store) as is_alone:
+        if not is_alone:
+            report.is_busy = True
+            return report
+        while report.envelopes < limit and not report.postponed:
+            if not applier.apply_chunk(min(CHUNK, limit - report.envelopes)):
+                break
+        report.intents = run_pending(store=store, flows=flows, now=now)
+        report.answered = answer_intents(store=store, org=org, mappings=mappings)
+    return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What a chunk of the inbox says, before anything is read again."""
+
+    notifications: dict[str, Notification]
+    rows: list[OrgRow]
+    source_of: dict[tuple[str, str], set[int]]  # (object, sfid) -> inbox rows that need a re-read
+    outcomes: dict[int, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Applier:
+    store: Store
+    org: OrgClient
+    mappings: Mappings
+    shapes: Mapping[str, MessageShape]
+    report: ApplyReport
+
+    def apply_chunk(self, size: int) -> bool:
+        """Apply the next rows of the inbox; return False when there are none."""
+        with self.store.read() as tx:
+            chunk = inbox.pending(tx, limit=size)
+        if not chunk:
+            return False
+        self.report.envelopes += len(chunk)
+        try:
+            self._apply(chunk)
+        except OperationalError:
+            raise  # the store is away: nothing is wrong with the rows
+        except Exception:
+            # One of them is poison: each alone, so that the others get through.
+            log.exception("inbox.chunk_failed", rows=len(chunk))
+            for row in chunk:
+                self._apply_alone(row)
+        return True
+
+    def _apply_alone(self, row: Row[Any]) -> None:
+        try:
+            self._apply([row])
+        except OperationalError:
+            raise
+        except Exception as error:
+            log.warning("inbox.row_failed", inbox_id=row.id, error=type(error).__name__)
+            problem = f"{type(error).__name__} while applying"
+            self.report.problems.append(f"inbox {row.id}: {problem}")
+            with self.store.transaction() as tx:
+                inbox.finish(tx, {row.id: problem})
+
+    def _apply(self, chunk: Sequence[Row[Any]]) -> None:
+        taken = self._take(chunk)
+        with self.store.read() as tx:
+            rows, again = self._sort(tx, taken)
+        late: set[int] = set()
+        try:
+            rows += self._read_again(again)
+        except (TransientFailure, OrgRefused) as error:
+            # A refused field is repaired in the mapping or the org; the hint waits for it.
+            late = {number for key in again for number in taken.source_of[key]}
+            self.report.postponed += len(late)
+            log.warning("inbox.postponed", rows=len(late), code=error.code)
+            with self.store.transaction() as tx:
+                inbox.postpone(tx, sorted(late), reason=error.message)
+        applied = {key: value for key, value in taken.outcomes.items() if key not in late}
+        heard = [] if late else list(taken.notifications)
+        with self.store.transaction() as tx:
+            self._write(tx, newest(rows))
+            inbox.remember_seen(tx, heard)
+            inbox.finish(tx, applied)
+
+    def _take(self, chunk: Sequence[Row[Any]]) -> _Taken:
+        taken = _Taken({}, [], {}, {})
+        for row in chunk:
+            taken.outcomes[row.id] = None
+            if row.source != "outbound_message":
+                page = inbox.read_page(row.topic, bytes(row.content))
+                taken.rows.extend(page)
+                for page_row in page:
+                    key = (page_row.object_name, page_row.sfid)
+                    taken.source_of.setdefault(key, set()).add(row.id)
+                continue
+            decoded = decode(bytes(row.content), self.shapes)
+            if decoded.problems:
+                taken.outcomes[row.id] = "; ".join(decoded.problems)
+                self.report.problems += [f"inbox {row.id}: {one}" for one in decoded.problems]
+            for one in decoded.notifications:
+                self.report.notifications += 1
+                taken.notifications[one.notification_id] = one
+                taken.source_of.setdefault((one.object_name, one.sfid), set()).add(row.id)
+        return taken
+
+    def _sort(self, tx: Connection, taken: _Taken) -> tuple[list[OrgRow], set[tuple[str, str]]]:
+        """Return the rows that count as they are, and the records to read again."""
+        repeated = inbox.seen(tx, list(taken.notifications))
+        self.report.repeated += len(repeated)
+        hints = [one for key, one in taken.notifications.items() if key not in repeated]
+        known = {
+            row.sfid: row.version
+            for row in tx.execute(_VERSIONS, {"sfids": [one.sfid for one in hints]})
+        }
+        again: set[tuple[str, str]] = set()
+        for one in hints:
+            version = known.get(one.sfid)
+            # Equal is not older: two changes within a second have the same stamp.
+            if one.version is not None and version is not None and one.version < version:
+                self.report.stale += 1
+            else:
+                again.add((one.object_name, one.sfid))
+        asking = [row for row in taken.rows if self._asks_by_field(row)]
+        before = have_asked_before(tx, [row.sfid for row in asking]) if asking else set()
+        again |= {(row.object_name, row.sfid) for row in asking if row.sfid in before}
+        rows = [row for row in taken.rows if (row.object_name, row.sfid) not in again]
+        return rows, again
+
+    def _asks_by_field(self, row: OrgRow) -> bool:
+        rules = rules_of(self.mappings, row.object_name)
+        return any(rule.when.set and asks(rule, row) for _, rule in rules)
+
+    def _read_again(self, keys: set[tuple[str, str]]) -> list[OrgRow]:
+        if not keys:
+            return []
+        wanted: dict[str, list[str]] = {}
+        for object_name, sfid in sorted(keys):
+            wanted.setdefault(object_name, []).append(sfid)
+        fields = {name: fields_to_read(self.mappings, name) for name in wanted}
+        try:
+            found = self.org.retrieve_many(wanted, fields=fields)
+        except OrgRefused as error:
+            if error.error_code not in _ABOUT_AN_ID:
+                raise
+            if len(keys) == 1:
+                self.report.problems.append(f"{keys}: {error.message}")
+                log.warning("inbox.hint_refused", keys=sorted(keys), code=error.error_code)
+                return []
+            # One id among them is no record of its object: find it by halves.
+            ordered = sorted(keys)
+            middle = len(ordered) // 2
+            return self._read_again(set(ordered[:middle])) + self._read_again(set(ordered[middle:]))
+        rows = [row_of(name, record) for name, records in found.items() for record in records]
+        if len(rows) < len(keys):
+            log.info("inbox.records_gone", count=len(keys) - len(rows))
+        return rows
+
+    def _write(self, tx: Connection, rows: Sequence[OrgRow]) -> None:
+        self.report.records += len(rows)
+        pulled = [mapping for mapping in self.mappings if mapping.pull is not None]
+        for mapping in sorted(pulled, key=needs_others):
+            of_object = [row for row in rows if row.object_name == mapping.object]
+            if of_object:
+                self.report.add(write_attributes(tx, mapping, of_object))
+        self.report.asked += keep_intents(tx, self.mappings, rows)
+
+
+@contextmanager
+def _alone(store: Store) -> Iterator[bool]:
+    """Hold the lock of the apply pass on a connection outside any transaction."""
+    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        try:
+            connection.execute(text(f"SET lock_timeout = '{_LOCK_WAIT}'"))
+            connection.execute(
+                text("SELECT pg_advisory_lock(hashtextextended(:key, 0))"), {"key": _LOCK}
+            )
+        except DBAPIError as error:
+            connection.execute(text("RESET lock_timeout"))
+            if isinstance(error.orig, psycopg.errors.LockNotAvailable):
+                yield False
+                return
+            raise
+        try:
+            yield True
+        finally:
+            # A lock of the session would outlive the return of the connection to the pool.
+            connection.execute(text("RESET lock_timeout"))
+            connection.execute(
+                text("SELECT pg_advisory_unlock(hashtextextended(:key, 0))"), {"key": _LOCK}
+            )

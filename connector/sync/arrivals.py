@@ -1,0 +1,95 @@
+"""A record as it arrives from the org, whatever brought it: a message's re-read or a sweep."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from connector.adapters.salesforce.ids import to_18
+from connector.adapters.salesforce.payload import read_instant
+from connector.errors import InvalidInput
+from connector.sync.mapping import HUB_KEY_FIELD, IntentRule, Mappings
+from connector.sync.mapping import Mapping as EntityMapping
+
+ID = "Id"
+STAMP = "SystemModstamp"
+DELETED = "IsDeleted"
+
+
+class UnreadableRecord(InvalidInput):
+    """The org answered a record without an id or a stamp."""
+
+    code = "sync.unreadable_record"
+    remedy = "Give the integration user access to Id and SystemModstamp of this object."
+
+
+@dataclass(frozen=True, slots=True)
+class OrgRow:
+    """One record of the org at one version (its SystemModstamp, of second precision)."""
+
+    object_name: str
+    sfid: str
+    version: datetime
+    values: Mapping[str, Any]
+
+    @property
+    def is_deleted(self) -> bool:
+        """Return whether it is in the recycle bin."""
+        return bool(self.values.get(DELETED, False))
+
+
+def row_of(object_name: str, record: Mapping[str, Any]) -> OrgRow:
+    """Read a record of a REST answer.
+
+    Raises:
+        UnreadableRecord: It has no id or no stamp.
+    """
+    try:
+        sfid, stamp = to_18(record[ID]), read_instant(record[STAMP])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise UnreadableRecord(f"A record of {object_name} has no id or no stamp.") from None
+    return OrgRow(object_name, sfid, stamp, record)
+
+
+def newest(rows: Iterable[OrgRow]) -> list[OrgRow]:
+    """Return the newest version of each record; of equal versions the one that came last."""
+    kept: dict[tuple[str, str], OrgRow] = {}
+    for row in rows:
+        key = (row.object_name, row.sfid)
+        if key not in kept or kept[key].version <= row.version:
+            kept[key] = row
+    return list(kept.values())
+
+
+def fields_to_read(mappings: Mappings, object_name: str) -> tuple[str, ...]:
+    """Return the fields that decide anything here about a record of the object."""
+    names = {ID: None, STAMP: None}
+    for mapping in mappings.of_object(object_name):
+        if mapping.pull is not None:
+            names |= dict.fromkeys(mapping.pull.fields)
+            if mapping.push is not None and mapping.push.verb == "upsert":
+                names[HUB_KEY_FIELD] = None
+        for rule in mapping.intents:
+            names |= dict.fromkeys((rule.when.field, *rule.facts))
+    return tuple(names)
+
+
+def objects_to_watch(mappings: Mappings) -> tuple[str, ...]:
+    """Return the objects whose changes matter here, attributes first."""
+    ordered = sorted(mappings.pulled, key=lambda mapping: mapping.pull is None)
+    return tuple(dict.fromkeys(mapping.object for mapping in ordered))
+
+
+def asks(rule: IntentRule, row: OrgRow) -> bool:
+    """Return whether the record shows what the rule waits for."""
+    value = row.values.get(rule.when.field)
+    if rule.when.set:
+        return value not in (None, "", False)
+    return bool(value == rule.when.becomes)
+
+
+def rules_of(mappings: Mappings, object_name: str) -> list[tuple[EntityMapping, IntentRule]]:
+    """Return the intent rules of an object, with their mappings."""
+    return [
+        (mapping, rule) for mapping in mappings.of_object(object_name) for rule in mapping.intents
+    ]

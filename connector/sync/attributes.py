@@ -1,0 +1,238 @@
+"""Writes mapped attributes of CRM records into the hub, many at a time.
+
+A three-way comparison: what the CRM says now, what it said when both sides last agreed
+(`crm_record.known`), what the hub has. A record that says nothing new is an echo and touches
+nothing; one older than the version known is dropped (design D3, D4).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import DBAPIError
+
+from connector.store.engine import violated_constraint
+from connector.store.tables import metadata
+from connector.sync.arrivals import OrgRow
+from connector.sync.keys import hub_id_of
+from connector.sync.mapping import HUB_KEY_FIELD
+from connector.sync.mapping import Mapping as EntityMapping
+from connector.sync.pulled_values import (
+    KEEP,
+    Lookups,
+    canonical,
+    column_value,
+    read_lookups,
+    value_when_new,
+)
+
+log = structlog.get_logger(__name__)
+
+_KNOWN = text(
+    """
+    SELECT sfid, hub_id, system_modstamp, known FROM crm_record
+     WHERE entity = :entity AND sfid = ANY(:sfids)
+    """
+)
+_REMEMBER = text(
+    """
+    INSERT INTO crm_record (entity, hub_id, object, sfid, born, system_modstamp, known, status,
+                            synced_at)
+    SELECT :entity, n.hub_id, :object, n.sfid, :born, n.version, n.known, 'In Sync', now()
+      FROM jsonb_to_recordset(:rows)
+           AS n(hub_id bigint, sfid text, version timestamptz, known jsonb)
+     ORDER BY n.hub_id
+        ON CONFLICT (entity, hub_id) DO UPDATE
+       SET sfid = coalesce(crm_record.sfid, excluded.sfid),
+           known = crm_record.known || excluded.known,
+           system_modstamp = greatest(crm_record.system_modstamp, excluded.system_modstamp)
+    """
+).bindparams(bindparam("rows", type_=JSONB))
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of some records of one entity."""
+
+    changed: int = 0
+    echoes: int = 0
+    stale: int = 0
+    unknown: int = 0  # of an entity born in the hub, but not one of ours
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    row: OrgRow
+    hub_id: int | None
+    said: dict[str, Any]  # canonical values by API name
+    changed: frozenset[str]  # names whose value is another than when both sides last agreed
+
+
+def news_of(tx: Connection, mapping: EntityMapping, rows: Sequence[OrgRow]) -> list[OrgRow]:
+    """Return the records that say something the hub has not heard from the CRM yet."""
+    news, _, _ = _sorted_out(tx, mapping, rows)
+    return [one.row for one in news]
+
+
+def write_attributes(tx: Connection, mapping: EntityMapping, rows: Sequence[OrgRow]) -> Written:
+    """Write what is new; a record the store refuses does not hold up the others."""
+    news, echoes, stale = _sorted_out(tx, mapping, rows)
+    news = _found(tx, mapping, news)
+    ours = [one for one in news if one.hub_id is not None or mapping.born == "crm"]
+    unknown = len(news) - len(ours)
+    problems: list[str] = []
+    changed = 0
+    if ours:
+        try:
+            with tx.begin_nested():
+                changed = _write(tx, mapping, ours)
+        except DBAPIError:
+            for one in ours:
+                try:
+                    with tx.begin_nested():
+                        changed += _write(tx, mapping, [one])
+                except DBAPIError as error:
+                    problems.append(_told(mapping, one.row, error))
+    return Written(changed, echoes, stale, unknown, tuple(problems))
+
+
+def _sorted_out(
+    tx: Connection, mapping: EntityMapping, rows: Sequence[OrgRow]
+) -> tuple[list[_News], int, int]:
+    """Split off what is older than the version known, and what repeats it."""
+    assert mapping.pull is not None
+    found = tx.execute(_KNOWN, {"entity": mapping.entity, "sfids": [row.sfid for row in rows]})
+    known = {row.sfid: row for row in found}
+    news: list[_News] = []
+    echoes = stale = 0
+    for row in rows:
+        before = known.get(row.sfid)
+        if before and before.system_modstamp and before.system_modstamp > row.version:
+            stale += 1
+            continue
+        said = {
+            name: canonical(field, row.values.get(name))
+            for name, field in mapping.pull.fields.items()
+        }
+        agreed = before.known if before else {}
+        changed = frozenset(
+            name for name, value in said.items() if name not in agreed or agreed[name] != value
+        )
+        if before and not changed and not row.is_deleted:
+            echoes += 1
+            continue
+        news.append(_News(row, before.hub_id if before else None, said, changed))
+    return news, echoes, stale
+
+
+def _found(tx: Connection, mapping: EntityMapping, news: list[_News]) -> list[_News]:
+    """Find the hub rows by Salesforce id, or by the key the hub gave them."""
+    table = metadata.tables[mapping.table]
+    by_sfid: dict[str, int] = {}
+    if "sfid" in table.c:
+        statement = text(f'SELECT sfid, id FROM "{table.name}" WHERE sfid = ANY(:sfids)')  # noqa: S608
+        rows = tx.execute(statement, {"sfids": [one.row.sfid for one in news]})
+        by_sfid = {row.sfid: row.id for row in rows}
+    return [
+        replace(one, hub_id=one.hub_id or by_sfid.get(one.row.sfid) or _by_key(mapping, one))
+        for one in news
+    ]
+
+
+def _by_key(mapping: EntityMapping, one: _News) -> int | None:
+    return hub_id_of(mapping.entity, str(one.row.values.get(HUB_KEY_FIELD) or ""))
+
+
+def _write(tx: Connection, mapping: EntityMapping, news: list[_News]) -> int:
+    lookups = read_lookups(tx, mapping, [one.said for one in news])
+    by_sfid = _insert_new(tx, mapping, [one for one in news if one.hub_id is None], lookups)
+    ids = {one.row.sfid: one.hub_id or by_sfid[one.row.sfid] for one in news}
+    rows = [{"id": ids[one.row.sfid]} | _columns(mapping, one, lookups) for one in news]
+    changed = len(by_sfid) + _update(tx, mapping, rows)
+    tx.execute(
+        _REMEMBER,
+        {
+            "entity": mapping.entity,
+            "object": mapping.object,
+            "born": mapping.born,
+            "rows": [
+                {
+                    "hub_id": ids[one.row.sfid],
+                    "sfid": one.row.sfid,
+                    "version": one.row.version,
+                    "known": one.said,
+                }
+                for one in news
+            ],
+        },
+    )
+    return changed
+
+
+def _columns(mapping: EntityMapping, one: _News, lookups: Lookups) -> dict[str, Any]:
+    """Return the new values of the hub row; what is left out stays."""
+    assert mapping.pull is not None
+    table = metadata.tables[mapping.table]
+    values = {
+        field.to: column_value(field, table.c[field.to], one.said[name], lookups)
+        for name, field in mapping.pull.fields.items()
+        if name in one.changed
+    }
+    if "deleted_at" in table.c:
+        values["deleted_at"] = one.row.version if one.row.is_deleted else None
+    return {column: value for column, value in values.items() if value is not KEEP}
+
+
+def _insert_new(
+    tx: Connection, mapping: EntityMapping, news: list[_News], lookups: Lookups
+) -> dict[str, int]:
+    """Enter rows for records of the CRM the hub meets for the first time; return their ids."""
+    if not news:
+        return {}
+    assert mapping.pull is not None
+    fields = mapping.pull.fields.values()
+    when_new = {field.to: value_when_new(field) for field in fields}
+    rows = [{"sfid": one.row.sfid} | when_new | _columns(mapping, one, lookups) for one in news]
+    columns = ", ".join(f'"{name}"' for name in ("sfid", *when_new))
+    statement = text(
+        f"""
+        INSERT INTO "{mapping.table}" ({columns})
+        SELECT {columns} FROM jsonb_populate_recordset(NULL\\:\\:"{mapping.table}", :rows)
+            ON CONFLICT (sfid) DO UPDATE SET sfid = excluded.sfid
+        RETURNING sfid, id
+        """  # noqa: S608 - names come from checked mappings
+    ).bindparams(bindparam("rows", type_=JSONB))
+    return {row.sfid: row.id for row in tx.execute(statement, {"rows": rows})}
+
+
+def _update(tx: Connection, mapping: EntityMapping, rows: list[dict[str, Any]]) -> int:
+    """Update rows where a column really differs, one statement for each set of columns."""
+    by_columns: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        by_columns.setdefault(tuple(name for name in row if name != "id"), []).append(row)
+    changed = 0
+    for columns, alike in by_columns.items():
+        if not columns:
+            continue
+        ours = ", ".join(f't."{name}"' for name in columns)
+        theirs = ", ".join(f'n."{name}"' for name in columns)
+        assignments = ", ".join(f'"{name}" = n."{name}"' for name in columns)
+        statement = text(
+            f"""
+            UPDATE "{mapping.table}" t SET {assignments}
+              FROM jsonb_populate_recordset(NULL\\:\\:"{mapping.table}", :rows) n
+             WHERE t.id = n.id AND ({ours}) IS DISTINCT FROM ({theirs})
+            """  # noqa: S608 - names come from checked mappings
+        ).bindparams(bindparam("rows", type_=JSONB))
+        changed += tx.execute(statement, {"rows": alike}).rowcount
+    return changed
+
+
+def _told(mapping: EntityMapping, row: OrgRow, error: DBAPIError) -> str:
+    reason = violated_constraint(error) or type(error.orig).__name__
+    log.warning("sync.record_refused", entity=mapping.entity, sfid=row.sfid, reason=reason)
+    return f"{mapping.object} {row.sfid}: the hub refuses it ({reason})"

@@ -1,0 +1,149 @@
+"""What becomes of a CRM value on its way into a hub column."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+from functools import cache
+from typing import Any, Final
+
+from babel import Locale
+from sqlalchemy import Column, Connection, text
+
+from connector.adapters.salesforce.ids import to_18
+from connector.errors import Misconfigured
+from connector.sync.mapping import FieldType, PullField
+from connector.sync.mapping import Mapping as EntityMapping
+
+Lookups = Mapping[str, Mapping[str, int]]  # transform -> text of the CRM -> id in the hub
+
+
+class Keep(Enum):
+    """Says that the hub's value stays as it is."""
+
+    KEEP = "keep"
+
+
+KEEP: Final = Keep.KEEP
+
+# Transforms that turn a text of the CRM into the id of a hub row, read for all records at once.
+_LOOKUPS = {
+    "account_by_sfid": "SELECT sfid, id FROM account WHERE sfid = ANY(:wanted)",
+    "brand_by_key": "SELECT key, id FROM brand WHERE key = ANY(:wanted)",
+}
+DEFAULT_BRAND = "default"
+_KINDS = {"business": "business", "residential": "person"}
+_NUMBERS = frozenset({FieldType.MONEY, FieldType.NUMBER, FieldType.INTEGER})
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """How a value changes, and what a new row gets when the CRM says nothing."""
+
+    change: Callable[[Any], Any]
+    when_new: Any = None
+
+
+def canonical(field: PullField, value: Any) -> Any:
+    """Return a CRM value in the form that is remembered and compared."""
+    if field.type is FieldType.BOOLEAN:
+        return bool(value)
+    if value is None:
+        return None
+    if field.type in _NUMBERS:
+        return Decimal(value).normalize()
+    if field.type is FieldType.REFERENCE:
+        return to_18(str(value).strip()) or None
+    return str(value).strip() or None
+
+
+def column_value(field: PullField, column: Column[Any], value: Any, lookups: Lookups) -> Any:
+    """Return what a hub column gets, or `KEEP`."""
+    if field.transform in _LOOKUPS:
+        found = lookups[field.transform].get(lookup_text(field, value))
+        return KEEP if found is None else found
+    changed = _transform(field).change(value)
+    if changed is None and not column.nullable:
+        return "" if column.type.python_type is str else KEEP
+    return changed
+
+
+def value_when_new(field: PullField) -> Any:
+    """Return what a new row gets where `column_value` says `KEEP`."""
+    if field.transform in _LOOKUPS:
+        return None
+    return _transform(field).when_new
+
+
+def needs_others(mapping: EntityMapping) -> bool:
+    """Return whether a record refers to rows of other entities that come in, too."""
+    fields = mapping.pull.fields.values() if mapping.pull else ()
+    return any(field.transform == "account_by_sfid" for field in fields)
+
+
+def lookup_text(field: PullField, value: Any) -> str:
+    """Return the text a lookup transform searches for."""
+    if field.transform == "brand_by_key":
+        return value or DEFAULT_BRAND
+    return value or ""
+
+
+def read_lookups(
+    tx: Connection, mapping: EntityMapping, values: Iterable[Mapping[str, Any]]
+) -> Lookups:
+    """Read the hub ids behind the texts of all records, one query a transform."""
+    assert mapping.pull is not None
+    wanted: dict[str, set[str]] = {}
+    rows = list(values)
+    for name, field in mapping.pull.fields.items():
+        if field.transform in _LOOKUPS:
+            wanted.setdefault(field.transform, set()).update(
+                lookup_text(field, row.get(name)) for row in rows
+            )
+    found: dict[str, dict[str, int]] = {}
+    for transform, texts in wanted.items():
+        known = tx.execute(text(_LOOKUPS[transform]), {"wanted": sorted(texts)})
+        found[transform] = {row[0]: row[1] for row in known}
+    return found
+
+
+def _transform(field: PullField) -> Transform:
+    if field.transform is None:
+        return Transform(lambda value: value)
+    found = _TRANSFORMS.get(field.transform)
+    if found is None:
+        known = ", ".join(sorted(_TRANSFORMS.keys() | _LOOKUPS.keys()))
+        raise Misconfigured(
+            f"No transform is called {field.transform!r}.",
+            remedy=f"Correct the mapping of {field.to}; there are: {known}.",
+        )
+    return found
+
+
+def country_code(name: str | None) -> str | None:
+    """Return the two-letter code of a country written in words or as a code, else the words."""
+    if name is None:
+        return None
+    plain = name.strip()
+    return _countries().get(plain.casefold(), plain)
+
+
+@cache
+def _countries() -> Mapping[str, str]:
+    codes: dict[str, str] = {}
+    for language in ("en", "de", "fr", "es", "it", "nl", "pl"):
+        for code, name in Locale(language).territories.items():
+            if len(code) == 2 and code.isalpha():
+                codes.setdefault(name.casefold(), code)
+                codes.setdefault(code.casefold(), code)
+    return codes
+
+
+def _account_kind(value: str | None) -> Any:
+    return KEEP if value is None else _KINDS.get(value.casefold(), KEEP)
+
+
+_TRANSFORMS = {
+    "country": Transform(country_code),
+    "account_kind": Transform(_account_kind, when_new="business"),
+}
