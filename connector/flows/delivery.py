@@ -1,6 +1,6 @@
 """The flows of delivery by the names under which intents ask for them (design D15)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import date
 
 from sqlalchemy import select
@@ -12,10 +12,8 @@ from connector.flows.task_action import act_on_task
 from connector.flows.win import ReadTree, win_opportunity
 from connector.store.engine import Store
 from connector.store.tables.sync import crm_record
-from connector.sync.intents import IntentRequest
+from connector.sync.intents import Flow, IntentRequest
 from connector.sync.keys import hub_id_of
-
-Flow = Callable[[IntentRequest], None]
 
 
 class UnknownRecord(StateConflict):
@@ -71,9 +69,9 @@ def delivery_flows(
 
 def _hub_id(store: Store, request: IntentRequest, entity: str) -> int:
     key = request.facts.get("Billing_Key__c")
-    found = hub_id_of(entity, key) if key else None
+    found: int | None = hub_id_of(entity, key) if key else None
     if found is not None:
-        return found
+        return int(found)
     # An envelope that does not carry the key: the record's id leads to it as well.
     with store.read() as tx:
         found = tx.scalar(
@@ -83,7 +81,7 @@ def _hub_id(store: Store, request: IntentRequest, entity: str) -> int:
         )
     if found is None:
         raise UnknownRecord(f"{request.object} {request.sfid} was not made by the connector.")
-    return found
+    return int(found)
 
 
 def _day(text: str | None) -> date | None:

@@ -31,7 +31,7 @@ SELECT w.id AS work_order_id,
            count(*) FILTER (WHERE state = 'Canceled') AS canceled,
            count(*) FILTER (WHERE state NOT IN ('Completed', 'Skipped', 'Canceled')) AS open,
            min(ready_at) AS first_ready_at,
-           max(expected_end_at) AS expected_end_at,
+           max(coalesce(actual_end_at, expected_end_at)) AS expected_end_at,
            max(actual_end_at) AS last_end_at
       FROM task
      WHERE task.work_order_id = w.id
