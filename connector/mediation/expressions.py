@@ -33,6 +33,7 @@ FUNCTIONS = frozenset(
         "rpad",
         "split_part",
         "concat",
+        "nullif",
         "abs",
         "greatest",
         "least",

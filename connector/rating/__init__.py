@@ -1,0 +1,1 @@
+"""Usage records become rated usage and summaries; see README.md."""
