@@ -25,6 +25,7 @@ from connector.sync import inbox
 from connector.sync.answers import answer_intents
 from connector.sync.arrivals import OrgRow, asks, fields_to_read, newest, row_of, rules_of
 from connector.sync.attributes import Written, write_attributes
+from connector.sync.envelope import MalformedEnvelope
 from connector.sync.intents import (
     Flow,
     IntentsRun,
@@ -89,7 +90,7 @@ class ApplyReport:
         self.changed += written.changed
         self.echoes += written.echoes
         self.stale += written.stale
-        self.problems += written.problems
+        self.problems += written.problems.values()
 
 
 def apply_pending(
@@ -151,9 +152,9 @@ class _Applier:
             self._apply(chunk)
         except OperationalError:
             raise  # the store is away: nothing is wrong with the rows
-        except Exception:
+        except Exception as error:
             # One of them is poison: each alone, so that the others get through.
-            log.exception("inbox.chunk_failed", rows=len(chunk))
+            log.warning("inbox.chunk_failed", rows=len(chunk), error=type(error).__name__)
             for row in chunk:
                 self._apply_alone(row)
         return True
@@ -187,7 +188,9 @@ class _Applier:
         applied = {key: value for key, value in taken.outcomes.items() if key not in late}
         heard = [] if late else list(taken.notifications)
         with self.store.transaction() as tx:
-            self._write(tx, newest(rows))
+            refused = self._write(tx, newest(rows))
+            for key, problem in refused.items():
+                applied |= dict.fromkeys(taken.source_of[key] - late, problem)
             inbox.remember_seen(tx, heard)
             inbox.finish(tx, applied)
 
@@ -202,7 +205,12 @@ class _Applier:
                     key = (page_row.object_name, page_row.sfid)
                     taken.source_of.setdefault(key, set()).add(row.id)
                 continue
-            decoded = decode(bytes(row.content), self.shapes)
+            try:
+                decoded = decode(bytes(row.content), self.shapes)
+            except MalformedEnvelope as error:
+                taken.outcomes[row.id] = error.message
+                self.report.problems.append(f"inbox {row.id}: {error.message}")
+                continue
             if decoded.problems:
                 taken.outcomes[row.id] = "; ".join(decoded.problems)
                 self.report.problems += [f"inbox {row.id}: {one}" for one in decoded.problems]
@@ -264,14 +272,19 @@ class _Applier:
             log.info("inbox.records_gone", count=len(keys) - len(rows))
         return rows
 
-    def _write(self, tx: Connection, rows: Sequence[OrgRow]) -> None:
+    def _write(self, tx: Connection, rows: Sequence[OrgRow]) -> dict[tuple[str, str], str]:
+        """Write the records and keep what they ask; return those the hub refuses, with reasons."""
         self.report.records += len(rows)
+        refused: dict[tuple[str, str], str] = {}
         pulled = [mapping for mapping in self.mappings if mapping.pull is not None]
         for mapping in sorted(pulled, key=needs_others):
             of_object = [row for row in rows if row.object_name == mapping.object]
             if of_object:
-                self.report.add(write_attributes(tx, mapping, of_object))
+                written = write_attributes(tx, mapping, of_object)
+                self.report.add(written)
+                refused |= {(mapping.object, sfid): why for sfid, why in written.problems.items()}
         self.report.asked += keep_intents(tx, self.mappings, rows)
+        return refused
 
 
 @contextmanager

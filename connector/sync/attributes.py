@@ -5,10 +5,11 @@ A three-way comparison: what the CRM says now, what it said when both sides last
 nothing; one older than the version known is dropped (design D3, D4).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import psycopg
 import structlog
 from sqlalchemy import Connection, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -61,7 +62,7 @@ class Written:
     echoes: int = 0
     stale: int = 0
     unknown: int = 0  # of an entity born in the hub, but not one of ours
-    problems: tuple[str, ...] = ()
+    problems: Mapping[str, str] = field(default_factory=dict)  # Salesforce id -> why refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def write_attributes(tx: Connection, mapping: EntityMapping, rows: Sequence[OrgR
     news = _found(tx, mapping, news)
     ours = [one for one in news if one.hub_id is not None or mapping.born == "crm"]
     unknown = len(news) - len(ours)
-    problems: list[str] = []
+    problems: dict[str, str] = {}
     changed = 0
     if ours:
         try:
@@ -96,8 +97,8 @@ def write_attributes(tx: Connection, mapping: EntityMapping, rows: Sequence[OrgR
                     with tx.begin_nested():
                         changed += _write(tx, mapping, [one])
                 except DBAPIError as error:
-                    problems.append(_told(mapping, one.row, error))
-    return Written(changed, echoes, stale, unknown, tuple(problems))
+                    problems[one.row.sfid] = _told(mapping, one.row, error)
+    return Written(changed, echoes, stale, unknown, problems)
 
 
 def _sorted_out(
@@ -115,8 +116,8 @@ def _sorted_out(
             stale += 1
             continue
         said = {
-            name: canonical(field, row.values.get(name))
-            for name, field in mapping.pull.fields.items()
+            name: canonical(pulled, row.values.get(name))
+            for name, pulled in mapping.pull.fields.items()
         }
         agreed = before.known if before else {}
         changed = frozenset(
@@ -178,8 +179,8 @@ def _columns(mapping: EntityMapping, one: _News, lookups: Lookups) -> dict[str, 
     assert mapping.pull is not None
     table = metadata.tables[mapping.table]
     values = {
-        field.to: column_value(field, table.c[field.to], one.said[name], lookups)
-        for name, field in mapping.pull.fields.items()
+        pulled.to: column_value(pulled, table.c[pulled.to], one.said[name], lookups)
+        for name, pulled in mapping.pull.fields.items()
         if name in one.changed
     }
     if "deleted_at" in table.c:
@@ -195,7 +196,7 @@ def _insert_new(
         return {}
     assert mapping.pull is not None
     fields = mapping.pull.fields.values()
-    when_new = {field.to: value_when_new(field) for field in fields}
+    when_new = {pulled.to: value_when_new(pulled) for pulled in fields}
     rows = [{"sfid": one.row.sfid} | when_new | _columns(mapping, one, lookups) for one in news]
     columns = ", ".join(f'"{name}"' for name in ("sfid", *when_new))
     statement = text(
@@ -234,5 +235,7 @@ def _update(tx: Connection, mapping: EntityMapping, rows: list[dict[str, Any]]) 
 
 def _told(mapping: EntityMapping, row: OrgRow, error: DBAPIError) -> str:
     reason = violated_constraint(error) or type(error.orig).__name__
+    if isinstance(error.orig, psycopg.errors.NotNullViolation):
+        reason = f"{error.orig.diag.column_name} is missing"
     log.warning("sync.record_refused", entity=mapping.entity, sfid=row.sfid, reason=reason)
     return f"{mapping.object} {row.sfid}: the hub refuses it ({reason})"

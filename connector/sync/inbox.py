@@ -47,6 +47,7 @@ _POSTPONE = text(
      WHERE id = ANY(:ids)
     """
 )
+_RETRY = text("UPDATE inbox SET state = 'pending', next_attempt_at = NULL WHERE state = 'failed'")
 _FORGET = text(
     """
     WITH gone AS (
@@ -143,6 +144,12 @@ def finish(tx: Connection, outcomes: Mapping[int, str | None]) -> None:
 def postpone(tx: Connection, ids: Sequence[int], *, reason: str) -> None:
     """Leave rows for later, with growing pauses up to a quarter of an hour."""
     tx.execute(_POSTPONE, {"ids": list(ids), "error": reason})
+
+
+def retry_failed(tx: Connection) -> int:
+    """Let failed rows be applied again, as after a repair; return how many."""
+    count: int = tx.execute(_RETRY).rowcount
+    return count
 
 
 def forget_old(tx: Connection) -> None:

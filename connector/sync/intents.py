@@ -5,9 +5,11 @@ record arrives: while it waits its facts follow the record, a parked one is trie
 record comes again, and one that is done is not repeated by a record that still shows the same ask.
 """
 
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -246,7 +248,10 @@ def _run(store: Store, flows: Mapping[str, Flow], due: Row[Any], now: datetime) 
     except Exception as error:
         reason = f"{type(error).__name__} in flow {due.flow}"
         _settle(store, _PARK, due, state="failed", reason=reason, remedy=_BUG_REMEDY)
-        log.exception("intent.failed", intent_id=due.id, flow=due.flow)
+        # Without the traceback's values: they hold customers' data.
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(frame.filename).name}:{frame.lineno}"
+        log.error("intent.failed", intent_id=due.id, flow=due.flow, reason=reason, place=place)
         return "failed"
     _settle(store, _DONE, due, reason=None)
     log.info("intent.done", intent_id=due.id, flow=due.flow, sfid=due.sfid)
