@@ -15,6 +15,8 @@ from enum import StrEnum
 from pathlib import Path
 
 import structlog
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import PGconn, Ping
 
 from connector.errors import Misconfigured
 from connector.store.embedded_runner import (
@@ -89,9 +91,9 @@ class Server:
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
             match self._state():
-                case _State.READY:
+                case _State.READY if self._answers():
                     return self._socket_dir()
-                case _State.CHANGING:
+                case _State.READY | _State.CHANGING:
                     time.sleep(_POLL_S)
                 case _State.DEAD:
                     self._forget_dead_postmaster()
@@ -202,6 +204,11 @@ class Server:
         # Line 8 is the postmaster's own word: starting, ready, stopping.
         ready = len(lines) > 7 and lines[7].strip() == "ready"
         return _State.READY if ready else _State.CHANGING
+
+    def _answers(self) -> bool:
+        # A server that is just being killed still looks ready for a moment.
+        conninfo = make_conninfo(host=str(self._socket_dir()), port=_PORT, connect_timeout=10)
+        return PGconn.ping(conninfo.encode()) == Ping.OK
 
     def _forget_dead_postmaster(self) -> None:
         """Remove what a killed server left: its pid may be a zombie's or somebody else's by now."""
