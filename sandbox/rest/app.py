@@ -84,7 +84,7 @@ def _versioned(org: "Org", request: Request) -> Answer:
     if match is None:
         raise not_found()
     number = int(match.group(1).split(".")[0])
-    if number < info.FIRST_VERSION and number >= 1:
+    if number < info.FIRST_VERSION:
         message = f"The requested API version {match.group(1)} is no longer supported."
         raise ApiError(410 if number <= 30 else 404, "UNSUPPORTED_API_VERSION", message)
     if number > info.LAST_VERSION or not match.group(1).endswith(".0"):

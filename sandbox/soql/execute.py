@@ -193,7 +193,7 @@ class _Runner:
         """Return the rows of pinned ids, in their order, as they are now."""
         sql = (
             f"SELECT {plan.select_sql} FROM {plan.from_sql} "
-            f"WHERE {plan.id_sql} IN (SELECT value FROM json_each(?))"
+            f"WHERE {plan.id_sql} IN (SELECT value FROM json_each(?)) AND {plan.alive_sql}"
         )
         found = {row[plan.shape.id_column]: row for row in self._all(sql, [json_list(ids)])}
         return [found[i] for i in ids if i in found]

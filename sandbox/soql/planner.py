@@ -63,6 +63,7 @@ class Plan:
     is_aggregate: bool = False
     reference_sql: str = ""
     id_sql: str = ""
+    alive_sql: str = "1"
     from_sql: str = ""
     children: list[ChildPlan] = field(default_factory=list)
 
@@ -128,6 +129,7 @@ class _Planner:
             is_aggregate=aggregate and not count_only,
             reference_sql=reference_sql,
             id_sql=f'{scope.root.alias}."Id"',
+            alive_sql="1" if self._include_deleted else f'{scope.root.alias}."IsDeleted" = 0',
             from_sql=scope.from_sql(),
         )
         for child in query.children:
