@@ -1,0 +1,282 @@
+"""A deal read from the local org, over HTTP, as the flow gets it."""
+
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import requests
+from delivery_world import DeliveryWorld, at, new_line
+
+from connector.adapters.salesforce.client import OrgClient
+from connector.adapters.salesforce.login import ClientCredentials, Login
+from connector.adapters.salesforce.retry import RetryPolicy
+from connector.errors import InvalidInput
+from connector.flows.delivery import UnknownRecord, delivery_flows
+from connector.sync.intents import IntentRequest
+from connector.sync.opportunity_tree import OpportunityGone, OpportunityReader
+
+
+@pytest.fixture
+def client(org: Any) -> Iterator[OrgClient]:
+    login = Login(org.base_url, ClientCredentials(org.client_id, org.client_secret))
+    made = OrgClient(login, retry=RetryPolicy(attempts=2, first_pause_s=0.01))
+    yield made
+    made.close()
+
+
+class Sales:
+    """A sales user of the org, over plain REST."""
+
+    def __init__(self, org: Any) -> None:
+        self._http = requests.Session()
+        self._http.trust_env = False
+        form = {
+            "grant_type": "password",
+            "client_id": org.client_id,
+            "client_secret": org.client_secret,
+            "username": org.username,
+            "password": org.password,
+        }
+        answer = self._http.post(f"{org.base_url}/services/oauth2/token", data=form, timeout=10)
+        answer.raise_for_status()
+        self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        self._data = f"{org.base_url}/services/data/v64.0"
+        self.book = self.find("SELECT Id FROM Pricebook2")
+
+    def find(self, soql: str) -> str:
+        answer = self._http.get(f"{self._data}/query", params={"q": soql}, timeout=10)
+        answer.raise_for_status()
+        return str(answer.json()["records"][0]["Id"])
+
+    def create(self, object_name: str, **values: Any) -> str:
+        answer = self._http.post(f"{self._data}/sobjects/{object_name}", json=values, timeout=10)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    def change(self, object_name: str, sfid: str, **values: Any) -> None:
+        answer = self._http.patch(
+            f"{self._data}/sobjects/{object_name}/{sfid}", json=values, timeout=10
+        )
+        assert answer.status_code == 204, answer.text
+
+    def close(self) -> None:
+        self._http.close()
+
+    def product(self, key: str) -> str:
+        product = self.create("Product2", Name=key, L2C_Product_Key__c=key, IsActive=True)
+        return self.create(
+            "PricebookEntry",
+            Pricebook2Id=self.book,
+            Product2Id=product,
+            UnitPrice=100,
+            IsActive=True,
+        )
+
+    def opportunity(self, account: str, **values: Any) -> str:
+        return self.create(
+            "Opportunity",
+            Name="Lines for Mainz",
+            AccountId=account,
+            StageName="Closed Won",
+            CloseDate="2026-06-08",
+            Pricebook2Id=self.book,
+            **values,
+        )
+
+    def business(self) -> str:
+        return self.create(
+            "Account",
+            Name="Dental Group",
+            BillingCity="Mainz",
+            BillingCountry="DE",
+            L2C_Currency__c="EUR",
+            L2C_Billing_Primary_Email__c="billing@dental.example",
+        )
+
+
+@pytest.fixture
+def sales(org: Any) -> Iterator[Sales]:
+    user = Sales(org)
+    yield user
+    user.close()
+
+
+class TestOpportunityReader:
+    def test_reads_the_lines_of_the_quote_that_counts(
+        self, sales: Sales, client: OrgClient
+    ) -> None:
+        account = sales.business()
+        deal = sales.opportunity(account, L2C_PO_Number__c="PO-1")
+        entry = sales.product("line-100")
+        place = sales.create(
+            "L2C_Location__c", Name="Depot", Account__c=account, Street__c="Kai 4", City__c="Mainz"
+        )
+        sales.create(
+            "OpportunityLineItem",
+            OpportunityId=deal,
+            PricebookEntryId=entry,
+            Quantity=9,
+            UnitPrice=1,
+        )
+        quotes = [
+            sales.create(
+                "Quote",
+                Name=name,
+                OpportunityId=deal,
+                Pricebook2Id=sales.book,
+                L2C_PO_Number__c=name,
+            )
+            for name in ("first", "second")
+        ]
+        common = {"PricebookEntryId": entry, "UnitPrice": 99.5, "L2C_Term_Months__c": 12}
+        sales.create("QuoteLineItem", QuoteId=quotes[0], Quantity=5, **common)
+        sales.create(
+            "QuoteLineItem",
+            QuoteId=quotes[1],
+            Quantity=2,
+            Discount=10,
+            L2C_Request_Type__c="NEW",
+            L2C_Location__c=place,
+            L2C_Requested_Date__c="2026-07-01",
+            **common,
+        )
+        sales.create(
+            "QuoteLineItem",
+            QuoteId=quotes[1],
+            Quantity=1,
+            L2C_Location_Text__c="Rheinallee 12, 55116 Mainz",
+            **common,
+        )
+        sales.change("Opportunity", deal, SyncedQuoteId=quotes[1])
+        read = OpportunityReader(client)
+        read(deal)
+        before = client.calls
+
+        tree = read(deal)
+
+        assert client.calls == before + 1
+        assert (tree.is_won, tree.quote_sfid, tree.po_number) == (True, quotes[1], "second")
+        assert tree.account is not None
+        assert (tree.account.name, tree.account.currency) == ("Dental Group", "EUR")
+        assert [line.quantity for line in tree.lines] == [2, 1]
+        first, second = tree.lines
+        assert (first.product_key, first.request_type) == ("line-100", "NEW")
+        assert (first.unit_price, first.discount_percent) == (Decimal("99.5"), Decimal(10))
+        assert (first.term_months, first.requested_on) == (12, date(2026, 7, 1))
+        assert first.location is not None
+        assert (first.location.sfid, first.location.street) == (place, "Kai 4")
+        assert second.location_text == "Rheinallee 12, 55116 Mainz"
+
+    def test_reads_the_opportunitys_own_lines_when_no_quote_counts(
+        self, sales: Sales, client: OrgClient
+    ) -> None:
+        deal = sales.opportunity(sales.business())
+        sales.create(
+            "OpportunityLineItem",
+            OpportunityId=deal,
+            Quantity=3,
+            UnitPrice=10,
+            PricebookEntryId=sales.product("router"),
+        )
+
+        tree = OpportunityReader(client)(deal)
+
+        assert tree.quote_sfid is None
+        assert [(line.product_key, line.quantity) for line in tree.lines] == [("router", 3)]
+
+    def test_reads_a_person(self, sales: Sales, client: OrgClient) -> None:
+        kind = sales.find(
+            "SELECT Id FROM RecordType WHERE SobjectType = 'Account' AND IsPersonType = true"
+        )
+        ann = sales.create(
+            "Account",
+            FirstName="Ann",
+            LastName="Lee",
+            RecordTypeId=kind,
+            PersonEmail="ann@lee.example",
+            L2C_Currency__c="EUR",
+        )
+
+        account = OpportunityReader(client)(sales.opportunity(ann)).account
+
+        assert account is not None
+        assert (account.is_person, account.name) == (True, "Ann Lee")
+        assert (account.last_name, account.email) == ("Lee", "ann@lee.example")
+
+    def test_says_that_an_opportunity_is_gone(self, client: OrgClient) -> None:
+        with pytest.raises(OpportunityGone):
+            OpportunityReader(client)("006000000000000AAA")
+
+    def test_puts_no_foreign_text_into_a_query(self, client: OrgClient) -> None:
+        with pytest.raises(InvalidInput):
+            OpportunityReader(client)("006' OR Name != '")
+
+
+class TestDeliveryFlows:
+    def test_carry_a_deal_of_the_org_to_a_service(
+        self, sales: Sales, client: OrgClient, world: DeliveryWorld
+    ) -> None:
+        deal = sales.opportunity(sales.business())
+        sales.create(
+            "OpportunityLineItem",
+            OpportunityId=deal,
+            Quantity=2,
+            UnitPrice=100,
+            PricebookEntryId=sales.product("line-100"),
+            L2C_Term_Months__c=12,
+            L2C_Location_Text__c="Mainz, Kai 4, 55118 Mainz, DE",
+        )
+        flows = delivery_flows(
+            store=world.store, read_tree=OpportunityReader(client), rules=world.rules
+        )
+        now = at(date(2026, 6, 16))
+
+        flows["win"](IntentRequest("win", "Opportunity", deal, {}, now))
+        world.run_code(now)
+        for _ in range(2):
+            for task in world.rows("SELECT id FROM task WHERE state = 'Ready' AND kind = 'Manual'"):
+                facts = {
+                    "Action__c": "Complete",
+                    "Billing_Key__c": f"l2c:task:{task.id}",
+                    "Effective_On__c": "2026-06-15",
+                }
+                ask = IntentRequest("task_action", "L2C_Work_Order_Task__c", "a0T", facts, now)
+                flows["task_action"](ask)
+            world.run_code(now)
+
+        service = world.one("SELECT state, service_start_on, quantity FROM service")
+        assert tuple(service) == ("In Service", date(2026, 6, 15), 2)
+
+    def test_hold_an_order_on_request(self, client: OrgClient, world: DeliveryWorld) -> None:
+        order = world.win(world.deal([new_line()])).order_id
+        flows = delivery_flows(
+            store=world.store, read_tree=OpportunityReader(client), rules=world.rules
+        )
+        facts = {"Action__c": "Hold", "Billing_Key__c": f"l2c:customer_order:{order}"}
+
+        flows["order_action"](
+            IntentRequest(
+                "order_action", "L2C_Customer_Order__c", "a0C", facts, at(date(2026, 6, 9))
+            )
+        )
+
+        assert world.one("SELECT state FROM v_order_state").state == "On Hold"
+
+    def test_refuse_a_record_that_is_not_ours(
+        self, client: OrgClient, world: DeliveryWorld
+    ) -> None:
+        flows = delivery_flows(
+            store=world.store, read_tree=OpportunityReader(client), rules=world.rules
+        )
+        ask = IntentRequest(
+            "task_action",
+            "L2C_Work_Order_Task__c",
+            "a0T",
+            {"Action__c": "Start"},
+            at(date(2026, 6, 9)),
+        )
+
+        with pytest.raises(UnknownRecord):
+            flows["task_action"](ask)
