@@ -125,6 +125,12 @@ class WayIn:
             shapes=self.shapes,
         )
 
+    def apply_without_answer(self) -> None:
+        """Apply as if the process died before the CRM was answered."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("connector.sync.apply.answer_intents", lambda **_: 0)
+            self.apply()
+
     def sweep(self) -> SweepReport:
         return sweep(
             store=self.store,
