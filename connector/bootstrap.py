@@ -6,30 +6,61 @@ it on as `now`.
 """
 
 import threading
+from collections.abc import Mapping
+from datetime import date, timedelta
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import psycopg
 from psycopg import sql
 
+from connector.adapters.documents.invoice_pdf import InvoicePdf
+from connector.adapters.engine.duckdb import DuckDbRating
 from connector.adapters.salesforce.client import OrgClient
 from connector.adapters.salesforce.login import ClientCredentials, Grant, JwtBearer, Login
-from connector.background.queue import JobQueue
+from connector.background.queue import JobQueue, idle
 from connector.background.registry import load_jobs
 from connector.background.scheduler import Scheduler
 from connector.background.worker import Worker
+from connector.billing.bill_run import BillRunReport, run_cycle
+from connector.billing.payment_csv import PaymentReport, import_payments_csv
+from connector.catalog.load import CatalogReport, load_catalog
 from connector.config import SalesforceSettings, Settings
 from connector.errors import Misconfigured
+from connector.flows.code_tasks import CodeTaskReport, run_due_code_tasks
+from connector.flows.delivery import delivery_flows
+from connector.flows.rules import DeliveryRules, load_delivery_rules
 from connector.kernel.clock import Clock, SystemClock
+from connector.kernel.period import Period
+from connector.mediation.feeds import feed_named
+from connector.mediation.imports import ImportReport, import_usage_file
+from connector.ordering.tasks import due_code_tasks
+from connector.rating.engine import RatingEngine
+from connector.rating.run import RatingReport, rate_period
+from connector.resources import mappings_dir, salesforce_dir
 from connector.store.embedded import EmbeddedPostgres
 from connector.store.engine import Store
 from connector.store.lake import Lake
 from connector.store.migrate import upgrade
+from connector.sync.apply import ApplyReport, apply_pending
+from connector.sync.capture import SweepReport, sweep
+from connector.sync.intents import Flow
 from connector.sync.mapping import Mappings, load_mappings
+from connector.sync.opportunity_tree import OpportunityReader
+from connector.sync.push import PushReport, push_pending
+from connector.sync.reconcile import ReconcileReport, reconcile
+from connector.sync.status import sync_status
+from connector.sync.wsdl import MessageShape, message_shapes
 
 DATABASE = "l2c"
 MAINTENANCE_DATABASE = "postgres"
+
+# jobs, by the names of their modules in jobs/
+APPLY = "apply_inbox"
+PUSH = "push_changes"
+TASKS = "run_tasks"
 
 
 class App:
@@ -122,6 +153,158 @@ class App:
     def mappings(self) -> Mappings:
         """The mapping files."""
         return load_mappings(self.settings.sync.mappings_dir)
+
+    @cached_property
+    def shapes(self) -> Mapping[str, MessageShape]:
+        """The outbound messages the mappings listen to, typed by their WSDL."""
+        return message_shapes(self.mappings, metadata=salesforce_dir())
+
+    @cached_property
+    def rules(self) -> DeliveryRules:
+        """How this operator delivers: templates, policies, number ranges."""
+        return load_delivery_rules(self.settings.sync.mappings_dir or mappings_dir())
+
+    @cached_property
+    def flows(self) -> Mapping[str, Flow]:
+        """The stories that carry out what the CRM asks for."""
+        return delivery_flows(
+            store=self.store, read_tree=OpportunityReader(self.org), rules=self.rules
+        )
+
+    @cached_property
+    def engine(self) -> RatingEngine:
+        """The engine that rates usage."""
+        lake = self.settings.lake
+        return DuckDbRating(
+            lambda: self.lake.session(memory_mib=lake.memory_max_mib, threads=lake.threads)
+        )
+
+    @cached_property
+    def render(self) -> InvoicePdf:
+        """What makes PDFs of invoices."""
+        return InvoicePdf()
+
+    # --- use-cases, in the order of the story ---
+
+    def load_catalog(self, folder: Path) -> CatalogReport:
+        """Load products, prices and decks from a folder of files."""
+        with self.store.transaction() as tx:
+            report = load_catalog(tx=tx, folder=folder, now=self.clock.now())
+        self.queue.nudge(PUSH)
+        return report
+
+    def sweep(self) -> SweepReport:
+        """Ask the org for every change since the last sweep and store it in the inbox."""
+        report = sweep(
+            store=self.store,
+            org=self.org,
+            mappings=self.mappings,
+            # The org's present, as near as we know it; the overlap covers the difference.
+            now_org=self.wall_clock.now(),
+            overlap=timedelta(seconds=self.settings.sync.overlap_s),
+        )
+        if report.stored_total:
+            self.queue.nudge(APPLY)
+        return report
+
+    def apply_inbox(self) -> ApplyReport:
+        """Apply what the CRM said and run the flows it asked for."""
+        report = apply_pending(
+            store=self.store,
+            org=self.org,
+            mappings=self.mappings,
+            flows=self.flows,
+            now=self.clock.now(),
+            shapes=self.shapes,
+        )
+        self.queue.nudge(TASKS)
+        self.queue.nudge(PUSH)
+        return report
+
+    def run_tasks(self) -> CodeTaskReport:
+        """Run the code tasks that are due and apply the changes whose day has come."""
+        report = run_due_code_tasks(store=self.store, rules=self.rules, now=self.clock.now())
+        if report.completed or report.given_up or report.changes_applied:
+            self.queue.nudge(PUSH)
+        if report.has_more:
+            self.queue.nudge(TASKS)
+        return report
+
+    def push_changes(self) -> PushReport:
+        """Send the CRM what it is owed."""
+        report = push_pending(
+            store=self.store, org=self.org, mappings=self.mappings, now=self.wall_clock.now()
+        )
+        if report.has_moved and not report.interrupted:
+            self.queue.nudge(PUSH)
+        return report
+
+    def import_usage(self, path: Path, *, feed: str) -> ImportReport:
+        """Import a usage file by the definition of its feed."""
+        folder = (self.settings.sync.mappings_dir or mappings_dir()) / "feeds"
+        return import_usage_file(
+            store=self.store,
+            lake=self.lake,
+            feed=feed_named(feed, folder=folder),
+            path=path,
+            now=self.clock.now(),
+        )
+
+    def rate_usage(self, month: Period) -> RatingReport:
+        """Rate a calendar month of usage and charge it."""
+        assert month.end is not None
+        report = rate_period(
+            store=self.store,
+            lake=self.lake,
+            engine=self.engine,
+            period_start=month.start,
+            period_end=month.end,
+            now=self.clock.now(),
+        )
+        self.queue.nudge(PUSH)
+        return report
+
+    def run_bills(self, billed_to: date) -> BillRunReport:
+        """Bill everybody whose billing month begins on the day."""
+        report = run_cycle(
+            store=self.store, billed_to=billed_to, now=self.clock.now(), render=self.render
+        )
+        self.queue.nudge(PUSH)
+        return report
+
+    def import_payments(self, text: str) -> PaymentReport:
+        """Record the payments of a bank file."""
+        report = import_payments_csv(store=self.store, text=text, now=self.clock.now())
+        self.queue.nudge(PUSH)
+        return report
+
+    def reconcile(self, *, repair: bool = False) -> ReconcileReport:
+        """Compare hub and CRM record by record."""
+        report = reconcile(
+            store=self.store,
+            org=self.org,
+            mappings=self.mappings,
+            now=self.clock.now(),
+            repair=repair,
+        )
+        if report.repaired:
+            self.queue.nudge(PUSH)
+        return report
+
+    def work_waiting(self) -> dict[str, int]:
+        """Count what is on its way: nothing waiting means both sides are in step or parked."""
+        with self.store.read() as tx:
+            standing = sync_status(tx=tx)
+            due = len(due_code_tasks(tx=tx, now=self.clock.now(), limit=1))
+        return {
+            "messages to apply": standing.inbox.get("pending", 0),
+            "requests to carry out": standing.intents.get("pending", 0),
+            "code tasks due": due,
+            "records to push": sum(standing.owed.values()),
+            "jobs": 0 if idle(self.queue) else 1,
+        }
+
+    # --- background ---
 
     def start_background(self, *, worker: bool = True, scheduler: bool = True) -> None:
         """Start taking jobs, and deferring those that are due."""

@@ -22,15 +22,20 @@ def bill() -> None:
 
 @bill.command()
 @click.option("--to", "billed_to", type=DAY, required=True, help="First day not billed any more.")
+@click.option("--draft", is_flag=True, help="Keep drafts for review; the next run makes them anew.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def run(session: Session, *, billed_to: datetime, as_json: bool) -> int:
+def run(session: Session, *, billed_to: datetime, draft: bool, as_json: bool) -> int:
     """Bill every account whose billing month begins on the day; run again, it finds its work."""
     from connector.adapters.documents.invoice_pdf import InvoicePdf
 
     app = session.app()
     report = run_cycle(
-        store=app.store, billed_to=billed_to.date(), now=app.clock.now(), render=InvoicePdf()
+        store=app.store,
+        billed_to=billed_to.date(),
+        now=app.clock.now(),
+        render=InvoicePdf(),
+        keep_drafts=draft,
     )
     if as_json:
         print_json(report)

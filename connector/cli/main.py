@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "services": ("connector.cli.services", "services", "List and show services."),
     "bench": ("connector.cli.bench", "bench", "Measure a part against a named reference."),
 }
+SERVICES = frozenset({"serve", "web", "worker", "scheduler"})
 
 
 class LazyCommands(click.Group):
@@ -70,8 +71,11 @@ class LazyCommands(click.Group):
 @click.pass_context
 def cli(ctx: click.Context, config_file: Path | None) -> None:
     """Keep Salesforce and billing telling one story, from lead to cash."""
+    from connector.cli.log_output import configure_logging
     from connector.cli.session import Session
 
+    # What runs for long tells what it does; a command that answers a person keeps to its answer.
+    configure_logging("info" if ctx.invoked_subcommand in SERVICES else "warning")
     ctx.obj = ctx.with_resource(Session(config_file))
 
 

@@ -17,6 +17,8 @@ The demo stays up. Look around, then press Ctrl-C to end it.
                   user {username}, password {password}
 
 Try it (another terminal):
+  l2c --config {folder}/config.yaml sync status
+  l2c --config {folder}/config.yaml invoices list
   curl -s {base_url}/services/oauth2/token -d grant_type=password -d client_id={client_id} \\
        -d client_secret={client_secret} -d username={username} -d password={password}
   curl -s {address}/healthz
@@ -64,7 +66,8 @@ def _run(folder: Path, *, once: bool, as_json: bool, calls: int) -> None:
         if as_json:
             click.echo(orjson.dumps(summary))
         if not once:
-            click.echo(HINTS.format(address=stage.address, **stage.org.facts()), err=True)
+            facts = stage.org.facts()
+            click.echo(HINTS.format(address=stage.address, folder=folder, **facts), err=True)
             _wait_for_the_end()
 
 

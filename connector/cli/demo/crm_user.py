@@ -79,11 +79,12 @@ class CrmUser:
             StateConflict: The org refused one of them; nothing was written.
         """
         self.api_calls += 1
-        answer: Row = self._crm.restful(
+        answer = self._crm.restful(
             "composite",
             method="POST",
             json={"allOrNone": True, "compositeRequest": list(steps)},
         )
+        assert answer is not None
         results = answer["compositeResponse"]
         refused = [r["body"] for r in results if r["httpStatusCode"] >= 300]
         if refused:

@@ -21,7 +21,7 @@ def bank_file(store: Store, invoiced_on: date, paid_on: date) -> str:
         if row.currency == "GBP":
             amount = PARTLY_PAID
         elif row.kind == "business":
-            amount = row.total
+            amount = row.due
         else:
             continue
         lines.append(
@@ -38,7 +38,7 @@ def gateway_notices(store: Store, invoiced_on: date, paid_on: date) -> list[dict
         {
             "reference": f"CARD-{row.number}",
             "date": (paid_on - timedelta(days=2)).isoformat(),
-            "amount": f"{row.total:.2f}",
+            "amount": f"{row.due:.2f}",
             "currency": row.currency,
             "invoice_number": row.number,
             "method": "Card",
@@ -54,7 +54,8 @@ def _open_invoices(store: Store, invoiced_on: date) -> list[Any]:
         return list(
             tx.execute(
                 text(
-                    "SELECT i.number, i.total, i.currency, a.kind FROM invoice i "
+                    "SELECT i.number, i.total - v.credited AS due, i.currency, a.kind "
+                    "FROM invoice i JOIN v_invoice_balance v ON v.invoice_id = i.id "
                     "JOIN billing_account b ON b.id = i.billing_account_id "
                     "JOIN account a ON a.id = b.account_id "
                     "WHERE i.type = 'Invoice' AND i.state = 'finalised' "

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 
 import orjson
 import requests
+import yaml
 
 from connector.bootstrap import App
 from connector.cli.demo.local_org import LocalOrg
@@ -20,6 +22,8 @@ from connector.errors import StateConflict
 from connector.kernel.clock import MovableClock, monotonic_s
 from connector.web.server import WebServer
 
+TOLD_BY_THE_STORY = ("bill_cycle", "rate_usage", "reconcile")
+CONFIG = "config.yaml"
 STORY_BEGINS = datetime(2026, 6, 1, 9, tzinfo=UTC)
 SETTLE_TIMEOUT_S = 120
 SETTLE_POLL_S = 0.05
@@ -125,4 +129,21 @@ def _clock_of(folder: Path) -> datetime:
 
 
 def _settings(folder: Path, org: LocalOrg) -> Settings:
-    return load_settings(None)  # replaced below once the settings classes stand
+    """Write the demo's config.yaml and read it, so that other commands can use it too."""
+    config = folder / CONFIG
+    sections = {
+        "store": {"data_dir": ".", "durable": False},
+        "salesforce": {
+            "login_url": org.base_url,
+            "client_id": org.client_id,
+            "client_secret": org.client_secret,
+            "organization_id": org.organization_id,
+        },
+        "web": {"host": "127.0.0.1", "port": 0},
+        "webhooks": {"payment_secret": secrets.token_hex(16)},
+        # The story says when a month is rated and billed and when both sides are compared.
+        "jobs": {"schedules": dict.fromkeys(TOLD_BY_THE_STORY, "off")},
+    }
+    config.write_text(yaml.safe_dump(sections, sort_keys=False))
+    # What the environment says about another installation must not lead the demo there.
+    return load_settings(config, overrides={**sections, "store": {"url": None, "durable": False}})

@@ -12,6 +12,7 @@ from connector.cli.demo.narrator import Narrator, amounts
 from connector.cli.demo.stage import Stage
 from connector.errors import StateConflict
 from connector.kernel.period import Period
+from connector.mediation.imports import UsageFileAlreadyLoaded
 
 CATALOG = Path(__file__).parent / "data" / "catalog"
 JUNE = Period(date(2026, 6, 1), date(2026, 7, 1))
@@ -49,7 +50,11 @@ class Story:
         self._at(date(2026, 6, 1), "The catalogue")
         report = self.stage.app.load_catalog(CATALOG)
         self.stage.settle()
-        self.narrator.say(str(report))
+        self.narrator.say(
+            "It stands already."
+            if report.was_loaded_before
+            else f"{report.products} products, {report.prices_opened} prices, {report.rates} rates"
+        )
         entries = sales.fill_price_book(self.crm)
         self.narrator.say(f"The CRM's price book holds {entries} products for sale.")
 
@@ -123,9 +128,16 @@ class Story:
         self._at(month.end, f"Usage and bills of {month.start:%B %Y}")
         app = self.stage.app
         for feed, path in self._usage_of(month):
-            self.narrator.say(app.import_usage(path, feed=feed))
-        self.narrator.say(app.rate_usage(month))
-        self.narrator.say(app.run_bills(month.end))
+            self._import(feed, path)
+        rated = app.rate_usage(month)
+        self.narrator.say(
+            f"{rated.records:,} records rated into {rated.summaries} summaries, "
+            f"{rated.unrated} could not be rated"
+        )
+        bills = app.run_bills(month.end)
+        self.narrator.say(str(bills))
+        if bills.problems:
+            raise StateConflict(f"The bill run met problems: {bills.problems}")
         self.stage.settle()
 
     def collect(self, month: Period) -> None:
@@ -134,7 +146,10 @@ class Story:
         day = month.end.replace(day=10)
         self._at(day, "Payments come in, by bank file and by signed webhook")
         app = self.stage.app
-        self.narrator.say(app.import_payments(payers.bank_file(app.store, month.end, day)))
+        paid = app.import_payments(payers.bank_file(app.store, month.end, day))
+        self.narrator.say(f"bank file: {paid.recorded} payments ({amounts(paid.totals)})")
+        for held in paid.held:
+            self.narrator.say(f"held, nothing lost: {held.reference}: {held.reason}")
         for notice in payers.gateway_notices(app.store, month.end, day):
             self.stage.post_payment(notice)
         self.stage.settle()
@@ -146,6 +161,17 @@ class Story:
                 )
             ).all()
         self.narrator.say(f"Still open: {amounts({row[0]: row[1] for row in rows})}")
+
+    def _import(self, feed: str, path: Path) -> None:
+        try:
+            report = self.stage.app.import_usage(path, feed=feed)
+        except UsageFileAlreadyLoaded as told_before:
+            self.narrator.say(told_before.message)
+            return
+        self.narrator.say(
+            f"{path.name}: {report.lines_read:,} lines, {report.accepted:,} accepted, "
+            f"{report.duplicate:,} duplicate, {report.suspense:,} in suspense"
+        )
 
     def _usage_of(self, month: Period) -> list[tuple[str, Path]]:
         assert month.end is not None
@@ -164,7 +190,7 @@ class Story:
         usage_files.write_calls(
             calls, numbers=numbers, first=since, last=month.end, count=self.calls_a_month
         )
-        files.append(("calls", calls))
+        files.append(("cdr", calls))
         for alias in subscriptions:
             cloud = self.folder / f"{alias.value}-{month.start:%Y-%m}.csv"
             usage_files.write_cloud_usage(

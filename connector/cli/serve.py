@@ -1,0 +1,60 @@
+"""`l2c serve`, `web`, `worker`, `scheduler`: the running service, whole or in parts."""
+
+import signal
+import threading
+
+import click
+
+from connector.cli.session import Session
+from connector.web.server import WebServer
+
+
+@click.command()
+@click.pass_obj
+def serve(session: Session) -> None:
+    """Run web, worker and scheduler in one process until it is stopped."""
+    app = session.app()
+    server = WebServer(app)
+    address = server.start()
+    try:
+        app.start_background()
+        click.echo(f"Listening on {address}; console at {address}/console/", err=True)
+        wait_for_the_end()
+    finally:
+        server.stop()
+
+
+@click.command()
+@click.pass_obj
+def web(session: Session) -> None:
+    """Run the webhooks and the console alone until it is stopped."""
+    server = WebServer(session.app())
+    click.echo(f"Listening on {server.start()}", err=True)
+    try:
+        wait_for_the_end()
+    finally:
+        server.stop()
+
+
+@click.command()
+@click.pass_obj
+def worker(session: Session) -> None:
+    """Take jobs until it is stopped; any number of workers may run."""
+    session.app().start_background(scheduler=False)
+    wait_for_the_end()
+
+
+@click.command()
+@click.pass_obj
+def scheduler(session: Session) -> None:
+    """Defer the jobs that fall due until it is stopped; any number may run."""
+    session.app().start_background(worker=False)
+    wait_for_the_end()
+
+
+def wait_for_the_end() -> None:
+    """Return when the process is asked to end."""
+    ended = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: ended.set())
+    ended.wait()

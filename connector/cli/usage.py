@@ -1,0 +1,282 @@
+"""`l2c usage`: import, rate and inspect usage."""
+
+from dataclasses import asdict
+from datetime import date, datetime
+from pathlib import Path
+
+import click
+
+from connector.cli.printing import print_json, table
+from connector.cli.session import Session
+from connector.mediation.feeds import feed_named, read_feeds, shipped_feeds
+from connector.mediation.imports import import_usage_file, replay_suspense
+from connector.mediation.queries import open_counts, open_lines
+from connector.rating.queries import summaries
+from connector.rating.run import rate_period
+from connector.rating.trial import try_call
+
+FEEDS = click.option(
+    "--feeds",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=None,
+    help="Folder of feed definitions; default: those that came with the installation.",
+)
+MONTH = click.option(
+    "--month",
+    type=click.DateTime(formats=["%Y-%m"]),
+    required=True,
+    help="Calendar month, such as 2026-06.",
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+LINES_MAX = 10_000
+
+
+@click.group()
+def usage() -> None:
+    """Import, rate and inspect usage."""
+
+
+@usage.command("import")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--feed", required=True, help="Name of the feed definition.")
+@click.option(
+    "--archive",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="Move the file to this folder afterwards.",
+)
+@FEEDS
+@JSON
+@click.pass_obj
+def import_(
+    session: Session,
+    *,
+    file: Path,
+    feed: str,
+    archive: Path | None,
+    feeds: Path | None,
+    as_json: bool,
+) -> None:
+    """Import a vendor's usage file; broken lines wait in suspense, the rest goes on."""
+    app = session.app()
+    report = import_usage_file(
+        store=app.store,
+        lake=app.lake,
+        feed=feed_named(feed, folder=feeds),
+        path=file,
+        now=app.clock.now(),
+        archive=archive,
+    )
+    if as_json:
+        print_json(report.as_dict())
+        return
+    click.echo(
+        f"{report.name}: {report.lines_read:,} lines read, {report.accepted:,} accepted, "
+        f"{report.duplicate:,} duplicate, {report.suspense:,} in suspense."
+    )
+    if report.suspense:
+        click.echo("See why with: l2c usage suspense", err=True)
+
+
+@usage.command()
+@click.option("--feed", required=True, help="Name of the feed definition.")
+@FEEDS
+@JSON
+@click.pass_obj
+def replay(session: Session, *, feed: str, feeds: Path | None, as_json: bool) -> None:
+    """Judge the lines of a feed that wait in suspense again, after a fix."""
+    app = session.app()
+    report = replay_suspense(
+        store=app.store,
+        lake=app.lake,
+        feed=feed_named(feed, folder=feeds),
+        now=app.clock.now(),
+    )
+    if as_json:
+        print_json(report.as_dict())
+        return
+    click.echo(
+        f"{report.lines:,} lines judged again: {report.accepted:,} accepted, "
+        f"{report.duplicate:,} duplicate, {report.still_waiting:,} still wait."
+    )
+
+
+@usage.command()
+@MONTH
+@JSON
+@click.pass_obj
+def rate(session: Session, *, month: datetime, as_json: bool) -> int:
+    """Rate a month and charge it; with unchanged input nothing changes."""
+    from connector.adapters.engine.duckdb import DuckDbRating
+
+    app = session.app()
+    start, end = _month(month)
+    report = rate_period(
+        store=app.store,
+        lake=app.lake,
+        engine=DuckDbRating(app.lake.session),
+        period_start=start,
+        period_end=end,
+        now=app.clock.now(),
+    )
+    if as_json:
+        print_json(report.as_dict())
+    else:
+        state = "was up to date" if report.was_up_to_date else "rated"
+        click.echo(
+            f"{start:%B %Y} {state}: {report.records:,} records, {report.summaries:,} summaries, "
+            f"{report.unrated:,} unrated, snapshot {report.snapshot}."
+        )
+        if report.unrated:
+            click.echo("See why with: l2c usage suspense", err=True)
+    return 1 if report.unrated else 0
+
+
+@usage.command("try")
+@click.option("--to", "called", required=True, help="Called number, such as +442079460000.")
+@click.option("--seconds", type=click.IntRange(0, 10_000_000), required=True)
+@click.option("--plan", required=True, help="Key of the rate plan.")
+@click.option(
+    "--on", type=click.DateTime(formats=["%Y-%m-%d"]), default=None, help="Today if left."
+)
+@click.option(
+    "--included-left", type=click.IntRange(0), default=0, help="Seconds of allowance still there."
+)
+@JSON
+@click.pass_obj
+def try_(
+    session: Session,
+    *,
+    called: str,
+    seconds: int,
+    plan: str,
+    on: datetime | None,
+    included_left: int,
+    as_json: bool,
+) -> None:
+    """Price one call on paper and say why; nothing is written."""
+    app = session.app()
+    day = app.clock.now().date() if on is None else on.date()
+    with app.store.read() as tx:
+        tried = try_call(
+            tx=tx,
+            plan_key=plan,
+            called=called,
+            duration_s=seconds,
+            on=day,
+            allowance_left_s=included_left,
+        )
+    if as_json:
+        print_json(asdict(tried))
+        return
+    click.echo(
+        f"{tried.currency} {tried.price.normalize():f} ({tried.rounded} alone on an invoice), "
+        f"cost {tried.cost.normalize():f}\n"
+        f"  {tried.destination}, class {tried.usage_class}: prefix {tried.prefix} of {tried.deck}\n"
+        f"  {tried.rule}\n"
+        f"  {tried.duration_s} s, charged {tried.charged_s} s, of which included "
+        f"{tried.included_s} s"
+    )
+
+
+@usage.command()
+@click.option("--feed", default=None, help="Only lines of this feed.")
+@click.option("--limit", type=click.IntRange(1, LINES_MAX), default=20, show_default=True)
+@JSON
+@click.pass_obj
+def suspense(session: Session, *, feed: str | None, limit: int, as_json: bool) -> None:
+    """Show the lines that wait, with file, line number and reason."""
+    with session.app().store.read() as tx:
+        counts = [row for row in open_counts(tx) if feed in (None, row["feed"])]
+        lines = open_lines(tx=tx, limit=limit, feed=feed)
+    if as_json:
+        print_json({"counts": counts, "lines": [asdict(line) for line in lines]})
+        return
+    if not counts:
+        click.echo("Nothing waits in suspense.")
+        return
+    click.echo(
+        table(
+            ("Lines", "Feed", "Waits at", "Reason"),
+            [(row["lines"], row["feed"], row["stage"], row["reason"]) for row in counts],
+        )
+    )
+    click.echo(
+        "\n"
+        + table(
+            ("Line", "File", "Reason", "Text"),
+            [(line.line_no, line.file, line.reason_code, line.raw[:60]) for line in lines],
+        )
+    )
+
+
+@usage.command()
+@MONTH
+@JSON
+@click.pass_obj
+def summary(session: Session, *, month: datetime, as_json: bool) -> None:
+    """Show the rated usage of a month by service and class."""
+    start, _ = _month(month)
+    with session.app().store.read() as tx:
+        rows = summaries(tx, start)
+    if as_json:
+        print_json(
+            [
+                {
+                    "service": row.service_number,
+                    "usage_class": row.usage_class,
+                    "units": row.units,
+                    "unit": row.unit,
+                    "included_units": row.included_units,
+                    "rated_amount": row.rated_amount,
+                    "cost_amount": row.cost_amount,
+                    "currency": row.currency,
+                    "records": row.records,
+                    "late_records": row.late_records,
+                    "is_final": row.is_final,
+                    "derivation": row.derivation,
+                }
+                for row in rows
+            ]
+        )
+        return
+    if not rows:
+        click.echo(f"No rated usage in {start:%B %Y}.")
+        return
+    click.echo(
+        table(
+            ("Records", "Service", "Class", "Units", "", "Included", "Amount", "Cost", "", "State"),
+            [
+                (
+                    row.records,
+                    row.service_number,
+                    row.usage_class,
+                    row.units,
+                    row.unit,
+                    row.included_units,
+                    row.rated_amount,
+                    row.cost_amount,
+                    row.currency,
+                    "final" if row.is_final else "provisional",
+                )
+                for row in rows
+            ],
+        )
+    )
+
+
+@usage.command("feeds")
+@FEEDS
+@JSON
+def feeds_(*, feeds: Path | None, as_json: bool) -> None:
+    """List the feed definitions."""
+    known = read_feeds(feeds or shipped_feeds()).values()
+    if as_json:
+        print_json([{"feed": f.name, "kind": f.kind, "about": f.about} for f in known])
+    else:
+        click.echo(table(("Feed", "Kind", "About"), [(f.name, f.kind, f.about) for f in known]))
+
+
+def _month(month: datetime) -> tuple[date, date]:
+    start = month.date().replace(day=1)
+    return start, date(start.year + start.month // 12, start.month % 12 + 1, 1)
