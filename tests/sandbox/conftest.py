@@ -11,6 +11,7 @@ from org_client import Client
 
 SCHEMA = Path(__file__).parent / "schema"
 
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[SandboxServer]:
     started = SandboxServer(Org(OrgSettings(schema=SCHEMA)), host="127.0.0.1", port=0)
@@ -30,5 +31,3 @@ def org(server: SandboxServer) -> Client:
 def integration(org: Client) -> Client:
     """The same org as seen by the integration user."""
     return Client(org.base_url, admin=False)
-
-

@@ -2,7 +2,6 @@
 
 import pytest
 import requests
-
 from org_client import Client
 
 CLIENT = {"client_id": "sandbox-client", "client_secret": "sandbox-secret"}
@@ -93,7 +92,7 @@ def test_the_version_list_needs_no_session_and_is_not_counted(org: Client) -> No
     assert {"label": "Summer '26", "url": "/services/data/v67.0", "version": "67.0"} in (
         answer.json()
     )
-    assert [v["version"] for v in answer.json()][0] == "50.0"
+    assert next(v["version"] for v in answer.json()) == "50.0"
     assert "Sforce-Limit-Info" not in answer.headers
 
 

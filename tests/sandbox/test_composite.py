@@ -156,9 +156,13 @@ class TestComposite:
         results = self.call(
             org,
             self.part("POST", "/sobjects/Account", "acc", {"Name": "A"}),
-            self.part("POST", "/sobjects/Contact", "con", {"LastName": "C", "AccountId": "@{acc.id}"}),
+            self.part(
+                "POST", "/sobjects/Contact", "con", {"LastName": "C", "AccountId": "@{acc.id}"}
+            ),
             self.part("GET", "/query?q=SELECT+Id+FROM+Contact+WHERE+AccountId='@{acc.id}'", "q"),
-            self.part("PATCH", "/sobjects/Contact/@{q.records[0].Id}", "p", {"Title": "x @{acc.id}"}),
+            self.part(
+                "PATCH", "/sobjects/Contact/@{q.records[0].Id}", "p", {"Title": "x @{acc.id}"}
+            ),
             self.part("GET", "/sobjects/Account/@{acc.id}?fields=Phone", "null"),
             self.part("PATCH", "/sobjects/Contact/@{con.id}", "n", {"Phone": "@{null.Phone}"}),
         )
@@ -181,7 +185,9 @@ class TestComposite:
         results = self.call(
             org,
             self.part("POST", "/sobjects/Account", "acc", {}),
-            self.part("POST", "/sobjects/Contact", "con", {"LastName": "C", "AccountId": "@{acc.id}"}),
+            self.part(
+                "POST", "/sobjects/Contact", "con", {"LastName": "C", "AccountId": "@{acc.id}"}
+            ),
             self.part("POST", "/sobjects/Contact", "other", {"LastName": "D"}),
         )
 

@@ -211,9 +211,7 @@ def test_the_integration_user_fires_nothing(org: Client, receiver: Receiver) -> 
 
 def test_a_flow_runs_only_when_the_record_changes_to_meet_its_criteria(org: Client) -> None:
     org.call("PUT", "/__sandbox__/outbound", json={})
-    deal = org.create(
-        "Opportunity", Name="D", StageName="Prospecting", CloseDate="2026-01-31"
-    )
+    deal = org.create("Opportunity", Name="D", StageName="Prospecting", CloseDate="2026-01-31")
     counts = []
     for change in (
         {"NextStep": "x"},

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from l2c_sandbox.ids import checksum, make_id, normalize, number_of
-
 from org_client import Client
 
 
@@ -61,7 +60,11 @@ def test_creates_reads_updates_and_deletes(org: Client) -> None:
     ("fields", "code", "message"),
     [
         ({}, "REQUIRED_FIELD_MISSING", "Required fields are missing: [LastName]"),
-        ({"LastName": "A", "Foo": 1}, "INVALID_FIELD", "No such column 'Foo' on sobject of type Contact"),
+        (
+            {"LastName": "A", "Foo": 1},
+            "INVALID_FIELD",
+            "No such column 'Foo' on sobject of type Contact",
+        ),
         (
             {"LastName": "A", "Email": "123"},
             "INVALID_EMAIL_ADDRESS",
@@ -245,7 +248,9 @@ class TestUpsert:
 class TestMasterAndDetail:
     def test_roll_ups_follow_their_details(self, org: Client) -> None:
         bill = org.create("Bill__c", Key__c="B-1")
-        org.patch("/sobjects/Bill_Line__c/Key__c/1", {"Bill__r": {"Key__c": "B-1"}, "Amount__c": 10.5})
+        org.patch(
+            "/sobjects/Bill_Line__c/Key__c/1", {"Bill__r": {"Key__c": "B-1"}, "Amount__c": 10.5}
+        )
         second = org.create("Bill_Line__c", Bill__c=bill, Amount__c="0.25")
         path = f"/sobjects/Bill__c/{bill}?fields=Line_Count__c,Line_Total__c"
 

@@ -113,7 +113,7 @@ def test_shows_parents_children_and_nulls(sales: Client) -> None:
     )
 
     acme, beta = rows
-    assert list(acme)[0] == "attributes"
+    assert next(iter(acme)) == "attributes"
     assert (acme["Parent"], beta["Parent"]["Name"]) == (None, "Acme")
     assert beta["Parent"]["attributes"]["type"] == "Account"
     assert acme["Owner"]["Name"] == "Ada Admin"
@@ -240,21 +240,33 @@ class TestOrderAndPages:
         ("SELECT Id, id FROM Account", "INVALID_FIELD", "duplicate field selected: id"),
         ("SELECT Id FROM", "MALFORMED_QUERY", "unexpected token: '<EOF>'"),
         ("SELECT FROM Account", "MALFORMED_QUERY", "unexpected token"),
-        ("SELECT Id FROM Account WHERE Name = \"x\"", "MALFORMED_QUERY", "no viable alternative"),
+        ('SELECT Id FROM Account WHERE Name = "x"', "MALFORMED_QUERY", "no viable alternative"),
         ("SELECT Id FROM Account WHERE Name = 5", "INVALID_FIELD", "must be of type string"),
-        ("SELECT Id FROM Account WHERE Id = 'abc'", "INVALID_QUERY_FILTER_OPERATOR", "invalid ID field: abc"),
+        (
+            "SELECT Id FROM Account WHERE Id = 'abc'",
+            "INVALID_QUERY_FILTER_OPERATOR",
+            "invalid ID field: abc",
+        ),
         (
             "SELECT Id FROM Account WHERE CreatedDate > '2026-01-01T00:00:00Z'",
             "INVALID_FIELD",
             "value of filter criterion for field 'CreatedDate' must be of type dateTime and should "
             "not be enclosed in quotes",
         ),
-        ("SELECT Id FROM Account WHERE Name = 'a' AND Name = 'b' OR Name = 'c'", "MALFORMED_QUERY", "'OR'"),
+        (
+            "SELECT Id FROM Account WHERE Name = 'a' AND Name = 'b' OR Name = 'c'",
+            "MALFORMED_QUERY",
+            "'OR'",
+        ),
         ("SELECT Id FROM Account WHERE Description = 'x'", "INVALID_FIELD", "can not be filtered"),
         ("SELECT Id FROM Account LIMIT x", "MALFORMED_QUERY", "unexpected token: 'x'"),
         ("SELECT Id FROM Account OFFSET 2001", "NUMBER_OUTSIDE_VALID_RANGE", "2000"),
         ("SELECT Id, (SELECT Id FROM Foos) FROM Account", "INVALID_TYPE", "Didn't understand"),
-        ("SELECT Name, COUNT(Id) FROM Account", "MALFORMED_QUERY", "must be grouped or aggregated: Name"),
+        (
+            "SELECT Name, COUNT(Id) FROM Account",
+            "MALFORMED_QUERY",
+            "must be grouped or aggregated: Name",
+        ),
         ("SELECT SUM(Name) FROM Account", "MALFORMED_QUERY", "SUM not supported"),
         ("SELECT Id FROM Account WHERE CreatedDate = SOMETIME", "MALFORMED_QUERY", "SOMETIME"),
         ("SELECT Id FROM ContentDocumentLink", "MALFORMED_QUERY", "Implementation restriction"),

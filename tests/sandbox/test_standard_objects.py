@@ -40,7 +40,11 @@ class TestOpportunity:
 
         assert (row["Probability"], row["ExpectedRevenue"], row["IsClosed"]) == (10.0, 10.0, False)
         assert (row["FiscalYear"], row["FiscalQuarter"]) == (2026, 2)
-        assert (won["IsWon"], won["Probability"], won["ForecastCategory"]) == (True, 100.0, "Closed")
+        assert (won["IsWon"], won["Probability"], won["ForecastCategory"]) == (
+            True,
+            100.0,
+            "Closed",
+        )
         assert (unknown["IsWon"], unknown["IsClosed"]) == (False, False)
 
     def test_lines_make_the_amount(self, org: Client, deal: str, entry: str, book: str) -> None:
@@ -90,9 +94,7 @@ class TestQuote:
     @pytest.fixture
     def quote(self, org: Client, deal: str, book: str, entry: str) -> str:
         quote = org.create("Quote", Name="Q", OpportunityId=deal, Pricebook2Id=book, Tax=5)
-        org.create(
-            "QuoteLineItem", QuoteId=quote, PricebookEntryId=entry, Quantity=2, UnitPrice=20
-        )
+        org.create("QuoteLineItem", QuoteId=quote, PricebookEntryId=entry, Quantity=2, UnitPrice=20)
         return quote
 
     def test_sums_its_lines(self, org: Client, quote: str) -> None:
@@ -139,9 +141,7 @@ class TestQuote:
 
         assert org.get(f"/sobjects/Quote/{quote}").json()["IsSyncing"] is False
 
-    def test_a_quote_of_another_opportunity_cannot_be_synced(
-        self, org: Client, quote: str
-    ) -> None:
+    def test_a_quote_of_another_opportunity_cannot_be_synced(self, org: Client, quote: str) -> None:
         other = org.create("Opportunity", Name="O", StageName="X", CloseDate="2026-01-01")
 
         answer = org.patch(f"/sobjects/Opportunity/{other}", {"SyncedQuoteId": quote})
@@ -185,9 +185,7 @@ class TestPersonAccounts:
         kind = org.query("SELECT Id FROM RecordType WHERE IsPersonType = true")[0]["Id"]
 
         answer = org.post("/sobjects/Account", {"RecordTypeId": kind, "FirstName": "x"})
-        named = org.post(
-            "/sobjects/Account", {"RecordTypeId": kind, "LastName": "x", "Name": "y"}
-        )
+        named = org.post("/sobjects/Account", {"RecordTypeId": kind, "LastName": "x", "Name": "y"})
         business = org.post("/sobjects/Account", {})
 
         assert answer.json()[0]["fields"] == ["LastName"]
@@ -215,9 +213,7 @@ def test_files_have_documents_versions_and_links(org: Client) -> None:
     )
     row = org.get(f"/sobjects/ContentVersion/{first}").json()
     document = row["ContentDocumentId"]
-    org.create(
-        "ContentVersion", PathOnClient="b.pdf", VersionData=data, ContentDocumentId=document
-    )
+    org.create("ContentVersion", PathOnClient="b.pdf", VersionData=data, ContentDocumentId=document)
 
     links = org.query(
         f"SELECT ContentDocument.LatestPublishedVersion.VersionNumber FROM ContentDocumentLink "
