@@ -15,4 +15,4 @@ _KEPT = timedelta(days=30)
 
 def run(app: "App") -> None:
     """Run the use-case."""
-    delete_failed(app.store, before=app.clock.now() - _KEPT)
+    delete_failed(app.store, before=app.wall_clock.now() - _KEPT)

@@ -100,7 +100,7 @@ class JobQueue:
     def nudge(self, name: str) -> None:
         """Ask for a job to run soon, without waiting for the database.
 
-        Many nudges become one job. A nudge is a hint: it is lost when the process dies, and the
+        Many nudges become one job, and only one job of the name runs at a time. A nudge is a hint: it is lost when the process dies, and the
         job's schedule makes up for it.
 
         Raises:
@@ -149,7 +149,7 @@ class JobQueue:
 
     def _defer_nudge(self, name: str) -> None:
         try:
-            self.defer(name, queueing_lock=name)
+            self.defer(name, queueing_lock=name, lock=name)
         except ConnectorError as error:
             log.warning("jobs.nudge_lost", job=name, code=error.code)
         except Exception as error:  # a hint may be lost, the thread may not

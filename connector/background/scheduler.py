@@ -93,7 +93,7 @@ def tick(queue: JobQueue, name: str, *, due_at: datetime) -> bool:
         if claimed is None:
             return False
         tx.execute(queries.FORGET_TICKS, {"job": name, "before": due_at - _TICK_KEPT})
-        queue.defer(name, tx=tx, queueing_lock=name)
+        queue.defer(name, tx=tx, queueing_lock=name, lock=name)
     return True
 
 

@@ -174,6 +174,26 @@ class TestWorking:
         assert diary.lines == []
         assert queue.state().failed == 0
 
+    def test_of_what_was_nudged_only_one_runs_at_a_time(
+        self, queue: JobQueue, diary: Diary
+    ) -> None:
+        def slow(diary: Diary) -> None:
+            diary.note("begins")
+            time.sleep(0.3)
+            diary.note("ends")
+
+        queue.jobs["note"] = Job("note", slow, None, 1)
+        worker = Worker(queue, context=diary, concurrency=4)
+        worker.start()
+
+        queue.nudge("note")
+        wait_until(lambda: "begins" in diary.lines)
+        queue.nudge("note")
+        wait_until(lambda: len(diary.lines) == 4)
+        worker.stop()
+
+        assert diary.lines == ["begins", "ends", "begins", "ends"]
+
     def test_stops_after_the_running_job(self, queue: JobQueue, diary: Diary) -> None:
         began, may_end = threading.Event(), threading.Event()
 
