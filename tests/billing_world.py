@@ -10,6 +10,7 @@ from sqlalchemy import Connection, insert, select, text
 
 from connector.billing import commands
 from connector.billing.bill_run import BillRunReport, run_cycle
+from connector.charging.recurring import start_recurring
 from connector.store.engine import Store
 from connector.store.tables.catalog import product, tax_rate
 from connector.store.tables.inventory import service
@@ -178,6 +179,17 @@ class BillingWorld:
                 tx=tx, service_id=service_id, order_line_id=line, on=on, now=at(on)
             )
 
+    def start_discounted(self, service_id: int, on: date, percent: str) -> int:
+        with self.store.transaction() as tx:
+            return start_recurring(
+                tx=tx,
+                service_id=service_id,
+                order_line_id=self._line_of(service_id),
+                on=on,
+                now=at(on),
+                discount_percent=Decimal(percent),
+            )
+
     def change(
         self,
         service_id: int,
@@ -233,8 +245,8 @@ class BillingWorld:
                 now=at(on),
             )
 
-    def bill(self, day: date) -> BillRunReport:
-        return run_cycle(store=self.store, billed_to=day, now=at(day))
+    def bill(self, day: date, *, keep_drafts: bool = False) -> BillRunReport:
+        return run_cycle(store=self.store, billed_to=day, now=at(day), keep_drafts=keep_drafts)
 
     def documents(self) -> list[dict[str, Any]]:
         """Return every document with its lines, as a finance person would list them."""

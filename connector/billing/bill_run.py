@@ -14,7 +14,7 @@ from connector.billing.allocate import allocate_open
 from connector.billing.compose import compose
 from connector.billing.documents import DocumentRenderer, render_missing
 from connector.billing.draft import DocumentDraft
-from connector.billing.finalise import Finalised, finalise
+from connector.billing.finalise import finalise
 from connector.billing.queries import PayerBook
 from connector.billing.tax import TaxTable
 from connector.errors import ConnectorError, InvalidInput, StateConflict
@@ -78,12 +78,23 @@ class BillRunReport:
         return text
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What every chunk of a run shares."""
+
+    id: int
+    taxes: TaxTable
+    billed_to: date
+    now: datetime
+    keep_drafts: bool
+
+
 @dataclass(slots=True)
 class _Tally:
     """What the chunks of a run add up to."""
 
     already_billed: int = 0
-    finalised: int = 0
+    documents: int = 0
     credit_notes: int = 0
     allocations: int = 0
     totals: dict[str, Decimal] = field(default_factory=dict)
@@ -93,23 +104,28 @@ class _Tally:
         self.already_billed += done.already_billed
         self.allocations += done.allocations
         self.problems += done.problems
-        for one in done.finalised:
-            self.finalised += 1
-            self.credit_notes += one.document.type == "Credit Note"
-            currency = one.document.payer.currency
-            self.totals[currency] = self.totals.get(currency, Decimal(0)) + one.document.total
+        for document in done.documents:
+            self.documents += 1
+            self.credit_notes += document.type == "Credit Note"
+            currency = document.payer.currency
+            self.totals[currency] = self.totals.get(currency, Decimal(0)) + document.total
 
 
 @dataclass(frozen=True, slots=True)
 class _ChunkResult:
-    finalised: tuple[Finalised, ...]
+    documents: tuple[DocumentDraft, ...]
     problems: tuple[Problem, ...]
     already_billed: int
     allocations: int
 
 
 def run_cycle(
-    *, store: Store, billed_to: date, now: datetime, render: DocumentRenderer | None = None
+    *,
+    store: Store,
+    billed_to: date,
+    now: datetime,
+    render: DocumentRenderer | None = None,
+    keep_drafts: bool = False,
 ) -> BillRunReport:
     """Bill every payer whose billing month begins on the day, and finalise the documents.
 
@@ -118,6 +134,9 @@ def run_cycle(
     transaction each: a run that was interrupted is run again and finds what it has done. A payer
     that cannot be billed is recorded with the reason and does not stop the others. Documents are
     rendered after the commit; one that is missing is made by the next run.
+
+    With `keep_drafts` the documents stay drafts for review: no number, no journal, nothing pushed;
+    the next run computes them anew.
 
     Raises:
         BillRunTooEarly: The day lies more than 40 days ahead.
@@ -130,10 +149,11 @@ def run_cycle(
             tx, billed_to=billed_to, is_last_day=(billed_to + timedelta(days=1)).day == 1
         )
         taxes = queries.load_taxes(tx)
+    run = _Run(run_id, taxes, billed_to, now, keep_drafts)
     tally = _Tally()
     for start in range(0, len(ids), CHUNK_PAYERS):
         chunk = ids[start : start + CHUNK_PAYERS]
-        for result in _bill(store, chunk, run_id, taxes, billed_to, now):
+        for result in _bill(store, chunk, run):
             tally.add(result)
     with store.transaction() as tx:
         queries.end_run(
@@ -148,7 +168,7 @@ def run_cycle(
         billed_to=billed_to,
         accounts=len(ids),
         already_billed=tally.already_billed,
-        invoices=tally.finalised - tally.credit_notes,
+        invoices=tally.documents - tally.credit_notes,
         credit_notes=tally.credit_notes,
         totals=tally.totals,
         allocations=tally.allocations,
@@ -186,18 +206,11 @@ def preview(*, tx: Connection, billing_account_id: int, billed_to: date) -> list
     return list(_compose(book, queries.load_taxes(tx), billed_to))
 
 
-def _bill(
-    store: Store,
-    ids: Sequence[int],
-    run_id: int,
-    taxes: TaxTable,
-    billed_to: date,
-    now: datetime,
-) -> list[_ChunkResult]:
+def _bill(store: Store, ids: Sequence[int], run: _Run) -> list[_ChunkResult]:
     """Bill a chunk; when the database refuses it, bill its payers one by one to find the broken."""
     try:
         with store.transaction() as tx:
-            return [_bill_chunk(tx, ids, run_id, taxes, billed_to, now)]
+            return [_bill_chunk(tx, ids, run)]
     except DBAPIError as error:
         if len(ids) == 1:
             log.error(
@@ -206,35 +219,29 @@ def _bill(
             reason = str(error.orig).splitlines()[0]
             refused = Problem(ids[0], "billing.refused_by_store", reason, "Report this as a bug.")
             return [_ChunkResult((), (refused,), 0, 0)]
-    return [result for one in ids for result in _bill(store, [one], run_id, taxes, billed_to, now)]
+    return [result for one in ids for result in _bill(store, [one], run)]
 
 
-def _bill_chunk(
-    tx: Connection,
-    ids: Sequence[int],
-    run_id: int,
-    taxes: TaxTable,
-    billed_to: date,
-    now: datetime,
-) -> _ChunkResult:
-    books = queries.load_books(tx, ids=ids, horizon=billed_to + HORIZON)
-    done = queries.already_billed(tx, ids=ids, billed_to=billed_to)
-    open_ids = [one for one in ids if one not in done]
-    queries.drop_drafts(tx, ids=open_ids)
+def _bill_chunk(tx: Connection, ids: Sequence[int], run: _Run) -> _ChunkResult:
+    books = queries.load_books(tx, ids=ids, horizon=run.billed_to + HORIZON)
+    done = queries.already_billed(tx, ids=ids, billed_to=run.billed_to)
+    queries.drop_drafts(tx, ids=[one for one in ids if one not in done])
     documents: list[DocumentDraft] = []
     problems: list[Problem] = []
     for book in books:
         if book.payer.billing_account_id in done:
             continue
         try:
-            documents += _compose(book, taxes, billed_to)
+            documents += _compose(book, run.taxes, run.billed_to)
         except (ConnectorError, ArithmeticError, LookupError, ValueError) as error:
             problems.append(_problem(book, error))
-    drafts = queries.insert_drafts(tx, documents=documents, bill_run_id=run_id, now=now)
-    finalised = finalise(tx=tx, drafts=list(zip(drafts, documents, strict=True)), now=now)
-    payers = [one.document.payer.billing_account_id for one in finalised]
-    allocations = allocate_open(tx=tx, billing_account_ids=payers, now=now)
-    return _ChunkResult(tuple(finalised), tuple(problems), len(done), allocations)
+    drafts = queries.insert_drafts(tx, documents=documents, bill_run_id=run.id, now=run.now)
+    allocations = 0
+    if not run.keep_drafts:
+        finalise(tx=tx, drafts=list(zip(drafts, documents, strict=True)), now=run.now)
+        payers = [document.payer.billing_account_id for document in documents]
+        allocations = allocate_open(tx=tx, billing_account_ids=payers, now=run.now)
+    return _ChunkResult(tuple(documents), tuple(problems), len(done), allocations)
 
 
 def _compose(book: PayerBook, taxes: TaxTable, billed_to: date) -> tuple[DocumentDraft, ...]:

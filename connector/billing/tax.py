@@ -8,7 +8,7 @@ from fractions import Fraction
 from math import floor
 
 from connector.billing.draft import Payer
-from connector.charging.value import rounded
+from connector.charging.value import of_units, rounded
 from connector.errors import StateConflict
 from connector.kernel.money import minor_digits
 
@@ -80,4 +80,4 @@ def share_out(amounts: Sequence[Decimal], percent: Decimal, currency: str) -> tu
     by_remainder = sorted(range(len(units)), key=lambda i: (-(exact[i] - units[i]), i))
     for i in by_remainder[:left_over]:
         units[i] += 1
-    return tuple(Decimal(unit).scaleb(-minor_digits(currency)) for unit in units)
+    return tuple(of_units(unit, minor_digits(currency)) for unit in units)

@@ -83,11 +83,21 @@ def months_of(served: Period, *, until: date, anchor_day: int) -> tuple[Period, 
 
 def rounded(value: Fraction, currency: str) -> Decimal:
     """Round an exact value to the currency's places, half away from zero."""
-    scale = 10 ** minor_digits(currency)
-    units, rest = divmod(abs(value) * scale, 1)
+    return rounded_to(value, minor_digits(currency))
+
+
+def rounded_to(value: Fraction, places: int) -> Decimal:
+    """Round to some decimal places, half away from zero, whatever the number of digits."""
+    units, rest = divmod(abs(value) * 10**places, 1)
     units = int(units) + (1 if rest * 2 >= 1 else 0)
-    amount = Decimal(units).scaleb(-minor_digits(currency))
-    return -amount if value < 0 and units else amount
+    return of_units(-units if value < 0 else units, places)
+
+
+def of_units(units: int, places: int) -> Decimal:
+    """Return a whole number of the smallest units as a decimal: 1234 units of 2 places is 12.34."""
+    digits = tuple(int(digit) for digit in str(abs(units)))
+    # Built from digits: arithmetic would round to the 28 digits of the decimal context.
+    return Decimal((1 if units < 0 else 0, digits, -places))
 
 
 def exact_text(value: Fraction) -> str:
@@ -97,16 +107,9 @@ def exact_text(value: Fraction) -> str:
     """
     scaled = value * 10**9
     if scaled.denominator == 1:
-        return format(_plain(Decimal(int(scaled)).scaleb(-9)), "f")
+        return format(_plain(of_units(int(scaled), 9)), "f")
     digits = rounded_to(value, 6)
     return f"{digits} ({value.numerator}/{value.denominator})"
-
-
-def rounded_to(value: Fraction, places: int) -> Decimal:
-    """Round to some decimal places, half away from zero."""
-    units, rest = divmod(abs(value) * 10**places, 1)
-    units = int(units) + (1 if rest * 2 >= 1 else 0)
-    return Decimal(-units if value < 0 else units).scaleb(-places)
 
 
 def _plain(amount: Decimal) -> Decimal:
