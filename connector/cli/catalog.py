@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from connector.catalog.files import read_catalog
-from connector.catalog.load import load_catalog
 from connector.cli.printing import print_json
 from connector.cli.session import Session
 
@@ -23,9 +22,7 @@ def catalog() -> None:
 @click.pass_obj
 def load(session: Session, *, folder: Path, as_json: bool) -> None:
     """Load every YAML file of a folder; the same files again change nothing."""
-    app = session.app()
-    with app.store.transaction() as tx:
-        report = load_catalog(tx=tx, folder=folder, now=app.clock.now())
+    report = session.app().load_catalog(folder)
     if as_json:
         print_json(report.as_dict())
         return

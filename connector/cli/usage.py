@@ -8,11 +8,11 @@ import click
 
 from connector.cli.printing import print_json, table
 from connector.cli.session import Session
+from connector.kernel.period import Period
 from connector.mediation.feeds import feed_named, read_feeds, shipped_feeds
 from connector.mediation.imports import import_usage_file, replay_suspense
 from connector.mediation.queries import open_counts, open_lines
 from connector.rating.queries import summaries
-from connector.rating.run import rate_period
 from connector.rating.trial import try_call
 
 FEEDS = click.option(
@@ -107,18 +107,8 @@ def replay(session: Session, *, feed: str, feeds: Path | None, as_json: bool) ->
 @click.pass_obj
 def rate(session: Session, *, month: datetime, as_json: bool) -> int:
     """Rate a month and charge it; with unchanged input nothing changes."""
-    from connector.adapters.engine.duckdb import DuckDbRating
-
-    app = session.app()
     start, end = _month(month)
-    report = rate_period(
-        store=app.store,
-        lake=app.lake,
-        engine=DuckDbRating(app.lake.session),
-        period_start=start,
-        period_end=end,
-        now=app.clock.now(),
-    )
+    report = session.app().rate_usage(Period(start, end))
     if as_json:
         print_json(report.as_dict())
     else:

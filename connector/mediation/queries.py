@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, insert, select, text, update
 
 from connector.store.engine import copy_rows
-from connector.store.tables.usage import lake_file, suspense, usage_file
+from connector.store.tables.usage import suspense, usage_file
 
 _NEXT_ID = text("SELECT nextval(pg_get_serial_sequence('usage_file', 'id'))")
 _SUSPENSE_COLUMNS = (
@@ -140,7 +140,7 @@ def open_counts(tx: Connection) -> list[dict[str, Any]]:
         .group_by(usage_file.c.feed, suspense.c.stage, suspense.c.reason_code)
         .order_by(usage_file.c.feed, func.count().desc())
     )
-    return [dict(row._mapping) for row in rows]
+    return [{str(name): value for name, value in row._mapping.items()} for row in rows]
 
 
 def files_with_open_lines(tx: Connection, feed: str) -> list[tuple[int, tuple[str, ...]]]:
@@ -213,28 +213,3 @@ def restate_reasons(
             .values(reason_code=bindparam("code"), reason=bindparam("why")),
             [{"of_line": line, "code": code, "why": reasons[code]} for line, code in lines],
         )
-
-
-def usage_file_totals(tx: Connection) -> dict[str, int]:
-    """Return the lines read, accepted, duplicate and in suspense of all files together."""
-    row = tx.execute(
-        select(
-            func.count().label("files"),
-            func.coalesce(func.sum(usage_file.c.lines_read), 0).label("lines_read"),
-            func.coalesce(func.sum(usage_file.c.accepted), 0).label("accepted"),
-            func.coalesce(func.sum(usage_file.c.duplicate), 0).label("duplicate"),
-            func.coalesce(func.sum(usage_file.c.suspense), 0).label("suspense"),
-        )
-    ).one()
-    return {name: int(value) for name, value in row._mapping.items()}
-
-
-def lake_rows(tx: Connection) -> int:
-    """Return how many usage records the lake holds."""
-    return int(
-        tx.execute(
-            select(func.coalesce(func.sum(lake_file.c.rows), 0)).where(
-                lake_file.c.dataset == "usage"
-            )
-        ).scalar_one()
-    )
