@@ -1,7 +1,8 @@
 """One counted API call: up to five collections of 200 rows, and what became of each row."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -18,10 +19,20 @@ from connector.adapters.salesforce.client import (
     ROWS_PER_COLLECTION,
     OrgClient,
 )
-from connector.sync.mapping import Mapping
+from connector.sync.mapping import FieldType, Mapping
 from connector.sync.state import Owed
 
-__all__ = ["COLLECTIONS_PER_CALL", "ROWS_PER_COLLECTION", "Parcel", "deliver", "write_fields"]
+__all__ = [
+    "COLLECTIONS_PER_CALL",
+    "ROWS_PER_COLLECTION",
+    "Parcel",
+    "deliver",
+    "find_by_key",
+    "write_fields",
+]
+
+
+_KEYS_PER_QUERY = 100  # an address may have 16,384 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +85,27 @@ def _results(answer: SubResponse, count: int) -> list[RowResult]:
         return [row_result(item) for item in answer.body]
     unexplained = RowError("UNKNOWN_EXCEPTION", f"The org answered HTTP {answer.status}.")
     return [RowResult(success=False, errors=row_errors(answer.body) or (unexplained,))] * count
+
+
+def find_by_key(
+    org: OrgClient, mapping: Mapping, keys: Sequence[str]
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield key, Salesforce id and parents of the records that have one of the keys."""
+    push = mapping.pushed
+    references = [n for n, f in mapping.fields.items() if f.type is FieldType.REFERENCE]
+    parents = [*mapping.parents, *references]
+    for start in range(0, len(keys), _KEYS_PER_QUERY):
+        listed = ", ".join(_quoted(key) for key in keys[start : start + _KEYS_PER_QUERY])
+        query = (
+            f"SELECT {', '.join(['Id', push.key, *parents])} FROM {mapping.object} "  # noqa: S608
+            f"WHERE {push.key} IN ({listed})"
+        )
+        for row in org.query(query):
+            yield row[push.key], row["Id"], {name: row.get(name) for name in parents}
+
+
+def _quoted(key: str) -> str:
+    return "'" + key.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def write_fields(

@@ -276,7 +276,8 @@ def _parse(document: Document) -> Mapping:
         mapping = Mapping.model_validate(document.data | {"file": document.file})
         _check_alone(mapping)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt key is also a missing one: the misspelling is what helps.
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         path = tuple(first["loc"])
         raise MappingError(
             f"{'.'.join(str(part) for part in path)}: {first['msg']}",

@@ -26,11 +26,12 @@ from connector.sync.delivery import (
     ROWS_PER_COLLECTION,
     Parcel,
     deliver,
+    find_by_key,
     write_fields,
 )
 from connector.sync.keys import PREFIX
-from connector.sync.mapping import Mapping, Mappings
-from connector.sync.records import forget, forget_values, remember_refused, remember_written
+from connector.sync.mapping import FieldType, Mapping, Mappings
+from connector.sync.records import claim, forget, forget_values, remember_refused, remember_written
 from connector.sync.state import Lease, Owed, StateReader
 from connector.sync.verdict import Refusal, Verdict, judge
 
@@ -164,7 +165,7 @@ def _pause_s(store: Store, report: PushReport) -> float | None:
     with store.read() as tx:
         pause_s = queue.seconds_to_next(tx)
     # What is due and did not move waits for a parent: no pause brings it.
-    return None if not pause_s else max(pause_s, 0.05)
+    return None if pause_s is None else max(pause_s, 0.05)
 
 
 @dataclass
@@ -178,6 +179,7 @@ class _Pass:
     halts: dict[str, Halt] = field(default_factory=dict)
     letters: list[tuple[str, str, dict[str, object]]] = field(default_factory=list)
     codes: dict[str, int] = field(default_factory=dict)
+    unclaimed: list[tuple[Mapping, Owed]] = field(default_factory=list)
 
     def run(self) -> PushReport:
         calls_before = self.org.calls
@@ -189,6 +191,7 @@ class _Pass:
         try:
             for level in self.mappings.levels:
                 self._run_level(level, reader)
+                self._claim()
             self._tell_the_crm()
         except TransientFailure as failure:
             interrupted = str(failure)
@@ -274,7 +277,11 @@ class _Pass:
                 if result.created and not owed.is_first:
                     made_again.append(owed)  # it was deleted there: only the changes were sent
             else:
-                refusal = judge(result.errors, is_update=is_upsert and not owed.is_first)
+                refusal = judge(
+                    result.errors,
+                    is_update=is_upsert and not owed.is_first,
+                    parents=self._parents_of(mapping),
+                )
                 refused[refusal.verdict].append((owed, refusal))
         self._keep_written(tx, mapping, written, made_again)
         for verdict, rows in refused.items():
@@ -317,6 +324,8 @@ class _Pass:
             self._halt(tx, mapping, rows)
             return
         attempts = remember_refused(tx, mapping, rows, status="Pending")
+        if verdict is Verdict.EXISTS:
+            self.unclaimed += [(mapping, owed) for owed, _ in rows]
         if verdict is Verdict.RECORD_GONE:
             forget(tx, entity=mapping.entity, keys=keys)
         if verdict is Verdict.PARENT_GONE:
@@ -364,6 +373,29 @@ class _Pass:
             if prefix == PREFIX and entity in self.mappings.by_entity and number.isdigit():
                 forget(tx, entity=entity, keys=[int(number)])
                 mark(tx=tx, entity=entity, keys=[int(number)])
+
+    def _parents_of(self, mapping: Mapping) -> frozenset[str]:
+        references = {n for n, f in mapping.fields.items() if f.type is FieldType.REFERENCE}
+        return frozenset(mapping.parents) | references
+
+    def _claim(self) -> None:
+        """Learn the ids of records that exist although their answer never came."""
+        by_entity: dict[str, list[Owed]] = defaultdict(list)
+        for mapping, owed in self.unclaimed:
+            by_entity[mapping.entity].append(owed)
+        self.unclaimed.clear()
+        for entity, owed_rows in by_entity.items():
+            mapping = self.mappings.by_entity[entity]
+            found = find_by_key(self.org, mapping, [owed.external_key for owed in owed_rows])
+            key_of = {owed.external_key.lower(): owed.key for owed in owed_rows}
+            with self.store.transaction() as tx:
+                for external_key, sfid, parents in found:
+                    claim(tx, mapping, key_of[external_key.lower()], sfid=sfid, known=parents)
+                queue.postpone(
+                    tx,
+                    code=self.codes[entity],
+                    pauses_s=dict.fromkeys((owed.key for owed in owed_rows), 0),
+                )
 
     def _tell_the_crm(self) -> None:
         """Write cause and remedy on the CRM records themselves; best effort."""

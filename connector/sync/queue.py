@@ -54,8 +54,8 @@ _POSTPONE = text("""
       FROM mine WHERE q.entity = :code AND q.key = mine.key
 """)
 _NEXT = text("""
-    SELECT greatest(0, extract(epoch FROM min(lease_until) - now())) FROM push_queue
-     WHERE lease_until < 'infinity'
+    SELECT extract(epoch FROM min(lease_until) - now()) FROM push_queue
+     WHERE lease_until > now() AND lease_until < 'infinity'
 """)
 
 
@@ -110,6 +110,6 @@ def postpone(tx: Connection, *, code: int, pauses_s: dict[int, int]) -> None:
 
 
 def seconds_to_next(tx: Connection) -> float | None:
-    """Return how long until a key is due; None when the queue holds none that will be."""
+    """Return how long until a key that was given a pause is due; None when there is none."""
     seconds = tx.execute(_NEXT).scalar_one()
     return None if seconds is None else float(seconds)

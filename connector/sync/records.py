@@ -1,7 +1,9 @@
 """What sync remembers per record: its Salesforce id, last-known-good values, what went wrong."""
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -36,6 +38,14 @@ _REFUSED = text("""
        SET status = excluded.status, error = excluded.error, error_code = excluded.error_code,
            remedy = excluded.remedy, attempts = r.attempts + 1
     RETURNING r.hub_id, r.attempts
+""")
+_CLAIM = text("""
+    INSERT INTO crm_record AS r (entity, hub_id, object, sfid, born, known)
+    SELECT :entity, :key, :object, :sfid, :born, CAST(:known AS jsonb)
+     WHERE NOT EXISTS (SELECT FROM crm_record o WHERE o.sfid = :sfid
+                          AND (o.entity <> :entity OR o.hub_id <> :key))
+    ON CONFLICT (entity, hub_id) DO UPDATE
+       SET sfid = excluded.sfid, known = excluded.known, status = 'Pending'
 """)
 _FORGET = text("""
     UPDATE crm_record SET sfid = NULL, known = '{}', status = 'Pending'
@@ -104,6 +114,21 @@ def remember_refused(
         },
     )
     return {row.hub_id: row.attempts for row in rows}
+
+
+def claim(tx: Connection, mapping: Mapping, key: int, *, sfid: str, known: dict[str, Any]) -> None:
+    """Take a record of the CRM as the one of this key; only `known` is taken as shown there."""
+    tx.execute(
+        _CLAIM,
+        {
+            "entity": mapping.entity,
+            "object": mapping.object,
+            "born": mapping.born,
+            "key": key,
+            "sfid": sfid,
+            "known": json.dumps(known),
+        },
+    )
 
 
 def forget(tx: Connection, *, entity: str, keys: Sequence[int]) -> None:

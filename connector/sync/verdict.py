@@ -1,5 +1,6 @@
 """What a refusal of the CRM means: try again, a person must act, or the set-up is wrong."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,6 +13,7 @@ class Verdict(StrEnum):
     RETRY = "retry"
     PARENT_GONE = "parent gone"
     RECORD_GONE = "record gone"
+    EXISTS = "exists"
     DATA = "data"
     CONFIGURATION = "configuration"
 
@@ -66,11 +68,20 @@ _DATA = {
     "STORAGE_LIMIT_EXCEEDED": "The CRM's storage is full: free some or buy more.",
 }  # fmt: skip
 _GONE = frozenset({"ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY"})
+_REPARENT = (
+    "In the CRM the record hangs on another master and cannot be moved: delete it there, so it "
+    "is made anew, or allow reparenting of this field."
+)
 _FALLBACK = "Look at the record in the CRM, correct it there or here, and it is sent again."
 
 
-def judge(errors: tuple[RowError, ...], *, is_update: bool) -> Refusal:
-    """Judge a refused row; `is_update` says that the record was believed to exist."""
+def judge(
+    errors: tuple[RowError, ...], *, is_update: bool, parents: Collection[str] = ()
+) -> Refusal:
+    """Judge a refused row.
+
+    `is_update` says that the record was believed to exist, `parents` which fields name parents.
+    """
     error = errors[0] if errors else RowError("UNKNOWN_EXCEPTION", "The CRM gave no reason.")
     code, message = error.code, error.message
     if code in _RETRY or "UNABLE_TO_LOCK_ROW" in message:
@@ -81,6 +92,18 @@ def judge(errors: tuple[RowError, ...], *, is_update: bool) -> Refusal:
     if is_update and (code in _GONE or code == "REQUIRED_FIELD_MISSING"):
         remedy = "The record was deleted in the CRM; it is made again."
         return Refusal(Verdict.RECORD_GONE, code, message, remedy)
+    if code == "INVALID_FIELD_FOR_INSERT_UPDATE" and error.fields and is_about(error, parents):
+        # The master of a detail is given at birth and cannot be sent to a record that exists.
+        verdict = Verdict.DATA if is_update else Verdict.EXISTS
+        return Refusal(verdict, code, message, _REPARENT)
     if code in _CONFIGURATION:
         return Refusal(Verdict.CONFIGURATION, code, message, _CONFIGURATION[code])
     return Refusal(Verdict.DATA, code, message, _DATA.get(code, _FALLBACK))
+
+
+def is_about(error: RowError, parents: Collection[str]) -> bool:
+    """Return whether an error names nothing but fields that point to parents."""
+    named = {
+        name.removesuffix("__r") + "__c" if name.endswith("__r") else name for name in error.fields
+    }
+    return named <= set(parents)

@@ -15,6 +15,7 @@ NOW = datetime(2026, 7, 1, 9, 30, tzinfo=UTC)
 class World:
     """The ids of what was made."""
 
+    brand: int
     account: int
     billing_account: int
     product: int
@@ -115,11 +116,9 @@ def make_world(tx: Connection, *, account_sfid: str, opportunity_sfid: str | Non
         billing_account_id=billing_account, received_on="2026-07-10", amount="20.00",
         currency="EUR", created_at=NOW,
     )  # fmt: skip
-    insert(
-        tx, "allocation", invoice_id=invoice, payment_id=payment, amount="20.00", applied_at=NOW
-    )
+    insert(tx, "allocation", invoice_id=invoice, payment_id=payment, amount="20.00", applied_at=NOW)
     return World(
-        account, billing_account, product, location, order, line, service, work_order,
+        brand, account, billing_account, product, location, order, line, service, work_order,
         (first, second), invoice, payment,
     )  # fmt: skip
 
