@@ -19,7 +19,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "scheduler": ("connector.cli.serve", "scheduler", "Run the clock that defers jobs alone."),
     "sandbox": ("connector.cli.sandbox", "sandbox", "Run the local Salesforce-compatible org."),
     "doctor": ("connector.cli.doctor", "doctor", "Check configuration, store, org and mappings."),
-    "db": ("connector.cli.db", "db", "Migrate the store."),
+    "db": ("connector.cli.db", "db", "Migrate, back up and restore the store."),
     "sync": ("connector.cli.sync", "sync", "Pull from, push to and compare with the CRM."),
     "mappings": ("connector.cli.mappings", "mappings", "Check the mapping files."),
     "catalog": ("connector.cli.catalog", "catalog", "Load products, prices and rate decks."),

@@ -3,8 +3,13 @@
 import csv
 import random
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from pathlib import Path
+
+from connector.kernel.period import local_midnight
+
+TIMEZONE = "Europe/Berlin"  # where days begin and end; the cloud vendor writes UTC
+METERS = (("vm-hour", 6), ("storage-gb-hour", 900), ("egress-gb", 4))
 
 # A called number begins with one of these; the weight says how often that happens.
 DESTINATIONS = (
@@ -51,21 +56,22 @@ def write_calls(path: Path, *, numbers: Sequence[str], first: date, last: date, 
 
 
 def write_cloud_usage(path: Path, *, subscription: str, first: date, last: date) -> None:
-    """Write hourly compute, storage and traffic of one cloud subscription."""
+    """Write hourly compute, storage and traffic of one subscription, for whole local days."""
     chance = random.Random(f"cloud/{subscription}/{first}")  # noqa: S311
+    begin = local_midnight(first, TIMEZONE).astimezone(UTC)
+    hours = (local_midnight(last, TIMEZONE).astimezone(UTC) - begin) // timedelta(hours=1)
     with path.open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file)
         out.writerow(["record_id", "subscription_id", "meter", "quantity", "used_at"])
-        for day in range((last - first).days):
-            on = first + timedelta(days=day)
-            for hour in range(24):
-                for meter, most in (("vm-hour", 6), ("storage-gb-hour", 900), ("egress-gb", 4)):
-                    out.writerow(
-                        [
-                            f"{on:%Y%m%d}{hour:02}-{meter}",
-                            subscription,
-                            meter,
-                            chance.randint(1, most),
-                            f"{on.isoformat()} {hour:02}:00:00",
-                        ]
-                    )
+        for hour in range(hours):
+            at = begin + timedelta(hours=hour)
+            for meter, most in METERS:
+                out.writerow(
+                    [
+                        f"{at:%Y%m%d%H}-{meter}",
+                        subscription,
+                        meter,
+                        chance.randint(1, most),
+                        f"{at:%Y-%m-%d %H:%M:%S}",
+                    ]
+                )
