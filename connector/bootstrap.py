@@ -98,7 +98,7 @@ class App:
             server = EmbeddedPostgres.start(
                 settings.store.data_dir / "postgres", durable=settings.store.durable
             )
-            _ensure_database(server)
+            ensure_database(server)
             url = server.url_of(DATABASE)
         else:
             url = settings.store.url.get_secret_value()
@@ -330,7 +330,8 @@ class App:
             self._worker = None
 
 
-def _ensure_database(server: EmbeddedPostgres) -> None:
+def ensure_database(server: EmbeddedPostgres) -> None:
+    """Make the hub's database on an embedded server if it is missing."""
     address = server.url_of(MAINTENANCE_DATABASE).replace("+psycopg", "")
     with psycopg.connect(address, autocommit=True) as connection:
         found = connection.execute(
