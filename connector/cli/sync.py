@@ -24,6 +24,26 @@ def sync() -> None:
 @sync.command()
 @_JSON
 @click.pass_obj
+def pull(session: Session, *, as_json: bool) -> None:
+    """Ask the CRM for every change and carry out what it asks for; exit 1 on problems."""
+    app = session.app()
+    swept = app.sweep()
+    applied = app.apply_inbox()
+    if as_json:
+        emit({"sweep": swept, "apply": applied})
+    else:
+        click.echo(
+            f"{swept.stored_total} changed records found in {swept.calls} API calls; "
+            f"{applied.changed} changed the hub, {applied.asked} asked for an act."
+        )
+        for problem in applied.problems:
+            click.echo(problem)
+    sys.exit(1 if applied.problems else 0)
+
+
+@sync.command()
+@_JSON
+@click.pass_obj
 def push(session: Session, *, as_json: bool) -> None:
     """Send everything the CRM is owed; exit 1 when something could not go."""
     from connector.sync.push import push_until_quiet
