@@ -115,7 +115,7 @@ SELECT a.id AS account_id, f.balance, f.credit_balance,
 CREATE VIEW v_service_billing AS
 SELECT c.service_id,
        min(c.starts_on) AS billing_start_on,
-       max(least(l.billed_to, c.ends_on)) AS billed_through_on,
+       max(least(l.billed_to, c.ends_on)) - 1 AS billed_through_on,  -- the last day, inclusive
        coalesce(
            sum(c.quantity * c.unit_price * (100 - c.discount_percent) / 100)
                FILTER (WHERE c.ends_on IS NULL), 0) AS billed_mrr,

@@ -11,6 +11,8 @@ from werkzeug.wrappers import Response as AnyResponse
 COOKIE = "l2c_console"
 COOKIE_LIFE_S = 8 * 3600
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+# A proxy on this machine would make every visitor look local; these headers give it away.
+PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
 
 
 class Guard:
@@ -26,15 +28,15 @@ class Guard:
         if request.endpoint == "console.enter":
             return None
         if not self._token:
-            # The Host check stops a foreign page from reading us through a rebound name.
-            host = request.host.rsplit(":", 1)[0] if ":" in request.host else request.host
-            if _is_loopback(request.remote_addr) and host in LOCAL_HOSTS:
+            if _is_from_here():
                 return None
             abort(403, "Without web.console_token the console opens to this machine alone.")
-        bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if hmac.compare_digest(bearer.encode(), self._token.encode()):
-            return None
-        if hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), self._proof.encode()):
+        if "Authorization" in request.headers:
+            bearer = request.headers["Authorization"].removeprefix("Bearer ")
+            if _is_equal(bearer, self._token):
+                return None
+            abort(401, "The bearer token is not that of web.console_token.")
+        if _is_equal(request.cookies.get(COOKIE, ""), self._proof):
             return None
         return redirect(url_for("console.enter"))
 
@@ -43,8 +45,7 @@ class Guard:
         if not self._token:
             return redirect(url_for("console.start"))
         if request.method == "POST":
-            given = request.form.get("token", "")
-            if hmac.compare_digest(given.encode(), self._token.encode()):
+            if _is_equal(request.form.get("token", ""), self._token):
                 answer = redirect(url_for("console.start"))
                 answer.set_cookie(
                     COOKIE,
@@ -58,6 +59,18 @@ class Guard:
                 return answer
             return Response(render_template("console/enter.html", is_refused=True), status=403)
         return render_template("console/enter.html", is_refused=False)
+
+
+def _is_equal(given: str, wanted: str) -> bool:
+    return hmac.compare_digest(given.encode(), wanted.encode())
+
+
+def _is_from_here() -> bool:
+    if any(header in request.headers for header in PROXY_HEADERS):
+        return False
+    # The Host check stops a foreign page from reading us through a rebound name.
+    name = request.host if request.host.endswith("]") else request.host.rsplit(":", 1)[0]
+    return name in LOCAL_HOSTS and _is_loopback(request.remote_addr)
 
 
 def _is_loopback(address: str | None) -> bool:

@@ -14,7 +14,10 @@ class Overview:
     """What the start page shows."""
 
     stuck: Sequence[Any]
+    stuck_count: int
     waiting: int
+    last_run: Any
+    api_calls: Any
     accounts: Sequence[Any]
     account_count: int
 
@@ -24,34 +27,44 @@ class Overview:
         return not self.stuck
 
 
-# Everything that will not go on by itself, or not soon, with its reason and what to do.
+# Everything that will not go on by itself, with its reason and what to do.
 STUCK = text(
     """
-    SELECT 'CRM record' AS kind, entity || ' ' || hub_id AS what, error AS why, remedy
+    SELECT s.*, count(*) OVER () AS found FROM (
+    SELECT 'CRM record' AS kind, entity || ' ' || hub_id AS what,
+           concat_ws(': ', error_code, error) AS why, coalesce(remedy, '') AS remedy
       FROM crm_record WHERE status IN ('Error', 'Conflict')
     UNION ALL
-    SELECT 'Request from the CRM', flow || ' on ' || object || ' ' || sfid, reason, remedy
+    SELECT 'Request from the CRM', flow || ' on ' || object || ' ' || sfid, coalesce(reason, ''),
+           coalesce(remedy, '')
       FROM intent WHERE state IN ('parked', 'failed')
     UNION ALL
-    SELECT 'Message from the CRM', source || ' ' || id, error,
-           'See l2c sync dead-letters.'
+    SELECT 'Message from the CRM', source || ' ' || id, coalesce(error, ''),
+           'Mend the cause; a sweep reads the record again.'
       FROM inbox WHERE state = 'failed'
     UNION ALL
-    SELECT 'Task', t.number || ' ' || t.name, t.error_message,
+    SELECT 'Task', t.number || ' ' || t.name, coalesce(t.error_message, ''),
            'Restart or dismiss the task in the CRM.'
       FROM task t WHERE t.state = 'Error'
     UNION ALL
-    SELECT 'Payment', p.number || ' ' || p.currency || ' ' || round(p.amount, 2), p.hold_reason,
-           'Find out whose money it is and allocate it.'
-      FROM payment p WHERE p.billing_account_id IS NULL
+    SELECT 'Payment', p.number || ' ' || p.currency || ' ' || round(p.amount, 2),
+           coalesce(p.hold_reason, ''), 'Find out whose money it is and assign it.'
+      FROM payment p WHERE p.billing_account_id IS NULL AND p.state = 'Processed'
     UNION ALL
     SELECT 'Usage', f.name || ': ' || count(*) || ' lines', s.reason_code,
-           'Mend the cause, then l2c usage replay.'
+           'Mend the cause, then take the lines in again.'
       FROM suspense s JOIN usage_file f ON f.id = s.usage_file_id
-     WHERE s.state = 'open' GROUP BY f.name, s.reason_code
+     WHERE s.state = 'open' GROUP BY f.id, s.reason_code
     UNION ALL
-    SELECT 'Bill run', b.key, problem ->> 'problem', coalesce(problem ->> 'remedy', '')
-      FROM bill_run b CROSS JOIN LATERAL jsonb_array_elements(b.problems) AS problem
+    SELECT 'Bill run', b.key || coalesce(' ' || ba.number, ''), p.problem ->> 'reason',
+           coalesce(p.problem ->> 'remedy', '')
+      FROM bill_run b CROSS JOIN LATERAL jsonb_array_elements(b.problems) AS p(problem)
+      LEFT JOIN billing_account ba ON ba.id = (p.problem ->> 'billing_account_id')::bigint
+    UNION ALL
+    SELECT 'Comparison with the CRM', drift || ' differences', 'Both sides were changed, or one '
+           'side was changed by someone who may not.', 'See l2c sync reconcile.'
+      FROM (SELECT drift FROM reconcile_report ORDER BY id DESC LIMIT 1) r WHERE drift > 0
+    ) s
     LIMIT :most
     """
 )
@@ -59,13 +72,23 @@ STUCK = text(
 WAITING = text(
     "SELECT (SELECT count(*) FROM inbox WHERE state = 'pending')"
     " + (SELECT count(*) FROM intent WHERE state = 'pending')"
-    " + (SELECT count(*) FROM push_queue) + (SELECT count(*) FROM push_log)"
+    " + (SELECT count(*) FROM push_queue)"
+    " + (SELECT coalesce(sum(cardinality(keys)), 0) FROM push_log)"
 )
 
+LAST_RUN = text(
+    "SELECT billed_to, accounts, finished_at FROM bill_run ORDER BY billed_to DESC LIMIT 1"
+)
+
+API_CALLS = text("SELECT used_today, allowed_today FROM api_usage WHERE used_today IS NOT NULL")
+
+# Letters of a pattern stand for themselves: somebody's name may hold a per cent sign.
+_FOUND = "a.deleted_at IS NULL AND position(lower(:search) IN lower(a.name)) > 0"
+
 ACCOUNTS = text(
-    """
+    f"""
     SELECT a.id, a.name, a.kind, b.name AS brand, f.balance, f.credit_balance,
-           coalesce(a.currency, '') AS currency, f.last_invoice_on,
+           c.currency, f.last_invoice_on,
            (SELECT count(*) FROM service s
              WHERE s.account_id = a.id AND s.state = 'In Service') AS services,
            (SELECT count(*) FROM customer_order o JOIN v_order_state v ON v.order_id = o.id
@@ -74,20 +97,29 @@ ACCOUNTS = text(
       FROM account a
       JOIN brand b ON b.id = a.brand_id
       LEFT JOIN v_account_finance f ON f.account_id = a.id
-     WHERE a.deleted_at IS NULL
+      LEFT JOIN LATERAL (
+          -- the currency whose balance v_account_finance tells
+          SELECT x.currency FROM billing_account x WHERE x.account_id = a.id
+           ORDER BY x.currency IS DISTINCT FROM a.currency, x.opened_at, x.id LIMIT 1) c ON true
+     WHERE {_FOUND}
      ORDER BY a.name, a.id
      LIMIT :limit OFFSET :offset
-    """
+    """  # noqa: S608 - a constant above
 )
 
+ACCOUNT_COUNT = text(f"SELECT count(*) FROM account a WHERE {_FOUND}")  # noqa: S608 - a constant
 
-def read_overview(*, tx: Connection, limit: int, offset: int) -> Overview:
-    """Read the start page."""
+
+def read_overview(*, tx: Connection, search: str, limit: int, offset: int) -> Overview:
+    """Read the start page; `search` is a part of account names."""
+    stuck = tx.execute(STUCK, {"most": STUCK_SHOWN_MAX}).all()
+    found = {"search": search}
     return Overview(
-        stuck=tx.execute(STUCK, {"most": STUCK_SHOWN_MAX}).all(),
+        stuck=stuck,
+        stuck_count=stuck[0].found if stuck else 0,
         waiting=int(tx.scalar(WAITING) or 0),
-        accounts=tx.execute(ACCOUNTS, {"limit": limit, "offset": offset}).all(),
-        account_count=int(
-            tx.scalar(text("SELECT count(*) FROM account WHERE deleted_at IS NULL")) or 0
-        ),
+        last_run=tx.execute(LAST_RUN).one_or_none(),
+        api_calls=tx.execute(API_CALLS).one_or_none(),
+        accounts=tx.execute(ACCOUNTS, found | {"limit": limit, "offset": offset}).all(),
+        account_count=int(tx.scalar(ACCOUNT_COUNT, found) or 0),
     )

@@ -4,20 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 from connector.billing.explain import explain_line
+from connector.web.console.chain import Link, read_chain
+from connector.web.console.sync_state import SyncState, sync_states
 
-ROWS_MAX = 500  # of each kind; an account with more is looked at through the command line
-
-
-@dataclass(frozen=True, slots=True)
-class SyncState:
-    """Whether the CRM shows what the hub knows."""
-
-    word: str
-    why: str = ""
-    remedy: str = ""
+# The newest of each kind are shown; an account with more is looked at through the command line.
+ROWS_MAX = 200
+LINES_AN_INVOICE_MAX = 100
+TASKS_AN_ORDER_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +39,7 @@ class Story:
 
     account: Any
     sync: SyncState
+    chain: Sequence[Link]
     balances: Sequence[Any]
     orders: Sequence[Told]
     services: Sequence[Told]
@@ -53,7 +50,7 @@ class Story:
 
 
 ACCOUNT = text(
-    "SELECT a.*, b.name AS brand, b.colour FROM account a JOIN brand b ON b.id = a.brand_id "
+    "SELECT a.*, b.name AS brand FROM account a JOIN brand b ON b.id = a.brand_id "
     "WHERE a.id = :account_id"
 )
 BALANCES = text(
@@ -65,15 +62,16 @@ ORDERS = text(
     "SELECT o.*, v.state, v.progress_pct, v.next_step, v.blocker, v.tasks_done, v.tasks_total, "
     "v.expected_end_at, v.actual_end_at FROM customer_order o "
     "JOIN v_order_state v ON v.order_id = o.id WHERE o.account_id = :account_id "
-    "ORDER BY o.id LIMIT :most"
+    "ORDER BY o.id DESC LIMIT :most"
 )
 TASKS = text(
-    "SELECT l.order_id, w.number AS work_order, w.role, p.name AS product, t.number, t.name, "
-    "t.kind, t.state, t.queue, t.effective_on, t.actual_end_at, t.error_message "
+    "SELECT * FROM (SELECT l.order_id, w.number AS work_order, w.role, p.display_name AS product, "
+    "t.number, t.name, t.kind, t.state, t.queue, t.effective_on, t.error_message, "
+    "row_number() OVER (PARTITION BY l.order_id ORDER BY l.sequence, w.id, t.sequence) AS position "
     "FROM order_line l JOIN work_order w ON w.order_line_id = l.id "
     "JOIN task t ON t.work_order_id = w.id JOIN product p ON p.id = l.product_id "
-    "JOIN customer_order o ON o.id = l.order_id WHERE o.account_id = :account_id "
-    "ORDER BY l.order_id, w.id, t.sequence LIMIT 10 * :most"
+    "WHERE l.order_id = ANY(:orders)) AS numbered WHERE position <= :most "
+    "ORDER BY order_id, position"
 )
 SERVICES = text(
     "SELECT s.*, p.display_name AS product, p.vendor, l.name AS location, "
@@ -92,11 +90,12 @@ INVOICES = text(
     "FROM invoice i JOIN v_invoice_balance v ON v.invoice_id = i.id "
     "JOIN billing_account b ON b.id = i.billing_account_id "
     "LEFT JOIN invoice c ON c.id = i.corrects_invoice_id "
-    "WHERE b.account_id = :account_id ORDER BY i.invoice_on, i.id LIMIT :most"
+    "WHERE b.account_id = :account_id ORDER BY i.invoice_on DESC, i.id DESC LIMIT :most"
 )
 LINES = text(
-    "SELECT l.* FROM invoice_line l WHERE l.invoice_id = ANY(:invoices) "
-    "ORDER BY l.invoice_id, l.line_no LIMIT 20 * :most"
+    "SELECT * FROM (SELECT l.*, row_number() OVER (PARTITION BY l.invoice_id ORDER BY l.line_no) "
+    "AS position FROM invoice_line l WHERE l.invoice_id = ANY(:invoices)) AS numbered "
+    "WHERE position <= :most ORDER BY invoice_id, position"
 )
 PAYMENTS = text(
     "SELECT p.*, u.unapplied, (SELECT string_agg(i.number || ' ' || round(a.amount, 2), ', ' "
@@ -104,18 +103,19 @@ PAYMENTS = text(
     "WHERE a.payment_id = p.id AND NOT a.is_reversed) AS applied_to FROM payment p "
     "JOIN v_payment_unapplied u ON u.payment_id = p.id "
     "JOIN billing_account b ON b.id = p.billing_account_id "
-    "WHERE b.account_id = :account_id ORDER BY p.received_on, p.id LIMIT :most"
+    "WHERE b.account_id = :account_id ORDER BY p.received_on DESC, p.id DESC LIMIT :most"
 )
+# What the CRM asked about this account's records and what has not been done yet.
 PARKED = text(
-    "SELECT flow, object, sfid, state, reason, remedy FROM intent "
-    "WHERE state <> 'done' AND (facts ->> 'AccountId' = :sfid OR sfid = :sfid) ORDER BY id LIMIT 50"
-)
-SYNC_STATES = text(
-    "SELECT k.key, r.status, r.error, r.remedy, q.key IS NOT NULL AS is_queued "
-    "FROM unnest(CAST(:keys AS bigint[])) AS k(key) "
-    "LEFT JOIN crm_record r ON r.entity = :entity AND r.hub_id = k.key "
-    "LEFT JOIN push_entity e ON e.name = :entity "
-    "LEFT JOIN push_queue q ON q.entity = e.code AND q.key = k.key"
+    "SELECT flow, object, sfid, state, reason, remedy FROM intent WHERE state <> 'done' "
+    "AND (sfid = :sfid OR facts ->> 'AccountId' = :sfid OR sfid IN ("
+    "SELECT o.opportunity_sfid FROM customer_order o WHERE o.account_id = :account_id UNION ALL "
+    "SELECT r.sfid FROM customer_order o JOIN crm_record r ON r.entity = 'customer_order' "
+    "AND r.hub_id = o.id WHERE o.account_id = :account_id UNION ALL "
+    "SELECT r.sfid FROM customer_order o JOIN order_line l ON l.order_id = o.id "
+    "JOIN work_order w ON w.order_line_id = l.id JOIN task t ON t.work_order_id = w.id "
+    "JOIN crm_record r ON r.entity = 'task' AND r.hub_id = t.id "
+    "WHERE o.account_id = :account_id)) ORDER BY id LIMIT :most"
 )
 PDF = text(
     "SELECT i.number, d.content FROM invoice_document d JOIN invoice i ON i.id = d.invoice_id "
@@ -129,18 +129,27 @@ def read_story(*, tx: Connection, account_id: int) -> Story | None:
     account = tx.execute(ACCOUNT, of_account).one_or_none()
     if account is None:
         return None
-    tasks = _grouped(tx.execute(TASKS, of_account).all(), "order_id")
+    orders = tx.execute(ORDERS, of_account).all()
     invoices = tx.execute(INVOICES, of_account).all()
+    told = {
+        "customer_order": _told(tx, "customer_order", orders, _tasks(tx, orders)),
+        "service": _told(tx, "service", tx.execute(SERVICES, of_account).all()),
+        "usage_summary": _told(tx, "usage_summary", tx.execute(USAGE, of_account).all()),
+        "invoice": _told(tx, "invoice", invoices, _explained_lines(tx, invoices)),
+        "payment": _told(tx, "payment", tx.execute(PAYMENTS, of_account).all()),
+    }
+    states = {entity: [one.sync for one in shown] for entity, shown in told.items()}
     return Story(
         account=account,
-        sync=_sync_states(tx, "account", [account_id])[account_id],
+        sync=sync_states(tx, "account", [account_id])[account_id],
+        chain=read_chain(tx=tx, account_id=account_id, states=states),
         balances=tx.execute(BALANCES, of_account).all(),
-        orders=_told(tx, "customer_order", tx.execute(ORDERS, of_account).all(), tasks),
-        services=_told(tx, "service", tx.execute(SERVICES, of_account).all()),
-        usage=_told(tx, "usage_summary", tx.execute(USAGE, of_account).all()),
-        invoices=_told(tx, "invoice", invoices, _explained_lines(tx, invoices)),
-        payments=_told(tx, "payment", tx.execute(PAYMENTS, of_account).all()),
-        parked=tx.execute(PARKED, {"sfid": account.sfid}).all(),
+        orders=told["customer_order"],
+        services=told["service"],
+        usage=told["usage_summary"],
+        invoices=told["invoice"],
+        payments=told["payment"],
+        parked=tx.execute(PARKED, of_account | {"sfid": account.sfid}).all(),
     )
 
 
@@ -150,38 +159,34 @@ def read_pdf(*, tx: Connection, invoice_id: int) -> tuple[str, bytes] | None:
     return (row.number, bytes(row.content)) if row is not None else None
 
 
+def _tasks(tx: Connection, orders: Sequence[Any]) -> dict[int, list[Any]]:
+    wanted = {"orders": [order.id for order in orders], "most": TASKS_AN_ORDER_MAX}
+    return _grouped(tx, TASKS, wanted, "order_id")
+
+
 def _explained_lines(tx: Connection, invoices: Sequence[Any]) -> dict[int, list[Line]]:
-    rows = tx.execute(LINES, {"invoices": [i.id for i in invoices], "most": ROWS_MAX}).all()
-    currency = {invoice.id: invoice.currency for invoice in invoices}
-    explained: dict[int, list[Line]] = {}
-    for row in rows:
-        text_of_it = explain_line(row.explanation, currency=currency[row.invoice_id])
-        explained.setdefault(row.invoice_id, []).append(Line(row, text_of_it))
-    return explained
+    wanted = {"invoices": [one.id for one in invoices], "most": LINES_AN_INVOICE_MAX}
+    lines = _grouped(tx, LINES, wanted, "invoice_id")
+    currency = {one.id: one.currency for one in invoices}
+    return {
+        invoice_id: [
+            Line(row, explain_line(row._mapping, currency=currency[invoice_id])) for row in rows
+        ]
+        for invoice_id, rows in lines.items()
+    }
 
 
 def _told(
     tx: Connection, entity: str, rows: Sequence[Any], parts: dict[int, list[Any]] | None = None
 ) -> list[Told]:
-    states = _sync_states(tx, entity, [row.id for row in rows])
+    states = sync_states(tx, entity, [row.id for row in rows])
     return [Told(row, states[row.id], (parts or {}).get(row.id, ())) for row in rows]
 
 
-def _sync_states(tx: Connection, entity: str, keys: list[int]) -> dict[int, SyncState]:
-    rows = tx.execute(SYNC_STATES, {"entity": entity, "keys": keys}).all()
-    return {row.key: _sync_state(row) for row in rows}
-
-
-def _sync_state(row: Any) -> SyncState:
-    if row.status in ("Error", "Conflict"):
-        return SyncState("failed", row.error or "", row.remedy or "")
-    if row.is_queued or row.status in (None, "Pending"):
-        return SyncState("pending")
-    return SyncState("in step")
-
-
-def _grouped(rows: Sequence[Any], by: str) -> dict[int, list[Any]]:
+def _grouped(
+    tx: Connection, query: TextClause, wanted: dict[str, object], by: str
+) -> dict[int, list[Any]]:
     groups: dict[int, list[Any]] = {}
-    for row in rows:
+    for row in tx.execute(query, wanted):
         groups.setdefault(getattr(row, by), []).append(row)
     return groups

@@ -15,7 +15,7 @@ TONES = {
         "Credited", "Applied", "Skipped",
     },
     "running": {"In Progress", "Ready", "Issued", "Partially Paid", "pending", "Waiting"},
-    "needs-someone": {"On Hold", "Partial", "Conflict", "parked", "held"},
+    "needs-someone": {"On Hold", "Partial", "Conflict", "parked", "Pending Cancel"},
     "broken": {"Error", "failed", "Failed"},
     "closed": {"Canceled", "Canceled By User", "Order Canceled", "Expired", "Void"},
 }  # fmt: skip
@@ -37,11 +37,18 @@ def amount(value: Decimal | None) -> str:
     return f"{MINUS}{written}" if value < 0 else written
 
 
+def price(value: Decimal | None) -> str:
+    """Write a unit price with every place it has."""
+    return (
+        "" if value is None else str(format_decimal(value, format="#,##0.00#######", locale="en"))
+    )
+
+
 def quantity(value: Decimal | int | None) -> str:
     """Write a quantity without needless places."""
     if value is None:
         return ""
-    written = str(format_decimal(abs(value), format="#,##0.######", locale="en"))
+    written = str(format_decimal(abs(Decimal(value)), format="#,##0.######", locale="en"))
     return f"{MINUS}{written}" if value < 0 else written
 
 
@@ -77,6 +84,7 @@ def icon(state: str) -> str:
 
 FILTERS: dict[str, Callable[..., str]] = {
     "amount": amount,
+    "price": price,
     "quantity": quantity,
     "day": day,
     "instant": instant,
