@@ -131,9 +131,13 @@ class Org:
             user_id=admin_id, username=ADMIN, sends_outbound_messages=False, is_system=True
         )
         with self.transaction(system, request_id="seed") as writer:
-            plant(writer, built_in_seed(), source="built-in seed")
-            if self._settings.seed is not None:
-                plant(writer, read_seed(self._settings.seed), source=str(self._settings.seed))
+            own = read_seed(self._settings.seed) if self._settings.seed is not None else {}
+            built_in = built_in_seed()
+            if "Organization" in own:
+                # There is one organization; a seed that names it replaces the built-in one.
+                built_in["Organization"] = own.pop("Organization")
+            plant(writer, built_in, source="built-in seed")
+            plant(writer, own, source=str(self._settings.seed))
 
     def _stored_prefixes(self) -> dict[str, str]:
         """Return the id prefixes given to custom objects when this data was first written."""

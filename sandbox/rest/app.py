@@ -1,6 +1,7 @@
 """The WSGI callable: wire to request, request to handler, answer to wire."""
 
 import itertools
+import logging
 import re
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -66,6 +67,17 @@ REASONS = {status.value: status.phrase for status in HTTPStatus} | {420: "Site U
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 
+LOG = logging.getLogger("l2c_sandbox")
+
+
+def _stumbled(number: str) -> Answer:
+    message = (
+        "An unexpected error occurred. Please include this ErrorId if you contact support: "
+        f"{number}"
+    )
+    return Answer(500, ApiError(500, "UNKNOWN_EXCEPTION", message).body(), counted=False)
+
+
 class ConnectionDropped(Exception):
     """A fault cuts the connection: no answer is to be written."""
 
@@ -117,6 +129,11 @@ class Application:
             return []
         except ApiError as error:
             answer, request = Answer(error.status, error.body(), counted=False), None
+        except Exception:
+            # A bug of the local org: told on standard error, answered as an org would.
+            number = f"{next(self._numbers)}"
+            LOG.exception("sandbox.bug error_id=%s", number)
+            answer, request = _stumbled(number), None
         return self._write(environ, start_response, answer, request)
 
     def _answer(self, environ: dict[str, Any]) -> tuple[Answer, Request]:

@@ -109,6 +109,8 @@ class _Planner:
         count_only = self._is_count(query)
         if not count_only:
             self._select(query, item, builder, aggregate=aggregate)
+        if reference is None:
+            self._check_link_filter(query, item)
         where_sql, params = self._where(query, scope)
         group_sql, group_params = self._grouping(query, scope)
         order_sql = self._order(query, scope, aggregate=aggregate)
@@ -159,7 +161,6 @@ class _Planner:
             builder.records(selected)
 
     def _where(self, query: Query, scope: Scope) -> Sql:
-        self._check_link_filter(query, scope.root.item)
         parts = []
         params: Params = []
         if query.where is not None:
@@ -203,6 +204,7 @@ class _Planner:
         scope = Scope(
             text=self._text, schema=self._schema, item=item, alias=query.alias, prefix=plan_alias
         )
+        self._check_link_filter(query, item)
         found = scope.resolve(first)
         if found.field.type not in {FieldType.ID, FieldType.REFERENCE}:
             message = f"semi join sub-selects can only select id fields: {found.field.name}"

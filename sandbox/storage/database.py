@@ -65,7 +65,11 @@ class Database:
                 raise
             self._depth -= 1
             if self._depth == 0:
-                self._writer.execute("COMMIT")
+                try:
+                    self._writer.execute("COMMIT")
+                except sqlite3.Error:
+                    self._writer.execute("ROLLBACK")
+                    raise
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
