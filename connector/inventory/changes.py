@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, select, text, update
 
 from connector.errors import StateConflict
 from connector.inventory.services import Service, lock_service, term_end
@@ -164,7 +164,8 @@ def apply_due_changes(*, tx: Connection, today: date, now: datetime) -> int:
     """Apply the scheduled changes whose day has come, oldest first; return how many."""
     due = tx.execute(
         select(service_change)
-        .where(service_change.c.state == "Scheduled", service_change.c.effective_on <= today)
+        # Written out so the planner knows that ix_service_change_due serves it.
+        .where(text("service_change.state = 'Scheduled'"), service_change.c.effective_on <= today)
         .order_by(service_change.c.effective_on, service_change.c.id)
         .limit(_DUE_LIMIT)
         .with_for_update(skip_locked=True)

@@ -5,6 +5,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Computed,
+    Index,
     Integer,
     Table,
     Text,
@@ -118,4 +119,5 @@ service_change = Table(
     ),
     instant("applied_at", nullable=True),
     UniqueConstraint("order_line_id", "type"),
+    Index("ix_service_change_due", "effective_on", postgresql_where=sql("state = 'Scheduled'")),
 )

@@ -1,7 +1,8 @@
 """Orders, lines, work orders and tasks. Only tasks hold state; the rest is derived by views."""
 
-from sqlalchemy import CheckConstraint, Column, Integer, Table, Text, UniqueConstraint
+from sqlalchemy import CheckConstraint, Column, Index, Integer, Table, Text, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql import text as sql
 
 from connector.store.tables.base import (
     brand,
@@ -63,6 +64,7 @@ customer_order = Table(
     instant("started_at", nullable=True),
     instant("held_at", nullable=True),
     instant("cancel_requested_at", nullable=True),
+    Index("ix_customer_order_opportunity_sfid", "opportunity_sfid"),
 )
 
 order_line = Table(
@@ -136,6 +138,12 @@ task = Table(
     text("why_in_plan", default=""),
     UniqueConstraint("work_order_id", "name"),
     CheckConstraint("kind <> 'Code' OR code_ref IS NOT NULL", name="code_task_has_code"),
+    # What runs by itself is looked for every few seconds among all tasks there ever were.
+    Index(
+        "ix_task_due",
+        "ready_at",
+        postgresql_where=sql("state = 'Ready' AND kind IN ('Code', 'Milestone', 'Notify')"),
+    ),
 )
 
 task_dependency = Table(
