@@ -1,6 +1,7 @@
 """The commands of usage and catalogue, as a person or a script calls them."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,10 @@ class Shell:
 
 
 @pytest.fixture
-def shell(world: World) -> Shell:
-    app = App(settings=Settings(), store=world.store, clock=MovableClock(NOW))
-    app.lake = world.lake
-    return Shell(app)
+def shell(world: World) -> Iterator[Shell]:
+    with App(settings=Settings(), store=world.store, clock=MovableClock(NOW)) as app:
+        app.lake = world.lake
+        yield Shell(app)
 
 
 @pytest.fixture
