@@ -10,6 +10,7 @@ from typing import Any
 from cheroot import wsgi
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 
+from . import clock
 from .org import Org
 from .rest.app import Application
 from .rest.http import MAX_BODY
@@ -21,6 +22,8 @@ THREADS = 12
 KEEP_ALIVE = 200
 IDLE_S = 60
 MAX_HEADER = 131_072
+BIND_TRIES = 30
+BIND_PAUSE_S = 0.1
 
 
 class _Gateway(wsgi.Gateway_10):
@@ -77,7 +80,7 @@ class SandboxServer:
         server.keep_alive_conn_limit = KEEP_ALIVE
         server.error_log = _ignore_log  # type: ignore[method-assign]
         server.ssl_adapter = adapter
-        server.prepare()
+        _prepare(server, waits=port != 0)
         self._servers.append(server)
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{scheme}://{host}:{server.bind_addr[1]}"
@@ -113,6 +116,19 @@ class SandboxServer:
         self.org.close()
         if self._folder is not None:
             self._folder.cleanup()
+
+
+def _prepare(server: Any, *, waits: bool) -> None:
+    """Bind the port; one that was asked for is waited for while a predecessor is ending."""
+    for _ in range(BIND_TRIES if waits else 1):
+        try:
+            server.prepare()
+        except OSError as error:
+            refused = error
+            clock.pause(BIND_PAUSE_S)
+            continue
+        return
+    raise refused
 
 
 def _ignore_log(msg: str = "", level: int = 20, traceback: bool = False) -> None:

@@ -12,11 +12,10 @@ from typing import Any
 from ..errors import RowError
 from ..ids import normalize
 from ..schema.model import Field, FieldType, Schema
-from ..storage.values import parse_datetime, to_scaled
+from ..storage.values import YEARS, parse_datetime, to_scaled
 
 EMAIL = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+\.[^@\s.,;<>\"]+\Z")
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
-YEARS = range(1700, 4001)
 INT_LIMIT = 2**31
 MAX_DECIMAL_EXPONENT = 30
 Converter = Callable[[Any], Any]

@@ -7,6 +7,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+from ..errors import row_failure
 from ..outbound.trigger import fire_flows
 from ..schema.model import Field, FieldType, ObjectType
 from ..storage.tables import quoted
@@ -67,11 +68,16 @@ class Writer:
             self.save(item, drafts, system=True)
 
     def insert(self, item: ObjectType, rows: Sequence[Row]) -> list[str]:
-        """Create records as the org itself and return their ids."""
+        """Create records as the org itself and return their ids.
+
+        Raises:
+            ApiError: A record is refused; the whole transaction fails with its reason.
+        """
         drafts = [Draft(creating=True, values=dict(row)) for row in rows]
         self.save(item, drafts, system=True)
-        failed = next((draft.errors[0] for draft in drafts if draft.errors), None)
-        assert failed is None, failed
+        for draft in drafts:
+            if draft.errors:
+                raise row_failure(draft.errors[0])
         return [draft.new["Id"] for draft in drafts]
 
     def _apply_lock_faults(self, item: ObjectType, drafts: Sequence[Draft]) -> None:

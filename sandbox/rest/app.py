@@ -129,6 +129,9 @@ class Application:
             return []
         except ApiError as error:
             answer, request = Answer(error.status, error.body(), counted=False), None
+        except RecursionError:
+            deep = ApiError(400, "JSON_PARSER_ERROR", "the request is nested too deeply")
+            answer, request = Answer(deep.status, deep.body(), counted=False), None
         except Exception:
             # A bug of the local org: told on standard error, answered as an org would.
             number = f"{next(self._numbers)}"

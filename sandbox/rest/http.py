@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from ..sessions import Session
 MAX_BODY = 52_428_800
 GZIP_FROM = 1_400
 JSON_TYPE = "application/json;charset=UTF-8"
+SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _PRETTY = orjson.OPT_INDENT_2
 
 
@@ -110,7 +112,11 @@ def parse_json(body: bytes) -> Any:
         ApiError: JSON_PARSER_ERROR.
     """
     try:
-        return json.loads(body, parse_float=_decimal, parse_constant=_refuse_constant)
+        value = json.loads(body, parse_float=_decimal, parse_constant=_refuse_constant)
+        if SURROGATE.search(body):
+            # Half a character can be written in JSON and nowhere else.
+            json.dumps(value, ensure_ascii=False, default=str).encode()
+        return value
     except json.JSONDecodeError as error:
         message = f"{error.msg} at [line:{error.lineno}, column:{error.colno}]"
         raise ApiError(400, "JSON_PARSER_ERROR", message) from error

@@ -1,15 +1,20 @@
 """The SQLite database: one writer at a time, readers beside it where a file allows it."""
 
+import fcntl
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
+from .. import clock
 from ..errors import SetupError
 
 PAGE_CACHE_KIB = 65_536
 STATEMENTS = 512
+CLAIM_TRIES = 50
+CLAIM_PAUSE_S = 0.1
 
 
 class Database:
@@ -26,6 +31,7 @@ class Database:
         self._readers: list[sqlite3.Connection] = []
         self._depth = 0
         self._savepoints = 0
+        self._claim = _claim(file) if file is not None else None
         try:
             self._writer = self._connect()
         except sqlite3.Error as error:
@@ -112,3 +118,26 @@ class Database:
             for connection in [*self._readers, self._writer]:
                 connection.close()
             self._readers.clear()
+            if self._claim is not None:
+                self._claim.close()
+
+
+def _claim(file: Path) -> IO[bytes]:
+    """Hold a data file alone; a predecessor that is just ending is waited for.
+
+    Raises:
+        SetupError: Another local org keeps the file.
+    """
+    try:
+        lock = Path(f"{file}.lock").open("wb")  # noqa: SIM115 - held as long as the database
+    except OSError as error:
+        raise SetupError(f"{file}: cannot be opened as data of the local org: {error}") from error
+    for _ in range(CLAIM_TRIES):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            clock.pause(CLAIM_PAUSE_S)
+            continue
+        return lock
+    lock.close()
+    raise SetupError(f"{file}: another local org is using it; stop that one first")

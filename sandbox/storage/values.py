@@ -19,6 +19,7 @@ from ..schema.model import Field, FieldType
 Decoder = Callable[[Any], Any]
 # Up to here the shortest decimal text of a binary number is the number that was stored.
 EXACT_BINARY = 10**15
+YEARS = range(1700, 4001)
 
 
 def to_scaled(value: Decimal, *, scale: int) -> int:
@@ -44,7 +45,7 @@ def _decimal_json(value: int | None, *, scale: int) -> Any:
 @lru_cache(maxsize=8_192)
 def datetime_json(seconds: int) -> str:
     """Return `2022-03-17T16:21:26.000+0000`."""
-    return from_epoch(seconds).strftime("%Y-%m-%dT%H:%M:%S.000+0000").rjust(28, "0")
+    return from_epoch(seconds).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
 
 
 def _datetime_or_null(value: int | None) -> str | None:
@@ -87,6 +88,8 @@ def parse_datetime(text: str) -> int | None:
     try:
         moment = datetime.fromisoformat(text.replace("z", "Z"))
     except ValueError:
+        return None
+    if moment.year not in YEARS:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -96,6 +97,27 @@ def test_a_killed_org_keeps_every_answered_write(start: Start, tmp_path: Path) -
     assert later > line
     names = [r["Name"] for r in org.query("SELECT Name FROM Bill_Line__c ORDER BY Name")]
     assert names == ["BL-000001", "BL-000002"]
+
+
+def test_a_data_file_and_a_port_are_waited_for_while_their_holder_ends(
+    start: Start, tmp_path: Path
+) -> None:
+    port = free_port()
+    arguments = ("--data", str(tmp_path / "org.db"), "--port", str(port))
+    first, facts = start(*arguments)
+    Client(facts["base_url"]).create("Account", Name="A")
+    first.send_signal(signal.SIGTERM)
+
+    _, facts = start(*arguments)
+
+    assert facts["base_url"] == f"http://127.0.0.1:{port}"
+    assert len(Client(facts["base_url"]).query("SELECT Id FROM Account")) == 1
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def test_plants_a_seed_file(start: Start, tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ def test_refuses_in_the_words_of_a_real_org(
         ({"Due__c": "2026-02-03T00:00:00Z"}, "JSON_PARSER_ERROR"),
         ({"Due__c": "1500-01-01"}, "DATE_OUT_OF_RANGE"),
         ({"Sent_At__c": "yesterday"}, "JSON_PARSER_ERROR"),
+        ({"Sent_At__c": "0001-01-01T00:00:00+10:00"}, "JSON_PARSER_ERROR"),
         ({"Disputed__c": None}, "INVALID_TYPE_ON_FIELD_IN_RECORD"),
         ({"Disputed__c": "perhaps"}, "JSON_PARSER_ERROR"),
         ({"Key__c": 5}, "JSON_PARSER_ERROR"),
@@ -331,13 +332,34 @@ class TestWire:
 
     @pytest.mark.parametrize(
         "body",
-        [b"{", b"", b"[1]", b'"text"', b"{'a':1}", b'{"Name": NaN}', b"\xff\xfe", b"[" * 100_000],
+        [
+            b"{",
+            b"",
+            b"[1]",
+            b'"text"',
+            b"{'a':1}",
+            b'{"Name": NaN}',
+            b'{"Name": "\\ud800"}',
+            b"\xff\xfe",
+            b"[" * 100_000,
+        ],
     )
     def test_refuses_what_is_no_json_object(self, org: Client, body: bytes) -> None:
         headers = {"Content-Type": "application/json"}
         answer = org.call("POST", "/sobjects/Account", data=body, headers=headers)
 
         assert error_of(answer)[:2] == (400, "JSON_PARSER_ERROR")
+
+    def test_a_deeply_nested_call_is_refused(self, org: Client) -> None:
+        body: Any = 1
+        for _ in range(700):
+            body = [body]
+        part = {"method": "POST", "url": "/services/data/v59.0/sobjects/Account"}
+        part |= {"referenceId": "a", "body": body}
+
+        answer = org.post("/composite", {"compositeRequest": [part]})
+
+        assert answer.status_code in {200, 400}
 
     def test_refuses_other_media_types(self, org: Client) -> None:
         headers = {"Content-Type": "text/csv"}

@@ -141,6 +141,17 @@ class TestQuote:
 
         assert org.get(f"/sobjects/Quote/{quote}").json()["IsSyncing"] is False
 
+    def test_a_sync_that_fails_changes_nothing(
+        self, org: Client, quote: str, deal: str, entry: str
+    ) -> None:
+        org.patch(f"/sobjects/PricebookEntry/{entry}", {"IsActive": False})
+
+        answer = org.patch(f"/sobjects/Opportunity/{deal}", {"SyncedQuoteId": quote})
+
+        assert (answer.status_code, code_of(answer)) == (400, "FIELD_INTEGRITY_EXCEPTION")
+        assert org.get(f"/sobjects/Opportunity/{deal}").json()["SyncedQuoteId"] is None
+        assert org.get(f"/sobjects/Quote/{quote}").json()["IsSyncing"] is False
+
     def test_a_quote_of_another_opportunity_cannot_be_synced(self, org: Client, quote: str) -> None:
         other = org.create("Opportunity", Name="O", StageName="X", CloseDate="2026-01-01")
 
