@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from connector.config import Settings
 from connector.store.engine import Store
 from connector.sync.inbox import InboxWriter
-from connector.web.webhooks.outbound import OutboundPolicy, outbound_blueprint
+from connector.web.webhooks.outbound import OutboundPolicy, OutboundReceiver
 
 APPLY_JOB = "apply_inbox"
 
@@ -59,10 +59,11 @@ def create_app(app: WebApp) -> Flask:
     flask.json.sort_keys = False  # type: ignore[attr-defined]
     writer = InboxWriter(app.store.conninfo)
     flask.extensions["l2c_inbox_writer"] = writer
-    flask.register_blueprint(
-        outbound_blueprint(
-            writer=writer, policy=_policy(app), nudge=lambda: app.queue.nudge(APPLY_JOB)
-        )
+    flask.wsgi_app = OutboundReceiver(  # type: ignore[method-assign]
+        flask.wsgi_app,
+        writer=writer,
+        policy=_policy(app),
+        nudge=lambda: app.queue.nudge(APPLY_JOB),
     )
     for room in filter(importlib.util.find_spec, ROOMS):
         flask.register_blueprint(_blueprint(room, app))

@@ -5,20 +5,22 @@ acknowledgement (fact sheet G.3). Salesforce sends again whatever is not acknowl
 """
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 import psycopg
 import psycopg_pool
 import structlog
-from flask import Blueprint, Response, request
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from connector.errors import ConnectorError, TransientFailure
 from connector.sync.envelope import ForeignOrganization, MalformedEnvelope, read_head
 from connector.sync.inbox import InboxWriter
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = structlog.get_logger(__name__)
 
@@ -46,48 +48,68 @@ class OutboundPolicy:
     action_ids: frozenset[str] = frozenset()  # empty: every action of the organization
 
 
-def outbound_blueprint(
-    *, writer: InboxWriter, policy: OutboundPolicy, nudge: Callable[[], None]
-) -> Blueprint:
-    """Return the routes that receive outbound messages."""
-    blueprint = Blueprint("salesforce_outbound", __name__)
-    receiver = _Receiver(writer, policy, nudge)
-    blueprint.add_url_rule(PATH, view_func=receiver.receive, methods=["POST"])
-    blueprint.add_url_rule(f"{PATH}/<secret>", view_func=receiver.receive, methods=["POST"])
-    return blueprint
+class OutboundReceiver:
+    """The WSGI application of one path; everything else goes on to the application behind it.
 
+    Plain WSGI: a framework's request would cost as much as parsing and storing together.
+    """
 
-class _Receiver:
     def __init__(
-        self, writer: InboxWriter, policy: OutboundPolicy, nudge: Callable[[], None]
+        self,
+        behind: "WSGIApplication",
+        *,
+        writer: InboxWriter,
+        policy: OutboundPolicy,
+        nudge: Callable[[], None],
     ) -> None:
+        self._behind = behind
         self._writer = writer
         self._policy = policy
         self._nudge = nudge
         self._organization_id = ""
 
-    def receive(self, secret: str = "") -> Response:
-        if not self._knows(secret):
-            return _refused("secret", HTTPStatus.NOT_FOUND, "There is nothing here.")
-        request.max_content_length = self._policy.body_max_bytes
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        """Receive a message, or pass the request on."""
+        path: str = environ.get("PATH_INFO", "")
+        if path != PATH and not path.startswith(f"{PATH}/"):
+            return self._behind(environ, start_response)
+        status, body = self._answer(environ, secret=path[len(PATH) + 1 :])
+        content = body.encode()
+        headers = [
+            ("Content-Type", "text/xml; charset=utf-8"),
+            ("Content-Length", str(len(content))),
+        ]
+        start_response(f"{status.value} {status.phrase}", headers)
+        return [content]
+
+    def _answer(self, environ: "WSGIEnvironment", *, secret: str) -> tuple[HTTPStatus, str]:
+        size = _content_length(environ)
         try:
-            content = request.get_data(cache=False)
-        except RequestEntityTooLarge:
-            return _refused(
-                "size", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The message is too large."
-            )
-        try:
-            self._take_in(content)
+            if not self._knows(secret):
+                raise _Refused("secret", HTTPStatus.NOT_FOUND, "There is nothing here.")
+            if environ["REQUEST_METHOD"] != "POST":
+                raise _Refused("method", HTTPStatus.METHOD_NOT_ALLOWED, "Messages are posted.")
+            if size is None:
+                raise _Refused("length", HTTPStatus.LENGTH_REQUIRED, "Say how long the message is.")
+            if size > self._policy.body_max_bytes:
+                raise _Refused(
+                    "size", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The message is too large."
+                )
+            self._take_in(environ["wsgi.input"].read(size))
+        except _Refused as refusal:
+            return _refused(refusal.reason, refusal.status, refusal.text, environ, size)
         except MalformedEnvelope as error:
-            return _refused(error.code, HTTPStatus.BAD_REQUEST, error.message)
+            return _refused(error.code, HTTPStatus.BAD_REQUEST, error.message, environ, size)
         except ForeignOrganization as error:
-            return _refused(error.code, HTTPStatus.FORBIDDEN, error.message)
+            return _refused(error.code, HTTPStatus.FORBIDDEN, error.message, environ, size)
         except (psycopg.Error, psycopg_pool.PoolTimeout, ConnectorError) as error:
             # Not acknowledged, so Salesforce keeps the message and sends it again.
             log.warning("webhook.unavailable", error=type(error).__name__)
-            return _fault(HTTPStatus.SERVICE_UNAVAILABLE, "Server", "Send it again later.")
+            return HTTPStatus.SERVICE_UNAVAILABLE, _FAULT % ("Server", "Send it again later.")
         self._nudge()
-        return Response(_ACK, content_type="text/xml; charset=utf-8")
+        return HTTPStatus.OK, _ACK
 
     def _knows(self, secret: str) -> bool:
         expected = self._policy.secret or ""
@@ -112,18 +134,25 @@ class _Receiver:
         return self._organization_id
 
 
-def _refused(reason: str, status: HTTPStatus, text: str) -> Response:
+class _Refused(Exception):
+    def __init__(self, reason: str, status: HTTPStatus, text: str) -> None:
+        super().__init__(reason)
+        self.reason, self.status, self.text = reason, status, text
+
+
+def _content_length(environ: "WSGIEnvironment") -> int | None:
+    written: str = environ.get("CONTENT_LENGTH") or ""
+    return int(written) if written.isascii() and written.isdigit() else None
+
+
+def _refused(
+    reason: str, status: HTTPStatus, text: str, environ: "WSGIEnvironment", size: int | None
+) -> tuple[HTTPStatus, str]:
     log.warning(
         "webhook.refused",
         reason=reason,
         status=int(status),
-        size=request.content_length,
-        sender=request.remote_addr,
+        size=size,
+        sender=environ.get("REMOTE_ADDR"),
     )
-    return _fault(status, "Client", text)
-
-
-def _fault(status: HTTPStatus, side: str, text: str) -> Response:
-    return Response(
-        _FAULT % (side, escape(text)), status=int(status), content_type="text/xml; charset=utf-8"
-    )
+    return status, _FAULT % ("Client", escape(text))
