@@ -1,6 +1,6 @@
 """A won opportunity becomes one order, however often it is told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -105,7 +105,7 @@ def _order(
         origination="Opportunity",
         origin_key=origin_key,
         currency=deal.currency,
-        lines=tuple(_placed(tx, account.id, line, draft) for line, draft in deal.lines),
+        lines=_placed(tx, account.id, deal.lines),
         opportunity_sfid=tree.sfid,
         quote_sfid=tree.quote_sfid,
         po_number=tree.po_number,
@@ -118,14 +118,22 @@ def _order(
     return order_id
 
 
-def _placed(tx: Connection, account_id: int, line: DealLine, draft: LineDraft) -> LineDraft:
-    if line.location is not None:
-        return replace(draft, location_id=_location(tx, account_id, line.location))
-    if (line.location_text or "").strip():
-        assert line.location_text is not None
-        found = location_for_text(tx=tx, account_id=account_id, text=line.location_text)
-        return replace(draft, location_id=found)
-    return draft
+def _placed(
+    tx: Connection, account_id: int, lines: Sequence[tuple[DealLine, LineDraft]]
+) -> tuple[LineDraft, ...]:
+    """Give each line its place; a place that many lines share is looked up once."""
+    found: dict[DealLocation | str, int] = {}
+    placed: list[LineDraft] = []
+    for line, draft in lines:
+        where = line.location or (line.location_text or "").strip()
+        if where and where not in found:
+            found[where] = (
+                location_for_text(tx=tx, account_id=account_id, text=where)
+                if isinstance(where, str)
+                else _location(tx, account_id, where)
+            )
+        placed.append(replace(draft, location_id=found.get(where)))
+    return tuple(placed)
 
 
 def _location(tx: Connection, account_id: int, place: DealLocation) -> int:

@@ -1,9 +1,11 @@
 """From an order to a service that is billed, changed and ended."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from delivery_world import ADDRESS, DeliveryWorld, at, line, new_line
@@ -23,6 +25,7 @@ from connector.ordering.tasks import (
     NotForPeople,
     OrderOnHold,
 )
+from connector.ordering.templates import Templates, load_templates
 
 JUNE_16 = date(2026, 6, 16)
 
@@ -198,6 +201,61 @@ class TestStart:
         assert world.count("service") == 0
 
 
+class TestMilestone:
+    @pytest.fixture
+    def by_template(self, world: DeliveryWorld, tmp_path: Path) -> Callable[[str], None]:
+        """Return an act: deliver the world's lines by a template of these tasks."""
+
+        def use(tasks: str) -> None:
+            path = tmp_path / "deliver-broadband.yaml"
+            path.write_text(f"key: deliver-broadband\nrole: Deliver\ntasks:\n{tasks}")
+            templates = Templates(world.rules.templates.by_key | load_templates(tmp_path).by_key)
+            world.rules = replace(world.rules, templates=templates)
+
+        return use
+
+    def test_starts_the_service_when_a_person_completes_it(
+        self, world: DeliveryWorld, by_template: Callable[[str], None]
+    ) -> None:
+        by_template("  - {name: Hand over, kind: Manual, milestone_of: Billing start}\n")
+        world.win(world.deal([new_line()]))
+
+        for _ in range(2):
+            act(world, "Hand over", "Complete", effective_on=date(2026, 6, 12))
+
+        service = world.one("SELECT state, service_start_on FROM service")
+        assert tuple(service) == ("In Service", date(2026, 6, 12))
+        assert world.count("charge") == 2
+
+    def test_leaves_the_task_open_when_the_service_cannot_start(
+        self, world: DeliveryWorld, by_template: Callable[[str], None]
+    ) -> None:
+        by_template("  - {name: Hand over, kind: Manual, milestone_of: Billing start}\n")
+        world.win(world.deal([new_line()]))
+
+        with pytest.raises(InvalidInput, match="cannot start on 2026-06-20"):
+            act(world, "Hand over", "Complete", effective_on=date(2026, 6, 20))
+
+        assert states(world) == {"Hand over": "Ready"}
+
+    def test_passes_by_itself_with_the_latest_date_before_it(
+        self, world: DeliveryWorld, by_template: Callable[[str], None]
+    ) -> None:
+        by_template(
+            "  - {name: Cable, kind: Manual}\n"
+            "  - {name: Test, kind: Manual}\n"
+            "  - {name: Live, kind: Milestone, milestone_of: Billing start, after: [Cable, Test]}\n"
+        )
+        world.win(world.deal([new_line()]))
+        act(world, "Test", "Complete", effective_on=date(2026, 6, 14))
+        act(world, "Cable", "Complete", effective_on=date(2026, 6, 11))
+
+        world.run_code(at(JUNE_16))
+
+        started = world.one("SELECT service_start_on FROM service").service_start_on
+        assert started == date(2026, 6, 14)
+
+
 class TestChange:
     def test_upgrades_in_place_from_the_day_it_was_done(self, world: DeliveryWorld) -> None:
         service_id = world.delivered_service()
@@ -338,6 +396,24 @@ class TestCancel:
         assert [row.state for row in services] == ["Order Canceled", "In Service"]
         aliases = world.rows("SELECT value FROM service_alias")
         assert {row.value for row in aliases} == {"+49613155500000"}
+
+    def test_of_an_order_is_refused_once_the_device_is_installed(
+        self, world: DeliveryWorld
+    ) -> None:
+        order = world.win(world.deal([line("wan", "NEW"), new_line()])).order_id
+        world.run_code(at(JUNE_16))
+        act(world, "Order access line", "Complete")
+        act(world, "Install device on site", "Complete")
+
+        with pytest.raises(PastPointOfNoReturn, match="'Install device on site' is done"):
+            act_on_order(
+                store=world.store,
+                rules=world.rules,
+                order_id=order,
+                action="Cancel",
+                now=at(JUNE_16),
+            )
+        assert {row.state for row in world.rows("SELECT state FROM service")} == {"New"}
 
     def test_of_an_order_ends_at_the_point_of_no_return(self, world: DeliveryWorld) -> None:
         order = world.win(world.deal([new_line()])).order_id
