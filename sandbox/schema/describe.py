@@ -146,10 +146,9 @@ def _record_type_infos(item: ObjectType, base: str, types: RecordTypes) -> Recor
 
 
 def _field(item: Field) -> dict[str, Any]:
-    long_text = item.type is FieldType.TEXTAREA and item.length > LONG_TEXT
-    plain = not long_text and item.type not in {FieldType.BASE64, FieldType.ADDRESS}
+    plain = _is_plain(item)
     number = item.is_decimal
-    return {
+    return _shape(item) | {
         "aggregatable": plain and item.type is not FieldType.BOOLEAN,
         "aiPredictionField": False,
         "autoNumber": item.auto_number is not None,
@@ -182,6 +181,13 @@ def _field(item: Field) -> dict[str, Any]:
         "htmlFormatted": item.html,
         "idLookup": item.id_lookup,
         "inlineHelpText": item.help,
+    }
+
+
+def _shape(item: Field) -> dict[str, Any]:
+    number = item.is_decimal
+    plain = _is_plain(item)
+    return {
         "label": item.label,
         "length": item.length,
         "mask": None,
@@ -219,6 +225,12 @@ def _field(item: Field) -> dict[str, Any]:
         "updateable": item.updateable,
         "writeRequiresMasterRead": False,
     }
+
+
+def _is_plain(item: Field) -> bool:
+    """Whether a field can be filtered and sorted by."""
+    long_text = item.type is FieldType.TEXTAREA and item.length > LONG_TEXT
+    return not long_text and item.type not in {FieldType.BASE64, FieldType.ADDRESS}
 
 
 def _extra_type(item: Field) -> str | None:

@@ -8,21 +8,12 @@ from ..storage.values import Decoder, decoder
 from .ast import Call, Comparison, Condition, Path, Query, SelectItem
 from .filters import FilterBuilder, Operand, Params, Sql
 from .lexer import error_at
+from .operands import operand_of
 from .parser import AGGREGATES, parse
 from .scope import HINT_OBJECT, HINT_RELATIONSHIP, Scope
 
-COUNTED = Field(name="count", label="count", type=FieldType.INT)
 FIELDS_LIMIT = 200
 ADDRESS_PARTS = ("City", "Country", "PostalCode", "State", "Street")
-_STRFTIME = {
-    "CALENDAR_YEAR": "%Y",
-    "FISCAL_YEAR": "%Y",
-    "CALENDAR_MONTH": "%m",
-    "FISCAL_MONTH": "%m",
-    "DAY_IN_MONTH": "%d",
-    "DAY_IN_YEAR": "%j",
-    "HOUR_IN_DAY": "%H",
-}
 
 
 @dataclass(slots=True)
@@ -182,7 +173,7 @@ class _Planner:
         if expression.function in AGGREGATES:
             message = f"unexpected token: '{expression.function}'"
             raise error_at(self._text, expression.at, message)
-        return _call_operand(expression, scope, self._text)
+        return operand_of(expression, scope, self._text)
 
     def _subquery(self, condition: Comparison, left: Operand) -> Sql:
         """Plan a semi-join or anti-join."""
@@ -229,13 +220,13 @@ class _Planner:
     def _grouping(self, query: Query, scope: Scope) -> Sql:
         if not query.group_by:
             return "", []
-        keys = [_operand(e, scope, self._text).sql for e in query.group_by]
+        keys = [operand_of(e, scope, self._text).sql for e in query.group_by]
         sql = f" GROUP BY {', '.join(keys)}"
         if query.having is None:
             return sql, []
         builder = FilterBuilder(
             text=self._text,
-            operand=lambda e: _operand(e, scope, self._text),
+            operand=lambda e: operand_of(e, scope, self._text),
             subquery=self._subquery,
         )
         having, params = builder.build(query.having)
@@ -245,7 +236,7 @@ class _Planner:
         parts = []
         for order in query.order_by:
             if isinstance(order.expression, Path) or aggregate:
-                operand = _operand(order.expression, scope, self._text)
+                operand = operand_of(order.expression, scope, self._text)
             else:
                 operand = self._where_operand(order.expression, scope)
             direction = "DESC" if order.descending else "ASC"
@@ -326,10 +317,10 @@ class _SelectBuilder:
 
     def aggregate(self, selected: list[SelectItem], query: Query) -> None:
         """Select aggregates and grouped fields into flat rows."""
-        grouped = {_operand(e, self._scope, self._text).sql for e in query.group_by}
+        grouped = {operand_of(e, self._scope, self._text).sql for e in query.group_by}
         unnamed = 0
         for selection in selected:
-            operand = _operand(selection.expression, self._scope, self._text)
+            operand = operand_of(selection.expression, self._scope, self._text)
             if not operand.is_aggregate and operand.sql not in grouped:
                 name = operand.field.name
                 message = f"Field must be grouped or aggregated: {name}"
@@ -346,55 +337,6 @@ class _SelectBuilder:
     def _column(self, sql: str) -> int:
         self.columns.append(sql)
         return len(self.columns) - 1
-
-
-def _operand(expression: Path | Call, scope: Scope, text: str) -> Operand:
-    if isinstance(expression, Path):
-        found = scope.resolve(expression)
-        return Operand(sql=found.sql, field=found.field)
-    return _call_operand(expression, scope, text)
-
-
-def _call_operand(call: Call, scope: Scope, text: str) -> Operand:
-    if call.path is None:
-        return Operand(sql="COUNT(*)", field=COUNTED, is_aggregate=True)
-    found = scope.resolve(call.path)
-    column, function, item = found.sql, call.function, found.field
-    if function == "COUNT":
-        return Operand(sql=f"COUNT({column})", field=COUNTED, is_aggregate=True)
-    if function == "COUNT_DISTINCT":
-        return Operand(sql=f"COUNT(DISTINCT {column})", field=COUNTED, is_aggregate=True)
-    if function in {"SUM", "AVG"} and not (item.is_decimal or item.type is FieldType.INT):
-        message = f"aggregate operator {function} not supported for type {item.type}: {item.name}"
-        raise error_at(text, call.at, message)
-    if function == "AVG":
-        sql = f"(AVG({column}) / {10**item.scale}.0)"
-        return Operand(sql=sql, field=COUNTED, is_aggregate=True)
-    if function in {"SUM", "MIN", "MAX"}:
-        return Operand(sql=f"{function}({column})", field=item, is_aggregate=True)
-    return _date_operand(call, column, item, text)
-
-
-def _date_operand(call: Call, column: str, item: Field, text: str) -> Operand:
-    if item.type not in {FieldType.DATE, FieldType.DATETIME}:
-        message = f"Invalid date function: {call.function}({item.name})"
-        raise error_at(text, call.at, message, code="INVALID_FIELD")
-    source = f"{column}, 'unixepoch'" if item.type is FieldType.DATETIME else column
-    function = call.function
-    if function == "DAY_ONLY":
-        day = Field(name="day", label="day", type=FieldType.DATE)
-        return Operand(sql=f"date({source})", field=day)
-    if function in _STRFTIME:
-        sql = f"CAST(strftime('{_STRFTIME[function]}', {source}) AS INTEGER)"
-    elif function in {"CALENDAR_QUARTER", "FISCAL_QUARTER"}:
-        sql = f"((CAST(strftime('%m', {source}) AS INTEGER) + 2) / 3)"
-    elif function == "DAY_IN_WEEK":
-        sql = f"(CAST(strftime('%w', {source}) AS INTEGER) + 1)"
-    elif function == "WEEK_IN_MONTH":
-        sql = f"((CAST(strftime('%d', {source}) AS INTEGER) + 6) / 7)"
-    else:
-        sql = f"((CAST(strftime('%j', {source}) AS INTEGER) + 6) / 7)"
-    return Operand(sql=sql, field=COUNTED)
 
 
 def _filters_link(condition: Condition | None) -> bool:
