@@ -9,6 +9,7 @@ import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -168,7 +169,7 @@ def _pause_s(store: Store, report: PushReport) -> float | None:
     return None if pause_s is None else max(pause_s, 0.05)
 
 
-@dataclass
+@dataclass(slots=True)
 class _Pass:
     store: Store
     org: OrgClient
@@ -180,6 +181,11 @@ class _Pass:
     letters: list[tuple[str, str, dict[str, object]]] = field(default_factory=list)
     codes: dict[str, int] = field(default_factory=dict)
     unclaimed: list[tuple[Mapping, Owed]] = field(default_factory=list)
+    # One thread: the org never gets two calls at once, so no parent is written in two of them.
+    sender: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(max_workers=1, thread_name_prefix="push")
+    )
+    under_way: tuple[Sequence[Parcel], Future[list[list[RowResult]]]] | None = None
 
     def run(self) -> PushReport:
         calls_before = self.org.calls
@@ -195,6 +201,9 @@ class _Pass:
             self._tell_the_crm()
         except TransientFailure as failure:
             interrupted = str(failure)
+        finally:
+            # A call nobody waits for any more may still be carried out: its keys stay queued.
+            self.sender.shutdown(wait=True, cancel_futures=True)
         return PushReport(
             written=self.counts["written"],
             created=self.counts["created"],
@@ -225,6 +234,7 @@ class _Pass:
                 ready.append(Parcel(mapping, tuple(pool)))
         for start in range(0, len(ready), COLLECTIONS_PER_CALL):
             self._send(ready[start : start + COLLECTIONS_PER_CALL])
+        self._land()
 
     def _batches(self, mapping: Mapping, reader: StateReader) -> Iterator[list[Owed]]:
         """Lease and read, until the entity owes nothing or the budget is spent."""
@@ -258,18 +268,35 @@ class _Pass:
         parcels = [one for one in parcels if one.mapping.entity not in self.halts]
         if not parcels:
             return
-        results = deliver(self.org, parcels)
-        with self.store.transaction() as tx:
-            for parcel, parcel_results in zip(parcels, results, strict=True):
-                self._record(tx, parcel, parcel_results)
+        call = self.sender.submit(deliver, self.org, parcels)
+        self._land()
+        self.under_way = (parcels, call)
 
-    def _record(self, tx: Connection, parcel: Parcel, results: Sequence[RowResult]) -> None:
-        mapping = parcel.mapping
+    def _land(self) -> None:
+        """Wait for the call that is under way and keep what came of it.
+
+        The next one is on its way by then: the org works while we remember and prepare.
+        """
+        if self.under_way is None:
+            return
+        parcels, call = self.under_way
+        self.under_way = None
+        results = call.result()
+        answered: dict[str, list[tuple[Owed, RowResult]]] = defaultdict(list)
+        for parcel, parcel_results in zip(parcels, results, strict=True):
+            answered[parcel.mapping.entity] += zip(parcel.rows, parcel_results, strict=True)
+        with self.store.transaction() as tx:
+            for entity, rows in answered.items():
+                self._record(tx, self.mappings.by_entity[entity], rows)
+
+    def _record(
+        self, tx: Connection, mapping: Mapping, rows: Sequence[tuple[Owed, RowResult]]
+    ) -> None:
         is_upsert = mapping.pushed.verb == "upsert"
         written: list[tuple[Owed, str]] = []
         made_again: list[Owed] = []
         refused: dict[Verdict, list[tuple[Owed, Refusal]]] = defaultdict(list)
-        for owed, result in zip(parcel.rows, results, strict=True):
+        for owed, result in rows:
             sfid = result.sfid or owed.sfid
             if result.success and sfid:
                 written.append((owed, sfid))
@@ -284,8 +311,8 @@ class _Pass:
                 )
                 refused[refusal.verdict].append((owed, refusal))
         self._keep_written(tx, mapping, written, made_again)
-        for verdict, rows in refused.items():
-            self._keep_refused(tx, mapping, verdict, rows)
+        for verdict, refused_rows in refused.items():
+            self._keep_refused(tx, mapping, verdict, refused_rows)
 
     def _keep_written(
         self,

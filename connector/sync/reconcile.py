@@ -198,7 +198,7 @@ def _compare(session: Connection, mapping: Mapping, mappings: Mappings) -> Entit
         text(
             f"""
             CREATE TEMPORARY TABLE crm_drift AS
-            WITH hub AS (SELECT v.id, {state_sql(mapping, mappings, source=source)}),
+            WITH hub AS (SELECT v.id, {state_sql(mapping, mappings, source=source, by_key=False)}),
             pairs AS (
                 SELECT h.id AS hub_id, coalesce(s.sfid, h.sfid) AS sfid, h.state, s.shown,
                        h.id IS NULL AS is_extra, s.sfid IS NULL AS is_missing,

@@ -17,14 +17,17 @@ _WRITTEN = text("""
     SELECT :entity, n.key, :object, n.sfid, :born, n.state\\:\\:jsonb, 'In Sync', :now
       FROM unnest(CAST(:keys AS bigint[]), CAST(:sfids AS text[]), CAST(:states AS text[]))
            AS n (key, sfid, state)
-     WHERE NOT EXISTS (SELECT FROM crm_record o WHERE o.sfid = n.sfid
-                          AND (o.entity <> :entity OR o.hub_id <> n.key))
+     WHERE n.sfid <> ALL (CAST(:taken AS text[]))
      ORDER BY n.key
     ON CONFLICT (entity, hub_id) DO UPDATE
        SET sfid = excluded.sfid, known = r.known || excluded.known, status = 'In Sync',
            error = NULL, error_code = NULL, remedy = NULL, attempts = 0, next_attempt_at = NULL,
            synced_at = excluded.synced_at
     RETURNING r.hub_id
+""")
+_TAKEN = text("""
+    SELECT o.sfid, o.entity, o.hub_id FROM crm_record o
+     WHERE o.sfid = ANY (CAST(:sfids AS text[]))
 """)
 _REFUSED = text("""
     INSERT INTO crm_record AS r
@@ -64,6 +67,11 @@ def remember_written(
 
     A key is left out when its Salesforce id is already that of another record of ours.
     """
+    keys = [owed.key for owed, _ in written]
+    sfids = [sfid for _, sfid in written]
+    owner_of = {sfid: (mapping.entity, owed.key) for owed, sfid in written}
+    found = tx.execute(_TAKEN, {"sfids": sfids})
+    taken = [row.sfid for row in found if (row.entity, row.hub_id) != owner_of[row.sfid]]
     kept = tx.execute(
         _WRITTEN,
         {
@@ -71,15 +79,18 @@ def remember_written(
             "object": mapping.object,
             "born": mapping.born,
             "now": now,
-            "keys": [owed.key for owed, _ in written],
-            "sfids": [sfid for _, sfid in written],
+            "keys": keys,
+            "sfids": sfids,
+            "taken": taken,
             "states": [owed.state for owed, _ in written],
         },
     )
-    keys = set(kept.scalars())
+    kept_keys = set(kept.scalars())
     if mapping.pushed.learn_sfid:
-        _learn_sfids(tx, mapping, [(owed.key, sfid) for owed, sfid in written if owed.key in keys])
-    return keys
+        _learn_sfids(
+            tx, mapping, [(owed.key, sfid) for owed, sfid in written if owed.key in kept_keys]
+        )
+    return kept_keys
 
 
 def _learn_sfids(tx: Connection, mapping: Mapping, known: Sequence[tuple[int, str]]) -> None:

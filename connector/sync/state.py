@@ -70,11 +70,12 @@ class StateReader:
         return [Owed(*row) for row in rows]
 
 
-def state_sql(mapping: Mapping, mappings: Mappings, *, source: str) -> str:
+def state_sql(mapping: Mapping, mappings: Mappings, *, source: str, by_key: bool) -> str:
     """Return the part `state, birth, links .. FROM view` shared by push and reconcile.
 
     `source` is the SQL that joins the view as `v`; crm_record is joined as `r`, the parents as
-    `p0`, `p1`, ...
+    `p0`, `p1`, ... With `by_key` each of them is looked up row by row through its index (a LATERAL
+    with OFFSET 0, which the planner may not turn into a scan of the whole table); without, it may.
     """
     compared = {
         name: hub_value(field, "v")
@@ -88,7 +89,7 @@ def state_sql(mapping: Mapping, mappings: Mappings, *, source: str) -> str:
     for place, (name, parent) in enumerate(parents):
         compared[name] = _parent_sfid(place, mappings.by_entity[parent.entity])
     joins = "\n".join(
-        _parent_join(place, parent, mappings.by_entity[parent.entity])
+        _parent_join(place, parent, mappings.by_entity[parent.entity], by_key=by_key)
         for place, (_, parent) in enumerate(parents)
     )
     links = " || ".join(
@@ -119,15 +120,16 @@ def state_sql(mapping: Mapping, mappings: Mappings, *, source: str) -> str:
         CASE {waits or "WHEN false THEN NULL"} END AS waits_for,
         {f'v."{parents[0][1].column}"' if parents else "v.id"} AS sibling
         FROM {source}
-        LEFT JOIN crm_record r ON r.entity = {literal(mapping.entity)} AND r.hub_id = v.id
+        {_record_join("r", mapping.entity, "v.id", by_key=by_key)}
         {joins}"""
 
 
 def owed_sql(mapping: Mapping, mappings: Mappings) -> str:
     """Return the statement behind `StateReader.read`."""
     source = (
-        "unnest(CAST(:keys AS bigint[]), CAST(:versions AS bigint[])) AS q (key, version) "
-        f'LEFT JOIN "{mapping.push_view}" v ON v.id = q.key'
+        "unnest(CAST(:keys AS bigint[]), CAST(:versions AS bigint[])) AS q (key, version) "  # noqa: S608
+        f'LEFT JOIN LATERAL (SELECT * FROM "{mapping.push_view}" v '
+        "WHERE v.id = q.key OFFSET 0) v ON true"
     )
     parent_names = ", ".join(literal(name) for name in mapping.parents)
     first = f"(state - ARRAY[{parent_names}]\\:\\:text[]) || links || birth || stamps"
@@ -138,8 +140,9 @@ def owed_sql(mapping: Mapping, mappings: Mappings) -> str:
     else:
         body = f"{difference} || stamps"
     stamps, repair = _stamps(mapping)
+    state = state_sql(mapping, mappings, source=source, by_key=True)
     return f"""
-    WITH owed AS (SELECT q.key, q.version, {state_sql(mapping, mappings, source=source)}),
+    WITH owed AS (SELECT q.key, q.version, {state}),
     stamped AS (
         SELECT owed.*, CASE WHEN was_wrong THEN {repair} ELSE {stamps} END AS stamps FROM owed)
     SELECT key, version, coalesce(external_key, ''), sfid, is_absent, waits_for, is_first,
@@ -169,13 +172,21 @@ def _object(values: dict[str, str]) -> str:
     return " || ".join(parts) or "'{}'\\:\\:jsonb"
 
 
-def _parent_join(place: int, parent: Parent, target: Mapping) -> str:
-    join = (
-        f"LEFT JOIN crm_record p{place} ON p{place}.entity = {literal(parent.entity)} "
-        f'AND p{place}.hub_id = v."{parent.column}"'
+def _record_join(alias: str, entity: str, key: str, *, by_key: bool) -> str:
+    condition = f"{alias}.entity = {literal(entity)} AND {alias}.hub_id = {key}"
+    if not by_key:
+        return f"LEFT JOIN crm_record {alias} ON {condition}"
+    return (
+        f"LEFT JOIN LATERAL (SELECT {alias}.sfid, {alias}.born, {alias}.known, {alias}.status "  # noqa: S608
+        f"FROM crm_record {alias} WHERE {condition} OFFSET 0) {alias} ON true"
     )
+
+
+def _parent_join(place: int, parent: Parent, target: Mapping, *, by_key: bool) -> str:
+    key = f'v."{parent.column}"'
+    join = _record_join(f"p{place}", parent.entity, key, by_key=by_key)
     if target.pushed.learn_sfid:
-        join += f' LEFT JOIN "{target.table}" t{place} ON t{place}.id = v."{parent.column}"'
+        join += f' LEFT JOIN "{target.table}" t{place} ON t{place}.id = {key}'
     return join
 
 
