@@ -16,6 +16,7 @@ from connector.store.tables.catalog import product, tax_rate
 from connector.store.tables.inventory import service
 from connector.store.tables.ordering import customer_order, order_line
 from connector.store.tables.parties import account, billing_account, brand_table, location
+from connector.store.tables.usage import rating_run, usage_summary
 
 EPOCH = date(2000, 1, 1)
 
@@ -243,6 +244,37 @@ class BillingWorld:
                 currency=currency,
                 on=on,
                 now=at(on),
+            )
+
+    def usage_summary(self, service_id: int, start: date, end: date) -> int:
+        with self.store.transaction() as tx:
+            run = _insert(
+                tx,
+                rating_run,
+                period_start=start,
+                period_end=end,
+                snapshot={},
+                input_hash=f"{service_id}/{start}",
+                records=20,
+                unrated=0,
+                published_at=at(end),
+            )
+            return _insert(
+                tx,
+                usage_summary,
+                brand_id=self.brand_id,
+                service_id=service_id,
+                usage_class="national",
+                period_start=start,
+                period_end=end,
+                unit="s",
+                units=Decimal(1200),
+                rated_amount=Decimal(0),
+                cost_amount=Decimal(0),
+                currency="EUR",
+                records=20,
+                rating_run_id=run,
+                derivation={},
             )
 
     def bill(self, day: date, *, keep_drafts: bool = False) -> BillRunReport:

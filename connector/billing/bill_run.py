@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
+import psycopg
 import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -211,12 +212,13 @@ def _bill(store: Store, ids: Sequence[int], run: _Run) -> list[_ChunkResult]:
     try:
         with store.transaction() as tx:
             return [_bill_chunk(tx, ids, run)]
-    except DBAPIError as error:
+    except (DBAPIError, psycopg.Error) as error:  # COPY raises psycopg's own
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if not isinstance(cause, psycopg.IntegrityError | psycopg.DataError):
+            raise  # not about a payer's data: the store itself has a problem
         if len(ids) == 1:
-            log.error(
-                "bill_run.refused", billing_account_id=ids[0], error=type(error.orig).__name__
-            )
-            reason = str(error.orig).splitlines()[0]
+            log.error("bill_run.refused", billing_account_id=ids[0], error=type(cause).__name__)
+            reason = str(cause).splitlines()[0]
             refused = Problem(ids[0], "billing.refused_by_store", reason, "Report this as a bug.")
             return [_ChunkResult((), (refused,), 0, 0)]
     return [result for one in ids for result in _bill(store, [one], run)]

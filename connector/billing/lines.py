@@ -303,10 +303,10 @@ def _recurring_inputs(
     whole = days == month
     discount = f" less {_number(charge.discount_percent)} %" if charge.discount_percent else ""
     return {
-        "text": f"{_number(charge.quantity)} × {_number(charge.unit_price)} a month{discount}, "
+        "text": f"{_number(charge.quantity)} × {_price(charge.unit_price)} a month{discount}, "
         + (f"the whole month from {month.start}" if whole else f"{count} from {month.start}"),
         "quantity": str(_number(charge.quantity)),
-        "unit_price": str(_number(charge.unit_price)),
+        "unit_price": str(_price(charge.unit_price)),
         "discount_percent": str(_number(charge.discount_percent)),
         "monthly": exact_text(price.monthly),
         "period_from": str(month.start),
@@ -321,9 +321,9 @@ def _recurring_inputs(
 
 def _one_time_inputs(charge: BillableCharge) -> dict[str, Any]:
     return {
-        "text": f"{_number(charge.quantity)} × {_number(charge.unit_price)} once",
+        "text": f"{_number(charge.quantity)} × {_price(charge.unit_price)} once",
         "quantity": str(_number(charge.quantity)),
-        "unit_price": str(_number(charge.unit_price)),
+        "unit_price": str(_price(charge.unit_price)),
         "discount_percent": str(_number(charge.discount_percent)),
         "on": str(charge.starts_on),
     }
@@ -334,7 +334,7 @@ def _usage_inputs(charge: BillableCharge) -> dict[str, Any]:
         "text": f"rated usage from {charge.starts_on} to before {charge.ends_on}",
         "period_from": str(charge.starts_on),
         "period_to": str(charge.ends_on),
-        "rated_amount": str(_number(charge.unit_price)),
+        "rated_amount": str(_price(charge.unit_price)),
     }
     if charge.usage is not None:
         usage = charge.usage
@@ -371,10 +371,16 @@ def _end(days: Period) -> date:
 
 
 def _number(number: Decimal) -> Decimal:
-    """Drop the zeros a database column adds, but keep two places of an amount."""
+    """Drop the zeros a database column adds."""
     trimmed = number.normalize()
     exponent = trimmed.as_tuple().exponent
     assert isinstance(exponent, int)
-    if exponent >= 0:
-        return trimmed.quantize(Decimal(1))
-    return trimmed if exponent <= -2 else trimmed.quantize(Decimal("0.01"))
+    return trimmed.quantize(Decimal(1)) if exponent > 0 else trimmed
+
+
+def _price(number: Decimal) -> Decimal:
+    """Drop the zeros a database column adds, but keep two places as people write prices."""
+    trimmed = _number(number)
+    exponent = trimmed.as_tuple().exponent
+    assert isinstance(exponent, int)
+    return trimmed.quantize(Decimal("0.01")) if exponent > -2 else trimmed

@@ -11,7 +11,6 @@ import structlog
 
 from connector.billing.payments import PaymentNotice, Recorded, record_payments
 from connector.errors import ConnectorError, InvalidInput
-from connector.kernel.money import Money
 from connector.store.engine import Store
 
 log = structlog.get_logger(__name__)
@@ -154,10 +153,7 @@ def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
         missing = [name for name in REQUIRED if name not in header]
         unknown = [name for name in header if name not in (*REQUIRED, *OPTIONAL)]
         if missing or unknown or len(set(header)) != len(header):
-            what = f"lacks '{missing[0]}'" if missing else f"has an unknown column '{unknown[0]}'"
-            if not missing and not unknown:
-                what = "names a column twice"
-            raise NotAPaymentFile(f"The payment file {what}.")
+            raise NotAPaymentFile(f"The payment file {_wrong(missing, unknown)}.")
         for count, cells in enumerate(reader):
             if count >= LINES_MAX:
                 raise NotAPaymentFile(f"The payment file has more than {LINES_MAX} lines.")
@@ -171,6 +167,12 @@ def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
         raise NotAPaymentFile(f"Line {reader.line_num} is not CSV: {error}.") from None
 
 
+def _wrong(missing: list[str], unknown: list[str]) -> str:
+    if missing:
+        return f"lacks '{missing[0]}'"
+    return f"has an unknown column '{unknown[0]}'" if unknown else "names a column twice"
+
+
 def _notice(cells: Mapping[str, str]) -> PaymentNotice:
     if "" in cells:
         raise InvalidInput(cells[""])
@@ -182,13 +184,11 @@ def _notice(cells: Mapping[str, str]) -> PaymentNotice:
         amount = Decimal(cells["amount"])
     except InvalidOperation:
         raise InvalidInput(f"'{cells['amount']}' is not an amount like 150.00.") from None
-    if not amount.is_finite():
-        raise InvalidInput(f"'{cells['amount']}' is not an amount like 150.00.")
     return PaymentNotice(
         source=SOURCE,
         reference=cells["reference"],
         received_on=received_on,
-        amount=Money(amount, cells["currency"]).amount,
+        amount=amount,
         currency=cells["currency"],
         method=cells.get("method") or "Bank transfer",
         invoice_number=cells.get("invoice_number") or None,

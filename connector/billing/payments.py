@@ -101,7 +101,7 @@ class PaymentNotice:
             raise InvalidInput(f"{self.amount} is not an amount that can be paid.")
         if self.amount >= Decimal(10) ** 14:
             raise InvalidInput(f"{self.amount} is more than an account can hold.")
-        Money(self.amount, self.currency)
+        object.__setattr__(self, "amount", Money(self.amount, self.currency).amount)
 
 
 @dataclass(frozen=True, slots=True)

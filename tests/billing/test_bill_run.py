@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
 
@@ -6,7 +7,9 @@ from billing_world import BillingWorld, at
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from connector.billing.bill_run import BillRunTooEarly, run_cycle
+from connector.billing.bill_run import BillRunTooEarly, preview, run_cycle
+from connector.charging.charges import UsageCharge, upsert_usage_charges
+from connector.charging.segments import BillingAlreadyStarted
 
 JUL = date(2026, 7, 1)
 AUG = date(2026, 8, 1)
@@ -196,9 +199,12 @@ class TestCancellation:
 
 
 class TestFinalised:
-    @pytest.mark.parametrize(
-        "statement",
-        [
+    def test_documents_cannot_be_touched(self, world: BillingWorld) -> None:
+        payer = world.payer()
+        world.start(world.service(payer, world.product("seat"), "10"), date(2026, 6, 1))
+        world.bill(JUL)
+
+        for statement in (
             "UPDATE invoice SET total = 0, subtotal = 0, tax = 0",
             "DELETE FROM invoice",
             "UPDATE invoice_line SET amount = 0",
@@ -207,12 +213,183 @@ class TestFinalised:
             "SELECT id, 'x', 1, 1, 1 FROM invoice",
             "UPDATE invoice_tax SET tax = 0",
             "DELETE FROM invoice_tax",
-        ],
-    )
-    def test_documents_cannot_be_touched(self, world: BillingWorld, statement: str) -> None:
+        ):
+            with pytest.raises(DBAPIError, match="finalised"), world.store.transaction() as tx:
+                tx.execute(text(statement))
+
+
+class TestDraft:
+    def test_is_recomputed_not_credited_when_a_price_changes(self, world: BillingWorld) -> None:
+        """Domain 3.4, golden 15."""
         payer = world.payer()
-        world.start(world.service(payer, world.product("seat"), "10"), date(2026, 6, 1))
+        line = world.service(payer, world.product("line"), "60.00")
+        world.start(line, JUL)
+        world.bill(JUL, keep_drafts=True)
+        (draft,) = world.documents()
+        world.change(line, JUL, "70.00")
+
         world.bill(JUL)
 
-        with pytest.raises(DBAPIError, match="finalised"), world.store.transaction() as tx:
-            tx.execute(text(statement))
+        assert (draft["status"], draft["number"]) == ("Draft", None)
+        assert amounts(world) == [("Invoice", [Decimal("70.00")])]
+        assert world.one("SELECT count(*) FROM journal_entry")[0] == 1
+
+    def test_of_an_earlier_month_goes_into_the_next_bill(self, world: BillingWorld) -> None:
+        payer = world.payer()
+        world.start(world.service(payer, world.product("line"), "60.00"), JUL)
+        world.bill(JUL, keep_drafts=True)
+
+        world.bill(AUG)
+
+        assert amounts(world) == [("Invoice", [Decimal("60.00"), Decimal("60.00")])]
+
+
+class TestCommands:
+    def test_repeated_for_one_order_line_do_nothing_more(self, world: BillingWorld) -> None:
+        payer = world.payer()
+        product = world.product("line")
+        service = world.service(payer, product, "60.00")
+        started, changed, ended = (world.order_line(payer, product) for _ in range(3))
+        for _ in range(2):
+            world.start(service, JUL, started)
+        for _ in range(2):
+            world.change(service, date(2026, 7, 11), "70.00", line=changed)
+        answers = [world.cancel(service, date(2026, 7, 21), ended) for _ in range(2)]
+
+        assert answers == [True, False]
+        with world.store.read() as tx:
+            charges = tx.execute(
+                text("SELECT key, starts_on, ends_on FROM charge ORDER BY id")
+            ).all()
+        assert charges == [
+            (f"service:{service}:recurring:2026-07-01", JUL, date(2026, 7, 11)),
+            (f"service:{service}:recurring:2026-07-11", date(2026, 7, 11), date(2026, 7, 21)),
+        ]
+
+    def test_start_by_two_order_lines_is_refused(self, world: BillingWorld) -> None:
+        service = world.service(world.payer(), world.product("line"), "60.00")
+        world.start(service, JUL)
+
+        with pytest.raises(BillingAlreadyStarted, match="2026-07-01"):
+            world.start(service, date(2026, 7, 2))
+
+    def test_show_in_what_is_billed_for_a_service(self, world: BillingWorld) -> None:
+        service = world.service(world.payer(), world.product("line"), "30.00", quantity="2")
+        world.start(service, date(2026, 6, 16))
+        started = world.one("SELECT * FROM v_service_billing")
+        world.bill(JUL)
+        billed = world.one("SELECT * FROM v_service_billing")
+        world.cancel(service, date(2026, 7, 11))
+        ended = world.one("SELECT * FROM v_service_billing")
+
+        day = date(2026, 6, 16)
+        assert tuple(started) == (service, day, None, Decimal(60), day)
+        assert tuple(billed) == (service, day, date(2026, 7, 31), Decimal(60), AUG)
+        assert tuple(ended) == (service, day, date(2026, 7, 10), Decimal(0), None)
+
+
+class TestUsage:
+    def test_is_billed_after_its_period_and_adjusted_when_it_changes(
+        self, world: BillingWorld
+    ) -> None:
+        payer = world.payer()
+        service = world.service(payer, world.product("trunk"), "0")
+        summary = world.usage_summary(service, date(2026, 6, 1), JUL)
+        for amount, day in (("12.345", JUL), ("15.00", AUG), ("14.00", SEP)):
+            with world.store.transaction() as tx:
+                upsert_usage_charges(
+                    tx=tx,
+                    summaries=[usage(summary, service, amount)],
+                    now=at(day),
+                )
+            world.bill(day)
+
+        assert amounts(world) == [
+            ("Invoice", [Decimal("12.35")]),
+            ("Invoice", [Decimal("2.65")]),
+            ("Credit Note", [Decimal("-1.00")]),
+        ]
+        line = world.documents()[0]["lines"][0]
+        assert (line["kind"], line["description"]) == ("Usage", "National calls")
+        assert line["explanation"]["inputs"]["records"] == 20
+
+    def test_of_the_running_month_waits(self, world: BillingWorld) -> None:
+        service = world.service(world.payer(), world.product("trunk"), "0")
+        summary = world.usage_summary(service, date(2026, 6, 1), JUL)
+        with world.store.transaction() as tx:
+            upsert_usage_charges(
+                tx=tx, summaries=[usage(summary, service, "5")], now=at(date(2026, 6, 2))
+            )
+
+        report = world.bill(date(2026, 6, 1))
+
+        assert (report.accounts, report.invoices) == (1, 0)
+
+    def test_that_is_the_same_again_moves_nothing(self, world: BillingWorld) -> None:
+        service = world.service(world.payer(), world.product("trunk"), "0")
+        summary = world.usage_summary(service, date(2026, 6, 1), JUL)
+        charges = [usage(summary, service, "5")]
+        with world.store.transaction() as tx:
+            first = upsert_usage_charges(tx=tx, summaries=charges, now=at(JUL))
+            again = upsert_usage_charges(tx=tx, summaries=charges, now=at(AUG))
+
+        assert (first, again) == (1, 0)
+
+
+def usage(summary_id: int, service_id: int, amount: str) -> UsageCharge:
+    return UsageCharge(
+        summary_id=summary_id,
+        service_id=service_id,
+        usage_class="national",
+        period_start=date(2026, 6, 1),
+        period_end=JUL,
+        amount=Decimal(amount),
+        cost=Decimal("1.5"),
+        currency="EUR",
+        description="National calls",
+    )
+
+
+def test_two_runs_at_once_bill_everybody_once(world: BillingWorld) -> None:
+    seat = world.product("seat")
+    for _ in range(8):
+        world.start(world.service(world.payer(), seat, "10"), date(2026, 6, 1))
+
+    with ThreadPoolExecutor(3) as pool:
+        reports = list(pool.map(lambda _: world.bill(JUL), range(3)))
+
+    assert sum(report.invoices for report in reports) == 8
+    assert [d["number"] for d in world.documents()] == [f"RT-{n:06}" for n in range(1, 9)]
+
+
+def test_a_refusal_of_the_store_hits_one_payer_only(world: BillingWorld) -> None:
+    seat = world.product("seat")
+    payers = [world.payer() for _ in range(3)]
+    for payer in payers:
+        world.start(world.service(payer, seat, "10"), date(2026, 6, 1))
+    with world.store.transaction() as tx:
+        check = f"billing_account_id <> {payers[1]}"
+        tx.execute(text(f"ALTER TABLE invoice ADD CONSTRAINT broken CHECK ({check})"))
+
+    report = world.bill(JUL)
+
+    assert report.invoices == 2
+    assert [problem.billing_account_id for problem in report.problems] == [payers[1]]
+    assert [d["number"] for d in world.documents()] == ["RT-000001", "RT-000002"]
+
+
+def test_a_preview_equals_the_bill_and_writes_nothing(world: BillingWorld) -> None:
+    payer = world.payer()
+    world.start(world.service(payer, world.product("seat"), "10"), date(2026, 6, 16))
+    with world.store.transaction() as tx:
+        (shown,) = preview(tx=tx, billing_account_id=payer, billed_to=JUL)
+    assert world.documents() == []
+
+    world.bill(JUL)
+
+    (invoice,) = world.documents()
+    assert (shown.subtotal, shown.tax, shown.total) == (
+        invoice["subtotal"],
+        invoice["tax"],
+        invoice["total"],
+    )

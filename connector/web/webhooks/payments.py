@@ -21,7 +21,6 @@ from connector.billing.payments import PaymentDiffers, PaymentNotice, record_pay
 from connector.config import Settings
 from connector.errors import ConnectorError, InvalidInput, NotPermitted
 from connector.kernel.clock import Clock
-from connector.kernel.money import Money
 from connector.store.engine import Store
 
 log = structlog.get_logger(__name__)
@@ -155,13 +154,11 @@ def read_notice(body: bytes) -> PaymentNotice:
         received_on = date.fromisoformat(fields["date"])
     except (InvalidOperation, ValueError, TypeError):
         raise BadNotice("'amount' reads like 150.00 and 'date' like 2026-07-10.") from None
-    if not amount.is_finite():
-        raise BadNotice("'amount' reads like 150.00.")
     return PaymentNotice(
         source=SOURCE,
         reference=fields["reference"] or "",
         received_on=received_on,
-        amount=Money(amount, fields["currency"] or "").amount,
+        amount=amount,
         currency=fields["currency"] or "",
         method=fields.get("method") or "Card",
         invoice_number=fields.get("invoice_number"),
