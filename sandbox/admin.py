@@ -1,5 +1,6 @@
 """What only a local org can do: reset, faults, audit, addresses of outbound messages."""
 
+import ipaddress
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,11 @@ def admin(
     """Answer a call below /__sandbox__/.
 
     Raises:
-        ApiError: 404, 405, or 400 with what is wrong with the body.
+        ApiError: 403 for another machine, 404, 405, or 400 with what is wrong with the body.
     """
+    if not is_loopback(request.peer):
+        # These calls ask for no credentials, so they are for this machine alone.
+        raise ApiError(403, "FORBIDDEN", "admin calls are answered on loopback only")
     name = "/".join(part.lower() for part in segments)
     handlers = ROUTES.get(name)
     if handlers is None:
@@ -31,6 +35,16 @@ def admin(
     if handler is None:
         raise method_not_allowed(request.method, tuple(handlers))
     return Answer(200, handler(org, request, facts), counted=False)
+
+
+def is_loopback(peer: str) -> bool:
+    """Return whether an address is this machine's own."""
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
 
 
 def _body(request: Request) -> dict[str, Any]:

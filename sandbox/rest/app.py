@@ -212,6 +212,7 @@ class Application:
             body=body,
             origin=f"{environ['wsgi.url_scheme']}://{headers.get('host', 'localhost')}",
             request_id=f"r{next(self._numbers)}",
+            peer=environ.get("REMOTE_ADDR", ""),
         )
 
     def _write(

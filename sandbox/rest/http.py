@@ -32,6 +32,7 @@ class Request:
     body: bytes
     origin: str  # scheme and host the caller used
     request_id: str
+    peer: str = ""  # the address of the caller
     version: str = ""
     session: Session | None = None
     parsed: Any = None  # a body that is JSON already (composite)

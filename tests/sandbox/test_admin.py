@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
+from l2c_sandbox.admin import is_loopback
 from org_client import Client
 
 
@@ -40,6 +41,20 @@ def test_a_connection_drops_before_or_after_the_write(org: Client) -> None:
         org.post("/sobjects/Account", {"Name": "written"})
 
     assert [r["Name"] for r in org.query("SELECT Name FROM Account")] == ["written"]
+
+
+@pytest.mark.parametrize(
+    ("peer", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("192.0.2.1", False),
+        ("", False),
+    ],
+)
+def test_only_this_machine_may_call_without_credentials(peer: str, expected: bool) -> None:
+    assert is_loopback(peer) is expected
 
 
 def test_locks_fail_row_by_row(org: Client) -> None:
