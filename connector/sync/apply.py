@@ -42,8 +42,9 @@ log = structlog.get_logger(__name__)
 
 CHUNK = 50  # envelopes or pages a transaction
 LIMIT = 10_000  # of them a pass
+ROUNDS_MAX = 20
 _LOCK = "sync.apply"
-_LOCK_WAIT = "10s"
+_LOCK_WAIT = "2s"
 
 # Refusals that concern one record of many (fact sheet B.5).
 _ABOUT_AN_ID = frozenset(
@@ -115,11 +116,15 @@ def apply_pending(
         if not is_alone:
             report.is_busy = True
             return report
-        while report.envelopes < limit and not report.postponed:
-            if not applier.apply_chunk(min(CHUNK, limit - report.envelopes)):
+        for _ in range(ROUNDS_MAX):
+            while report.envelopes < limit and not report.postponed:
+                if not applier.apply_chunk(min(CHUNK, limit - report.envelopes)):
+                    break
+            report.intents += run_pending(store=store, flows=flows, now=now)
+            report.answered += answer_intents(store=store, org=org, mappings=mappings)
+            # What came meanwhile has found this pass busy and relies on it.
+            if report.postponed or report.envelopes >= limit or not applier.has_more():
                 break
-        report.intents = run_pending(store=store, flows=flows, now=now)
-        report.answered = answer_intents(store=store, org=org, mappings=mappings)
     return report
 
 
@@ -140,6 +145,11 @@ class _Applier:
     mappings: Mappings
     shapes: Mapping[str, MessageShape]
     report: ApplyReport
+
+    def has_more(self) -> bool:
+        """Return whether something waits in the inbox."""
+        with self.store.read() as tx:
+            return bool(inbox.pending(tx, limit=1))
 
     def apply_chunk(self, size: int) -> bool:
         """Apply the next rows of the inbox; return False when there are none."""
@@ -186,11 +196,16 @@ class _Applier:
             with self.store.transaction() as tx:
                 inbox.postpone(tx, sorted(late), reason=error.message)
         applied = {key: value for key, value in taken.outcomes.items() if key not in late}
-        heard = [] if late else list(taken.notifications)
         with self.store.transaction() as tx:
             refused = self._write(tx, newest(rows))
             for key, problem in refused.items():
                 applied |= dict.fromkeys(taken.source_of[key] - late, problem)
+            unheard = refused.keys() | (again if late else set())
+            heard = [
+                one.notification_id
+                for one in taken.notifications.values()
+                if (one.object_name, one.sfid) not in unheard
+            ]
             inbox.remember_seen(tx, heard)
             inbox.finish(tx, applied)
 

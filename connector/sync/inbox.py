@@ -12,6 +12,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from connector.store.engine import to_json
 from connector.sync.arrivals import OrgRow, row_of
 
+TRIES_MAX = 8  # of a failed row, the last one after about two days
+
 _STORE_PAGE = text(
     """
     INSERT INTO inbox (source, received_at, organization_id, topic, content)
@@ -22,6 +24,7 @@ _PENDING = text(
     """
     SELECT id, source, topic, content, attempts FROM inbox
      WHERE state = 'pending' AND (next_attempt_at IS NULL OR next_attempt_at <= now())
+        OR state = 'failed' AND next_attempt_at <= now()
      ORDER BY id LIMIT :limit
     """
 )
@@ -35,7 +38,9 @@ _REMEMBER_SEEN = text(
 )
 _FINISH = text(
     """
-    UPDATE inbox i SET state = n.state, error = n.error, next_attempt_at = NULL,
+    UPDATE inbox i SET state = n.state, error = n.error,
+           next_attempt_at = CASE WHEN n.state = 'failed' AND i.attempts < :tries_max
+                                  THEN now() + interval '10 min' * power(2, i.attempts) END,
            applied_at = CASE WHEN n.state = 'applied' THEN now() END, attempts = attempts + 1
       FROM jsonb_to_recordset(:rows) AS n(id bigint, state text, error text) WHERE i.id = n.id
     """
@@ -43,7 +48,8 @@ _FINISH = text(
 _POSTPONE = text(
     """
     UPDATE inbox SET attempts = attempts + 1, error = :error,
-           next_attempt_at = now() + least(interval '15 min', interval '1 s' * power(2, attempts))
+           next_attempt_at =
+               now() + least(interval '15 min', interval '1 s' * power(2, least(attempts, 12)))
      WHERE id = ANY(:ids)
     """
 )
@@ -133,12 +139,12 @@ def remember_seen(tx: Connection, notification_ids: Sequence[str]) -> None:
 
 
 def finish(tx: Connection, outcomes: Mapping[int, str | None]) -> None:
-    """Mark rows as applied, or as failed with the reason."""
+    """Mark rows as applied, or as failed with the reason: those are tried again, more rarely."""
     rows = [
         {"id": number, "state": "failed" if error else "applied", "error": error}
         for number, error in outcomes.items()
     ]
-    tx.execute(_FINISH, {"rows": rows})
+    tx.execute(_FINISH, {"rows": rows, "tries_max": TRIES_MAX})
 
 
 def postpone(tx: Connection, ids: Sequence[int], *, reason: str) -> None:

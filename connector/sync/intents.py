@@ -51,6 +51,15 @@ class IntentsRun:
     waiting: int = 0
     failed: int = 0
 
+    def __add__(self, other: "IntentsRun") -> "IntentsRun":
+        """Return the sum of both."""
+        return IntentsRun(
+            self.done + other.done,
+            self.parked + other.parked,
+            self.waiting + other.waiting,
+            self.failed + other.failed,
+        )
+
 
 _LATEST = text(
     """
@@ -80,26 +89,39 @@ _REFRESH = text(
 _DUE = text(
     """
     SELECT id, flow, object, sfid, facts, attempts, reason FROM intent
-     WHERE state = 'pending' AND (next_attempt_at IS NULL OR next_attempt_at <= now())
+     WHERE (state = 'pending' AND (next_attempt_at IS NULL OR next_attempt_at <= now())
+            OR state = 'parked' AND next_attempt_at <= now())
        AND id > :after
      ORDER BY id LIMIT 1
     """
 )
-_BEGIN = text("UPDATE intent SET attempts = attempts + 1, reason = NULL WHERE id = :id")
+_BEGIN = text(
+    """
+    UPDATE intent SET state = 'pending', attempts = attempts + 1, reason = NULL,
+           next_attempt_at = NULL
+     WHERE id = :id
+    """
+)
 _DONE = text(
     """
     UPDATE intent SET state = 'done', done_at = now(), next_attempt_at = NULL, remedy = NULL,
            reason = :reason WHERE id = :id
     """
 )
+# A parked ask is tried again by itself, ever more rarely: each try may cost a call.
 _PARK = text(
-    "UPDATE intent SET state = :state, reason = :reason, remedy = :remedy, next_attempt_at = NULL"
-    " WHERE id = :id"
+    """
+    UPDATE intent SET state = :state, reason = :reason, remedy = :remedy,
+           next_attempt_at = now() + least(interval '6 hours',
+                                           interval '5 min' * power(2, least(attempts, 10)))
+     WHERE id = :id
+    """
 )
 _LATER = text(
     """
     UPDATE intent SET reason = :reason, remedy = :remedy,
-           next_attempt_at = now() + least(interval '1 hour', interval '2 s' * power(2, attempts))
+           next_attempt_at =
+               now() + least(interval '1 hour', interval '2 s' * power(2, least(attempts, 15)))
      WHERE id = :id
     """
 )

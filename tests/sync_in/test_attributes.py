@@ -78,6 +78,14 @@ def test_a_change_in_the_crm_reaches_the_hub_and_null_empties(way_in, user) -> N
     assert (account["name"], account["phone"]) == ("After", None)
 
 
+def test_an_account_belongs_to_the_brand_it_names(way_in, user) -> None:
+    way_in.tell("Account", user.create("Account", Name="Reseller's", L2C_Brand_Key__c="alpina"))
+
+    way_in.apply()
+
+    assert way_in.rows(ACCOUNTS)[0]["brand"] == "alpina"
+
+
 def test_an_echo_of_the_hubs_own_write_changes_nothing(way_in, user, client) -> None:
     sfid = user.create("Account", Name="Echo")
     way_in.tell("Account", sfid)
@@ -187,6 +195,28 @@ class TestPoison:
 
         assert [row["name"] for row in way_in.rows(ACCOUNTS)] == ["Good"]
         assert report.problems == [f"Account {bad}: the hub refuses it (no_bad)"]
+
+    def test_what_the_hub_refused_is_tried_again(self, way_in, user) -> None:
+        bad = user.create("Account", Name="Bad")
+        way_in.run_sql("ALTER TABLE account ADD CONSTRAINT no_bad CHECK (name <> 'Bad')")
+        way_in.tell("Account", bad)
+        way_in.apply()
+        way_in.run_sql("ALTER TABLE account DROP CONSTRAINT no_bad")
+
+        assert way_in.apply().envelopes == 0  # not at once
+        way_in.run_sql("UPDATE inbox SET next_attempt_at = now()")
+        way_in.apply()
+
+        assert [row["name"] for row in way_in.rows(ACCOUNTS)] == ["Bad"]
+        assert way_in.rows("SELECT state FROM inbox") == [{"state": "applied"}]
+
+    def test_an_unknown_brand_is_named(self, way_in, user) -> None:
+        sfid = user.create("Account", Name="Reseller's", L2C_Brand_Key__c="nobody")
+        way_in.tell("Account", sfid)
+
+        report = way_in.apply()
+
+        assert report.problems == [f"Account {sfid}: the hub refuses it (brand_id is missing)"]
 
     def test_a_notification_without_an_id_does_not_hide_the_others(self, way_in, user) -> None:
         good = user.create("Account", Name="Good")

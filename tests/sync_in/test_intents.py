@@ -148,6 +148,19 @@ class TestWonOpportunity:
         assert record["L2C_Sync_Status__c"] == "In Sync"
         assert record["L2C_Sync_Error__c"] is None
 
+    def test_parked_is_retried_by_itself_after_a_while(self, way_in, deal) -> None:
+        way_in.flows["win"].error = StateConflict("Unknown product X.")
+        way_in.tell("Opportunity", deal)
+        way_in.apply()
+        way_in.apply()
+        assert len(way_in.flows["win"].requests) == 1
+        way_in.flows["win"].error = None
+
+        way_in.run_sql("UPDATE intent SET next_attempt_at = now()")
+        way_in.apply()
+
+        assert states(way_in) == ["done"]
+
     def test_parked_is_retried_when_the_record_comes_again(self, way_in, deal, user) -> None:
         way_in.flows["win"].error = StateConflict("No purchase order.")
         way_in.tell("Opportunity", deal)
