@@ -1,4 +1,4 @@
-"""What somebody outside sees of a told story: plain simple-salesforce and plain SQL, no product code.
+"""What an outsider sees of a told story: plain simple-salesforce and plain SQL, no product code.
 
 The database and the org are opened on the kept folder the way an operator would; nothing here
 shares a query or a mapping with the connector.
@@ -21,6 +21,7 @@ from simple_salesforce import Salesforce
 from connector.store.embedded import EmbeddedPostgres
 
 DATABASE = "l2c"
+OPTIONS = ("--json", "--tls", "--exit-with-stdin")
 
 
 @dataclass(frozen=True)
@@ -106,13 +107,13 @@ def _scalar(sql: psycopg.Connection[Any], query: str) -> int:
 @contextmanager
 def _org(data: Path) -> Iterator[Salesforce]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "l2c_sandbox", "--json", "--tls", "--exit-with-stdin"]
-        + ["--data", str(data)],
+        [sys.executable, "-m", "l2c_sandbox", *OPTIONS, "--data", str(data)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert process.stdout is not None and process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdin is not None
     try:
         facts = json.loads(process.stdout.readline())
         http = requests.Session()

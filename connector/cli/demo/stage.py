@@ -131,7 +131,7 @@ def _clock_of(folder: Path) -> datetime:
 def _settings(folder: Path, org: LocalOrg) -> Settings:
     """Write the demo's config.yaml and read it, so that other commands can use it too."""
     config = folder / CONFIG
-    sections = {
+    sections: dict[str, dict[str, Any]] = {
         "store": {"data_dir": ".", "durable": False},
         "salesforce": {
             "login_url": org.base_url,
