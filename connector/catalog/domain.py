@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
+CALL_UNIT = "s"  # calls are measured in seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Brand:

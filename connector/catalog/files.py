@@ -8,7 +8,7 @@ from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 
-from connector.catalog.domain import BlockPrice, Brand, block_price
+from connector.catalog.domain import CALL_UNIT, BlockPrice, Brand, block_price
 from connector.catalog.source import BadFile, Entry, parse_decimal, read_yaml
 from connector.kernel.money import UnknownCurrency, minor_digits
 
@@ -304,7 +304,21 @@ def _plan(entry: Entry) -> PlanDraft:
         line=entry.line,
     )
     entry.finish()
+    _refuse_mixed_units(plan)
     return plan
+
+
+def _refuse_mixed_units(plan: PlanDraft) -> None:
+    units: dict[str, str] = {}
+    for meter in plan.meters:
+        unit = units.setdefault(meter.usage_class, meter.unit)
+        if meter.unit == CALL_UNIT or unit != meter.unit:
+            raise BadFile(
+                path=plan.path,
+                line=meter.line,
+                problem=f"Class '{meter.usage_class}' would add up {unit} and {meter.unit}.",
+                remedy="Give meters of another unit a class of their own; 's' is for calls.",
+            )
 
 
 def _meter(entry: Entry) -> MeterDraft:

@@ -15,8 +15,6 @@ from connector.rating import queries
 from connector.rating.domain import METER_UNIT
 from connector.rating.prefixes import disjoint_ranges
 
-CALL_UNIT = "s"
-
 
 @dataclass(frozen=True, slots=True)
 class Guide:

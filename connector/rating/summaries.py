@@ -6,17 +6,10 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from connector.errors import StateConflict
+from connector.catalog.domain import CALL_UNIT
 from connector.rating.domain import METER_UNIT, IntegerSum, amount_of, exact_decimal
 from connector.rating.engine import UsageGroup
 from connector.rating.queries import SummaryRow
-
-
-class MixedUnits(StateConflict):
-    """Usage of one class and service is measured in different units."""
-
-    code = "rating.mixed_units"
-    remedy = "Give the meters or calls of different units different classes in the catalogue."
 
 
 def summarize(
@@ -24,29 +17,31 @@ def summarize(
 ) -> list[SummaryRow]:
     """Return one summary per service and class.
 
-    Raises:
-        MixedUnits: Groups of one service and class have different units.
+    A class measured in several units (after a change of plan, say) is one summary per unit, named
+    by class and unit: hours and gigabytes are never added.
     """
+    units: dict[tuple[int, str], set[str]] = defaultdict(set)
+    for group in groups:
+        units[(group.service_id, group.usage_class)].add(group.unit)
     by_summary: dict[tuple[int, str], list[UsageGroup]] = defaultdict(list)
     for group in groups:
-        by_summary[(group.service_id, group.usage_class)].append(group)
+        is_mixed = len(units[(group.service_id, group.usage_class)]) > 1
+        name = f"{group.usage_class} ({group.unit})" if is_mixed else group.usage_class
+        by_summary[(group.service_id, name)].append(group)
     return [
-        _summary(parts, currency=currencies[service_id], snapshot_id=snapshot_id)
-        for (service_id, _), parts in sorted(by_summary.items())
+        _summary(name, parts, currency=currencies[service_id], snapshot_id=snapshot_id)
+        for (service_id, name), parts in sorted(by_summary.items())
     ]
 
 
-def _summary(parts: Sequence[UsageGroup], *, currency: str, snapshot_id: str) -> SummaryRow:
+def _summary(
+    usage_class: str, parts: Sequence[UsageGroup], *, currency: str, snapshot_id: str
+) -> SummaryRow:
     first = parts[0]
-    if len({(one.unit, one.is_meter) for one in parts}) > 1:
-        units = ", ".join(sorted({one.unit for one in parts}))
-        raise MixedUnits(
-            f"Service {first.service_id} has usage of class '{first.usage_class}' in {units}."
-        )
     per_unit = METER_UNIT if first.is_meter else 1
     return SummaryRow(
         service_id=first.service_id,
-        usage_class=first.usage_class,
+        usage_class=usage_class,
         unit=first.unit,
         units=_units(sum(one.charged for one in parts), per_unit),
         included_units=_units(sum(one.included for one in parts), per_unit),
@@ -87,7 +82,7 @@ def _shown(number: Decimal) -> str:
 
 def described(*, usage_class: str, unit: str, units: Decimal, records: int) -> str:
     """Return the text of a usage charge for the customer."""
-    if unit == "s":
+    if unit == CALL_UNIT:
         calls = "1 call" if records == 1 else f"{records:,} calls"
         return f"Usage {usage_class}: {calls}, {_duration(int(units))}"
     return f"Usage {usage_class}: {_shown(units)} {unit}"

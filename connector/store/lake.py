@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import structlog
@@ -62,7 +63,7 @@ class Lake:
         """Open an in-process DuckDB that spills into the lake's own temporary folder."""
         spill = self.root / "tmp"
         spill.mkdir(parents=True, exist_ok=True)
-        config: dict[str, str | bool | int | float | list[str]] = {
+        config: dict[str, Any] = {
             "memory_limit": f"{memory_mib}MiB",
             "temp_directory": str(spill),
             "autoinstall_known_extensions": False,

@@ -194,6 +194,7 @@ class TestBadFiles:
             ("name: Installation", "name: [a", "This is not YAML"),
             ("from: 2020-01-01}", "from: soon}", "from 'soon' is not a date"),
             ("deck: voice-eu", "deck: voice-us", "deck 'voice-us'"),
+            ("class: traffic", "class: compute", "would add up hour and GB"),
         ],
     )
     def test_name_file_line_and_problem(

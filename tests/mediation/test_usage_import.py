@@ -1,8 +1,10 @@
 """Every line of a usage file becomes usage, a duplicate, or waits with number and reason."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -270,6 +272,44 @@ class TestFiles:
             assert tx.execute(select(func.count()).select_from(usage_file)).scalar() == 0
             assert tx.execute(select(func.count()).select_from(lake_file)).scalar() == 0
         assert [path for path in world.lake.root.rglob("*") if path.is_file()] == []
+
+    def test_can_be_imported_again_after_a_crash_before_the_commit(
+        self, world: World, line: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = world.calls([GOOD])
+        publish = world.lake.publish
+
+        def crash(**values: Any) -> Path:
+            publish(**values)
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(world.lake, "publish", crash)
+            with pytest.raises(KeyboardInterrupt):
+                bring_in(world, path)
+
+        report = bring_in(world, path)
+        with world.store.transaction() as tx:
+            removed = world.lake.remove_orphans(tx=tx)
+
+        assert (report.accepted, removed) == (1, 1)
+        assert len(world.usage()) == 1
+
+    def test_at_the_same_time_are_loaded_once(self, world: World, line: int) -> None:
+        path = world.calls([GOOD])
+
+        def attempt(_: int) -> str:
+            try:
+                bring_in(world, path)
+            except UsageFileAlreadyLoaded:
+                return "refused"
+            return "loaded"
+
+        with ThreadPoolExecutor(3) as pool:
+            outcomes = Counter(pool.map(attempt, range(3)))
+
+        assert outcomes == {"loaded": 1, "refused": 2}
+        assert len(world.usage()) == 1
 
 
 def _disk_full(**_: object) -> None:

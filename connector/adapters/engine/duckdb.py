@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import ibis
 
-from connector.catalog.domain import BlockPrice
+from connector.catalog.domain import CALL_UNIT, BlockPrice
+from connector.kernel.period import Period
 from connector.rating.domain import largest_safe_quantity
 from connector.rating.engine import EngineResult, InexactResult, Unrated, UsageGroup
 from connector.rating.plan import (
@@ -21,7 +23,7 @@ from connector.rating.plan import (
     rating_plan,
 )
 from connector.rating.prefixes import HEAD_SPAN
-from connector.rating.snapshot import CALL_UNIT, Snapshot
+from connector.rating.snapshot import Snapshot
 from connector.store.lake import sql_list, sql_text
 
 _FETCH = 5_000
@@ -63,8 +65,8 @@ class DuckDbRating:
             duck.execute("SET preserve_insertion_order = false")
             _read_usage(duck, usage)
             _load_snapshot(duck, snapshot)
-            plan = rating_plan(snapshot.period, has_allowances=bool(snapshot.allowances))
-            _copy(duck, _typed(ibis.to_sql(plan, dialect="duckdb")), rated_file)
+            plan = _compiled(snapshot.period, bool(snapshot.allowances))
+            _copy(duck, _typed(plan), rated_file)
             _check_types(duck, rated_file)
             rated, unrated = _counts(duck, rated_file)
             if unrated:
@@ -191,6 +193,12 @@ def _fill(
     duck.execute(
         f"CREATE TEMP TABLE {table} AS SELECT {lists}", [list(values) for values in columns]
     )
+
+
+@lru_cache(maxsize=24)
+def _compiled(period: Period, has_allowances: bool) -> str:
+    plan = rating_plan(period, has_allowances=has_allowances)
+    return str(ibis.to_sql(plan, dialect="duckdb"))
 
 
 def _typed(plan: str) -> str:
