@@ -47,14 +47,14 @@ def assign_aliases(
         NoFreeNumber: The ranges have not enough free numbers.
     """
     facts = tx.execute(
-        select(service.c.number, service.c.quantity, product.c.service_class)
+        select(service.c.number, service.c.quantity, product.c.key, product.c.service_class)
         .join(product, product.c.id == service.c.product_id)
         .where(service.c.id == service_id)
         .with_for_update(of=service)
     ).one()
     present = _in_force(tx, service_id)
     wanted: list[tuple[str, str]] = []
-    ranges = policy.ranges_for(facts.service_class)
+    ranges = policy.ranges_for(product_key=facts.key, service_class=facts.service_class)
     if ranges:
         needed = int(facts.quantity) * ranges[0].per_unit
         missing = needed - sum(1 for kind, _ in present if kind == "number")

@@ -25,7 +25,8 @@ class NumberRange(_Strict):
     """Consecutive telephone numbers, both ends included."""
 
     key: str
-    service_classes: tuple[str, ...]
+    products: tuple[str, ...] = ()
+    service_classes: tuple[str, ...] = ()
     first: Annotated[str, Field(pattern=r"^\+[1-9][0-9]{5,14}$")]
     last: Annotated[str, Field(pattern=r"^\+[1-9][0-9]{5,14}$")]
     per_unit: Annotated[int, Field(ge=1, le=1000)] = 1
@@ -35,6 +36,8 @@ class NumberRange(_Strict):
     def _in_order(self) -> "NumberRange":
         if len(self.first) != len(self.last) or self.first > self.last:
             raise ValueError("`first` and `last` need the same length, and `first` comes first")
+        if not self.products and not self.service_classes:
+            raise ValueError("say which `products` or `service_classes` the range serves")
         return self
 
 
@@ -57,9 +60,13 @@ class NumberPolicy:
     ranges: tuple[NumberRange, ...]
     subscriptions: Subscriptions | None
 
-    def ranges_for(self, service_class: str | None) -> tuple[NumberRange, ...]:
-        """Return the ranges that serve a class of service, in the order to try."""
-        return tuple(one for one in self.ranges if service_class in one.service_classes)
+    def ranges_for(self, *, product_key: str, service_class: str | None) -> tuple[NumberRange, ...]:
+        """Return the ranges that serve a product, in the order to try.
+
+        Ranges that name the product serve it alone; otherwise those of its class do.
+        """
+        own = tuple(one for one in self.ranges if product_key in one.products)
+        return own or tuple(one for one in self.ranges if service_class in one.service_classes)
 
     def names_subscription(self, service_class: str | None) -> bool:
         """Tell whether services of this class get a subscription id."""

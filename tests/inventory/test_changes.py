@@ -197,6 +197,24 @@ class TestNumbers:
 
         assert self.give(world, voice[0]) == first == ("+49100000001",)
 
+    def test_come_from_the_products_own_range_as_a_block(
+        self, world: DeliveryWorld, voice: list[int]
+    ) -> None:
+        block = NumberRange(
+            key="block",
+            products=("line-100",),
+            first="+49200000001",
+            last="+49200000009",
+            per_unit=3,
+        )
+
+        with world.store.transaction() as tx:
+            given = assign_aliases(
+                tx=tx, service_id=voice[0], policy=NumberPolicy((RANGE, block), None), on=TODAY
+            )
+
+        assert given == ("+49200000001", "+49200000002", "+49200000003")
+
     def test_go_to_one_service_each_when_many_ask_at_once(
         self, world: DeliveryWorld, voice: list[int]
     ) -> None:
