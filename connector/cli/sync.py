@@ -22,11 +22,19 @@ def sync() -> None:
 
 
 @sync.command()
+@click.option("--retry", is_flag=True, help="Try parked asks and refused records again, too.")
 @_JSON
 @click.pass_obj
-def pull(session: Session, *, as_json: bool) -> None:
+def pull(session: Session, *, retry: bool, as_json: bool) -> None:
     """Ask the CRM for every change and carry out what it asks for; exit 1 on problems."""
+    from connector.sync.inbox import retry_failed
+    from connector.sync.intents import retry_parked
+
     app = session.app()
+    if retry:
+        with app.store.transaction() as tx:
+            retry_failed(tx)
+            retry_parked(tx=tx)
     swept = app.sweep()
     applied = app.apply_inbox()
     if as_json:
