@@ -20,7 +20,7 @@ from .tls import make_certificate
 
 THREADS = 12
 KEEP_ALIVE = 200
-IDLE_S = 60
+IDLE_S = 300
 MAX_HEADER = 131_072
 BIND_TRIES = 30
 BIND_PAUSE_S = 0.1
