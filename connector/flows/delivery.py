@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import date
 
+import structlog
 from sqlalchemy import select
 
 from connector.errors import InvalidInput, StateConflict
@@ -14,6 +15,8 @@ from connector.store.engine import Store
 from connector.store.tables.sync import crm_record
 from connector.sync.intents import Flow, IntentRequest
 from connector.sync.keys import hub_id_of
+
+log = structlog.get_logger(__name__)
 
 
 class UnknownRecord(StateConflict):
@@ -33,9 +36,17 @@ class BadDate(InvalidInput):
 def delivery_flows(
     *, store: Store, read_tree: ReadTree, rules: DeliveryRules
 ) -> Mapping[str, Flow]:
-    """Return the flows `win`, `task_action` and `order_action`; each opens its own transaction."""
+    """Return the flows `win`, `task_action` and `order_action`; each opens its own transaction.
+
+    `win` leaves a deal alone whose close date lies before the policy's `won_since`.
+    """
 
     def win(request: IntentRequest) -> None:
+        closed_on = _day(request.facts.get("CloseDate"))
+        since = rules.policy.won_since
+        if since is not None and closed_on is not None and closed_on < since:
+            log.info("opportunity.before_go_live", opportunity=request.sfid, closed_on=closed_on)
+            return
         win_opportunity(
             store=store,
             read_tree=read_tree,

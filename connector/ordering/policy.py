@@ -39,6 +39,7 @@ class DeliveryPolicy:
     working_days: frozenset[int] = frozenset({0, 1, 2, 3, 4})  # Monday is 0
     end_of_working_day: time = time(17)
     auto_start: bool = True
+    won_since: date | None = None
     effective_days_back_max: int = 400
     effective_days_ahead_max: int = 92
     downgrade_effective: DowngradeDate = DowngradeDate.NEXT_BILL_DAY
@@ -60,6 +61,7 @@ class _File(BaseModel):
     working_days: Annotated[tuple[Literal[_DAYS], ...], Field(min_length=1)] = _DAYS[:5]  # type: ignore[valid-type]
     end_of_working_day: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "17:00"
     auto_start: bool = True
+    won_since: date | None = None
     effective_days_back_max: Annotated[int, Field(ge=0, le=3650)] = 400
     effective_days_ahead_max: Annotated[int, Field(ge=0, le=3650)] = 92
     downgrade_effective: DowngradeDate = DowngradeDate.NEXT_BILL_DAY
@@ -93,6 +95,7 @@ def load_delivery_policy(path: Path) -> DeliveryPolicy:
         working_days=frozenset(_DAYS.index(day) for day in days),
         end_of_working_day=time.fromisoformat(read.end_of_working_day),
         auto_start=read.auto_start,
+        won_since=read.won_since,
         effective_days_back_max=read.effective_days_back_max,
         effective_days_ahead_max=read.effective_days_ahead_max,
         downgrade_effective=read.downgrade_effective,

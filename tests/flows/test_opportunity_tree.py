@@ -1,6 +1,7 @@
 """A deal read from the local org, over HTTP, as the flow gets it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -248,6 +249,22 @@ class TestDeliveryFlows:
 
         service = world.one("SELECT state, service_start_on, quantity FROM service")
         assert tuple(service) == ("In Service", date(2026, 6, 15), 2)
+
+    @pytest.mark.parametrize(("closed_on", "orders"), [("2026-05-31", 0), ("2026-06-01", 1)])
+    def test_leave_deals_alone_that_were_won_before_the_go_live(
+        self, world: DeliveryWorld, closed_on: str, orders: int
+    ) -> None:
+        live = replace(world.rules, policy=replace(world.rules.policy, won_since=date(2026, 6, 1)))
+        flows = delivery_flows(store=world.store, read_tree=world.read_tree, rules=live)
+        sfid = world.deal([new_line()])
+
+        flows["win"](
+            IntentRequest(
+                "win", "Opportunity", sfid, {"CloseDate": closed_on}, at(date(2026, 6, 9))
+            )
+        )
+
+        assert world.count("customer_order") == orders
 
     def test_hold_an_order_on_request(self, client: OrgClient, world: DeliveryWorld) -> None:
         order = world.win(world.deal([new_line()])).order_id
