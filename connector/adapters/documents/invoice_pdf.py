@@ -33,7 +33,10 @@ class InvoicePdf:
         self._lock = threading.Lock()
 
     def __call__(self, document: PrintedDocument) -> bytes:
-        """Return the PDF; the same document gives the same bytes.
+        """Return the PDF, PDF/A-3b; the same document gives the same bytes.
+
+        A name in a script the bundled fonts lack is set in the machine's fonts, as plain PDF: an
+        archive format forbids a sign that nobody can display.
 
         Raises:
             DocumentNotRendered: The compiler refused the document.
@@ -41,18 +44,34 @@ class InvoicePdf:
         data = printed(document)
         if not _COLOUR.fullmatch(data["colour"]):
             data["colour"] = PLAIN_COLOUR
+        text = json.dumps(data, ensure_ascii=False)
         try:
             with self._lock:
-                content = self._compiler.compile(
-                    format="pdf",
-                    sys_inputs={"data": json.dumps(data, ensure_ascii=False)},
-                    timestamp=document.posted_at,
-                    pdf_standards=["a-3b"],
-                    pdf_tags=len(document.lines) <= TAGGED_LINES_MAX,
-                )
+                try:
+                    return self._compile(self._compiler, text, document, is_archive=True)
+                except typst.TypstError as error:
+                    if "could not be displayed" not in str(error):
+                        raise
+                return self._compile(typst.Compiler(TEMPLATE), text, document, is_archive=False)
         except (typst.TypstError, RuntimeError) as error:
             raise DocumentNotRendered(
                 f"{document.type} {document.number} could not be rendered: {error}"
             ) from error
+
+    def _compile(
+        self,
+        compiler: typst.Compiler,
+        data: str,
+        document: PrintedDocument,
+        *,
+        is_archive: bool,
+    ) -> bytes:
+        content = compiler.compile(
+            format="pdf",
+            sys_inputs={"data": data},
+            timestamp=document.posted_at,
+            pdf_standards="a-3b" if is_archive else None,
+            pdf_tags=len(document.lines) <= TAGGED_LINES_MAX,
+        )
         assert isinstance(content, bytes)
         return content
