@@ -19,7 +19,13 @@ from connector.kernel.money import minor_digits, round_to_currency
 from connector.ordering.decompose import template_for
 from connector.ordering.orders import LineDraft
 from connector.ordering.queries import Target, prices_on, targets
-from connector.ordering.request_types import Effect, Request, RequestType, request_of
+from connector.ordering.request_types import (
+    SUPPORTED,
+    Effect,
+    Request,
+    RequestType,
+    request_of,
+)
 from connector.parties.accounts import brand_by_key, find_account
 from connector.parties.addresses import parse_address
 from connector.parties.billing_accounts import billing_account_of
@@ -141,7 +147,7 @@ def _known(
             tx=tx, product_ids=[one.id for one in products.values()], currency=currency, on=today
         ),
         targets=targets(tx=tx, ids=named),
-        used=Counter(named),
+        used=Counter(one for line in tree.lines if (one := _changed_service(line)) is not None),
         rules=rules,
     )
 
@@ -208,6 +214,13 @@ def _target_id(line: DealLine) -> int | None:
     return hub_id_of("service", line.target_service_key) if line.target_service_key else None
 
 
+def _changed_service(line: DealLine) -> int | None:
+    changes = (
+        line.request_type in SUPPORTED and SUPPORTED[RequestType(line.request_type)].needs_target
+    )
+    return _target_id(line) if changes else None
+
+
 def _target(
     line: DealLine, request_type: RequestType, request: Request, product: Product, known: _Known
 ) -> Target | None:
@@ -231,6 +244,10 @@ def _target(
         raise _Refused(f"service {found.number} is {found.state}, not In Service")
     if found.open_order is not None:
         raise _Refused(f"service {found.number} is about to change by order {found.open_order}")
+    if found.scheduled is not None and (
+        request.effect is Effect.CHANGE or found.scheduled.startswith(RequestType.CANCEL)
+    ):
+        raise _Refused(f"service {found.number} waits for {found.scheduled}")
     if known.used[found.id] > 1:
         raise _Refused(f"service {found.number} is on {known.used[found.id]} lines of this deal")
     if request_type in _SAME_PRODUCT and found.product_id != product.id:

@@ -17,7 +17,11 @@ LIST_LIMIT = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A service that a line wants to change; `open_order` is one that is about it already."""
+    """A service that a line wants to change.
+
+    `open_order` is an order that is about to change it, `scheduled` a dated change that waits for
+    its day, such as "CANCEL on 2026-08-01".
+    """
 
     id: int
     number: str
@@ -28,6 +32,7 @@ class Target:
     quantity: Decimal
     currency: str
     open_order: str | None
+    scheduled: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +145,7 @@ def targets(*, tx: Connection, ids: Collection[int]) -> dict[int, Target]:
 
 _TARGETS = text("""
     SELECT s.id, s.number, s.state, s.account_id, s.product_id, p.key AS product_key, s.quantity,
-           s.currency, busy.number AS open_order
+           s.currency, busy.number AS open_order, waiting.scheduled
       FROM service s
       JOIN product p ON p.id = s.product_id
       LEFT JOIN LATERAL (
@@ -148,9 +153,15 @@ _TARGETS = text("""
           FROM order_line l
           JOIN customer_order o ON o.id = l.order_id
           JOIN v_order_line_state state ON state.order_line_id = l.id
-         WHERE l.target_service_id = s.id AND state.state NOT IN ('Completed', 'Canceled')
+         WHERE l.target_service_id = s.id AND l.request_type <> 'SERVICE_REQUEST'
+           AND state.state NOT IN ('Completed', 'Canceled')
            AND NOT EXISTS (SELECT 1 FROM service_change c WHERE c.order_line_id = l.id)
          ORDER BY o.id LIMIT 1) busy ON true
+      LEFT JOIN LATERAL (
+        SELECT c.type || ' on ' || c.effective_on AS scheduled
+          FROM service_change c
+         WHERE c.service_id = s.id AND c.state = 'Scheduled'
+         ORDER BY c.type = 'CANCEL' DESC, c.effective_on LIMIT 1) waiting ON true
      WHERE s.id = ANY(:ids)
 """)
 

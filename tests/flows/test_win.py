@@ -267,6 +267,23 @@ class TestRefusal:
         with pytest.raises(DealNotDeliverable, match="is about to change by order ORD-"):
             world.win(world.deal([cancel]))
 
+    def test_lets_an_audit_stand_beside_a_change(self, world: DeliveryWorld) -> None:
+        key = f"l2c:service:{world.delivered_service()}"
+        audit = line("audit", "SERVICE_REQUEST", target_service_key=key)
+        world.win(world.deal([audit]))
+
+        world.win(world.deal([line("line-100", "CANCEL", target_service_key=key), audit]))
+
+        assert world.count("customer_order") == 3
+
+    def test_changes_nothing_that_is_about_to_end(self, world: DeliveryWorld) -> None:
+        key = f"l2c:service:{world.delivered_service()}"
+        world.win(world.deal([line("line-100", "CANCEL", target_service_key=key)]))
+        world.deliver(date(2026, 7, 1), effective_on=date(2026, 8, 1))
+
+        with pytest.raises(DealNotDeliverable, match="waits for CANCEL on 2026-08-01"):
+            world.win(world.deal([line("line-500", "UPGRADE", target_service_key=key)]))
+
     def test_refuses_the_service_of_another_customer(self, world: DeliveryWorld) -> None:
         key = f"l2c:service:{world.delivered_service()}"
         other = customer("001000000000002AAA", name="Other")
