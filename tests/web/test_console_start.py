@@ -176,6 +176,7 @@ class TestStuck:
         said = start(visitor)
 
         assert "Usage calls-06.csv: 2 lines bad_number" in said
+        assert "l2c usage replay --feed calls" in said
         assert "unknown_alias" not in said
         assert "+49611" not in said
 

@@ -40,7 +40,7 @@ STUCK = text(
       FROM intent WHERE state IN ('parked', 'failed')
     UNION ALL
     SELECT 'Message from the CRM', source || ' ' || id, coalesce(error, ''),
-           'Mend the cause; a sweep reads the record again.'
+           'Mend the cause, then: l2c sync pull --retry'
       FROM inbox WHERE state = 'failed'
     UNION ALL
     SELECT 'Task', t.number || ' ' || t.name, coalesce(t.error_message, ''),
@@ -48,13 +48,16 @@ STUCK = text(
       FROM task t WHERE t.state = 'Error'
     UNION ALL
     SELECT 'Payment', p.number || ' ' || p.currency || ' ' || round(p.amount, 2),
-           coalesce(p.hold_reason, ''), 'Find out whose money it is and assign it.'
+           coalesce(p.hold_reason, ''),
+           'Find out whose it is: l2c payments assign ' || p.number || ' --invoice NUMBER'
       FROM payment p WHERE p.billing_account_id IS NULL AND p.state = 'Processed'
     UNION ALL
     SELECT 'Usage', f.name || ': ' || count(*) || ' lines', s.reason_code,
-           'Mend the cause, then take the lines in again.'
+           CASE s.stage WHEN 'import'
+                THEN 'Mend the cause, then: l2c usage replay --feed ' || f.feed
+                ELSE 'Mend the cause: the next rating of the month takes them up.' END
       FROM suspense s JOIN usage_file f ON f.id = s.usage_file_id
-     WHERE s.state = 'open' GROUP BY f.id, s.reason_code
+     WHERE s.state = 'open' GROUP BY f.id, s.stage, s.reason_code
     UNION ALL
     SELECT 'Bill run', b.key || coalesce(' ' || ba.number, ''), p.problem ->> 'reason',
            coalesce(p.problem ->> 'remedy', '')
@@ -62,7 +65,7 @@ STUCK = text(
       LEFT JOIN billing_account ba ON ba.id = (p.problem ->> 'billing_account_id')::bigint
     UNION ALL
     SELECT 'Comparison with the CRM', drift || ' differences', 'Both sides were changed, or one '
-           'side was changed by someone who may not.', 'See l2c sync reconcile.'
+           'side was changed by someone who may not.', 'See l2c sync reconcile; with --repair the hub''s values are sent again.'
       FROM (SELECT drift FROM reconcile_report ORDER BY id DESC LIMIT 1) r WHERE drift > 0
     ) s
     LIMIT :most
