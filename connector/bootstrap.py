@@ -152,7 +152,8 @@ class App:
     @cached_property
     def mappings(self) -> Mappings:
         """The mapping files."""
-        return load_mappings(self.settings.sync.mappings_dir)
+        folder = self.settings.sync.mappings_dir
+        return load_mappings(folder / "salesforce" if folder else None)
 
     @cached_property
     def shapes(self) -> Mapping[str, MessageShape]:
