@@ -8,11 +8,12 @@ import click
 
 from connector.cli.printing import print_json, table
 from connector.cli.session import Session
-from connector.kernel.period import Period
+from connector.kernel.period import Period, add_months
 from connector.mediation.feeds import feed_named, read_feeds, shipped_feeds
 from connector.mediation.imports import import_usage_file, replay_suspense
 from connector.mediation.queries import open_counts, open_lines
-from connector.rating.queries import summaries
+from connector.rating.result_queries import months_with_new_usage, summaries
+from connector.rating.run import RatingReport
 from connector.rating.trial import try_call
 
 FEEDS = click.option(
@@ -102,24 +103,42 @@ def replay(session: Session, *, feed: str, feeds: Path | None, as_json: bool) ->
 
 
 @usage.command()
-@MONTH
+@click.option(
+    "--month",
+    type=click.DateTime(formats=["%Y-%m"]),
+    default=None,
+    help="Calendar month, such as 2026-06; default: every month with usage not rated yet.",
+)
 @JSON
 @click.pass_obj
-def rate(session: Session, *, month: datetime, as_json: bool) -> int:
-    """Rate a month and charge it; with unchanged input nothing changes."""
-    start, end = _month(month)
-    report = session.app().rate_usage(Period(start, end))
-    if as_json:
-        print_json(report.as_dict())
+def rate(session: Session, *, month: datetime | None, as_json: bool) -> int:
+    """Rate and charge usage by the month; with unchanged input nothing changes."""
+    app = session.app()
+    if month is None:
+        with app.store.read() as tx:
+            months = months_with_new_usage(tx)
     else:
-        state = "was up to date" if report.was_up_to_date else "rated"
-        click.echo(
-            f"{start:%B %Y} {state}: {report.records:,} records, {report.summaries:,} summaries, "
-            f"{report.unrated:,} unrated, snapshot {report.snapshot}."
-        )
-        if report.unrated:
-            click.echo("See why with: l2c usage suspense", err=True)
-    return 1 if report.unrated else 0
+        months = [month.date()]
+    reports = [app.rate_usage(_month(first)) for first in months]
+    if as_json:
+        print_json({"months": [report.as_dict() for report in reports]})
+    else:
+        for report in reports:
+            click.echo(_as_text(report))
+        if not reports:
+            click.echo("No month has usage that is not rated.")
+    unrated = any(report.unrated for report in reports)
+    if unrated and not as_json:
+        click.echo("See why with: l2c usage suspense", err=True)
+    return 1 if unrated else 0
+
+
+def _as_text(report: RatingReport) -> str:
+    state = "was up to date" if report.was_up_to_date else "rated"
+    return (
+        f"{report.period_start:%B %Y} {state}: {report.records:,} records, "
+        f"{report.summaries:,} summaries, {report.unrated:,} unrated, snapshot {report.snapshot}."
+    )
 
 
 @usage.command("try")
@@ -206,7 +225,7 @@ def suspense(session: Session, *, feed: str | None, limit: int, as_json: bool) -
 @click.pass_obj
 def summary(session: Session, *, month: datetime, as_json: bool) -> None:
     """Show the rated usage of a month by service and class."""
-    start, _ = _month(month)
+    start = month.date()
     with session.app().store.read() as tx:
         rows = summaries(tx, start)
     if as_json:
@@ -267,6 +286,5 @@ def feeds_(*, feeds: Path | None, as_json: bool) -> None:
         click.echo(table(("Feed", "Kind", "About"), [(f.name, f.kind, f.about) for f in known]))
 
 
-def _month(month: datetime) -> tuple[date, date]:
-    start = month.date().replace(day=1)
-    return start, date(start.year + start.month // 12, start.month % 12 + 1, 1)
+def _month(first: date) -> Period:
+    return Period(first, add_months(first, 1))

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from connector.charging.charges import UsageCharge, upsert_usage_charges
 from connector.errors import InvalidInput
 from connector.kernel.period import Period
-from connector.rating import queries
+from connector.rating import result_queries
 from connector.rating.engine import FAULTS, EngineResult, RatingEngine
 from connector.rating.snapshot import Snapshot, take_snapshot
 from connector.rating.summaries import described, summarize
@@ -69,7 +69,7 @@ def rate_period(
         files = lake.usage_files(tx=tx, period_start=period_start, period_end=period_end)
         is_final = period_end <= now.date()
         input_hash = _input_hash(snapshot, files, is_final=is_final)
-        before = queries.published_run(tx, period)
+        before = result_queries.published_run(tx, period)
         if before is not None and before.input_hash == input_hash:
             return RatingReport(
                 rating_run_id=before.id,
@@ -77,7 +77,7 @@ def rate_period(
                 period_end=period_end,
                 records=before.records,
                 unrated=before.unrated,
-                summaries=len(queries.summaries(tx, period_start)),
+                summaries=len(result_queries.summaries(tx, period_start)),
                 snapshot=before.snapshot["id"],
                 was_up_to_date=True,
             )
@@ -86,7 +86,7 @@ def rate_period(
             lake=lake,
             engine=engine,
             snapshot=snapshot,
-            usage=[one.path for one in files],
+            files=files,
             input_hash=input_hash,
             is_final=is_final,
             now=now,
@@ -101,7 +101,7 @@ def _run(
     lake: Lake,
     engine: RatingEngine,
     snapshot: Snapshot,
-    usage: list[Path],
+    files: tuple[LakeFile, ...],
     input_hash: str,
     is_final: bool,
     now: datetime,
@@ -112,19 +112,22 @@ def _run(
     unrated_file = draft.path.with_name(f"{draft.path.name}.unrated")
     try:
         result = engine.rate(
-            snapshot=snapshot, usage=usage, rated_file=draft.path, unrated_file=unrated_file
+            snapshot=snapshot,
+            usage=[one.path for one in files],
+            rated_file=draft.path,
+            unrated_file=unrated_file,
         )
-        run_id = queries.add_run(
+        run_id = result_queries.add_run(
             tx=tx,
             period=period,
             input_hash=input_hash,
-            snapshot=snapshot.as_json(),
+            snapshot=snapshot.as_json() | {"files": [one.id for one in files]},
             records=result.rated,
             unrated=result.unrated,
             now=now,
         )
         unrated = _unrated_rows(engine, unrated_file) if result.unrated else iter(())
-        queries.hold_unrated(tx=tx, period=period, rows=unrated, now=now)
+        result_queries.hold_unrated(tx=tx, period=period, rows=unrated, now=now)
         summaries = _write_summaries(tx, snapshot, result, run_id, is_final, now)
         _publish(tx, lake, draft, result, run_id, period, now)
     finally:
@@ -160,9 +163,9 @@ def _write_summaries(
     period = snapshot.period
     assert period.end is not None
     rows = summarize(
-        result.groups, currencies=queries.service_currencies(tx), snapshot_id=snapshot.id
+        result.groups, currencies=result_queries.service_currencies(tx), snapshot_id=snapshot.id
     )
-    queries.write_summaries(
+    result_queries.write_summaries(
         tx=tx,
         period=period,
         run_id=run_id,
@@ -170,7 +173,7 @@ def _write_summaries(
         is_final=is_final,
         rows=rows,
     )
-    stored = queries.summaries(tx, period.start)
+    stored = result_queries.summaries(tx, period.start)
     upsert_usage_charges(
         tx=tx,
         summaries=[

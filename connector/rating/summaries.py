@@ -9,7 +9,7 @@ from typing import Any
 from connector.catalog.domain import CALL_UNIT
 from connector.rating.domain import METER_UNIT, IntegerSum, amount_of, exact_decimal
 from connector.rating.engine import UsageGroup
-from connector.rating.queries import SummaryRow
+from connector.rating.result_queries import SummaryRow
 
 
 def summarize(

@@ -69,7 +69,7 @@ def calls(world: World) -> Path:
 
 def test_import_rate_and_summary_tell_one_story(shell: Shell, calls: Path) -> None:
     imported = shell.json(usage, "import", calls, "--feed", "cdr")
-    rated = shell.json(usage, "rate", "--month", "2026-06")
+    (rated,) = shell.json(usage, "rate")["months"]
     (summary,) = shell.json(usage, "summary", "--month", "2026-06")
     waiting = shell.json(usage, "suspense")
 
@@ -92,6 +92,16 @@ def test_texts_are_for_people(shell: Shell, calls: Path) -> None:
     assert "June 2026 was up to date" in again.stdout
     assert "mobile" in summary.stdout
     assert "The time is missing or not written as the feed says." in waiting.stdout
+
+
+def test_rate_without_a_month_takes_those_with_new_usage(shell: Shell, calls: Path) -> None:
+    shell.run(usage, "import", calls, "--feed", "cdr")
+
+    first = shell.json(usage, "rate")["months"]
+    second = shell.run(usage, "rate")
+
+    assert [month["period_start"] for month in first] == ["2026-06-01"]
+    assert "No month has usage that is not rated." in second.stdout
 
 
 def test_import_twice_says_when_it_was_loaded(shell: Shell, calls: Path) -> None:
