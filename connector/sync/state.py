@@ -142,7 +142,7 @@ def owed_sql(mapping: Mapping, mappings: Mappings) -> str:
     stamps, repair = _stamps(mapping)
     state = state_sql(mapping, mappings, source=source, by_key=True)
     return f"""
-    WITH owed AS (SELECT q.key, q.version, {state}),
+    WITH owed AS MATERIALIZED (SELECT q.key, q.version, {state}),
     stamped AS (
         SELECT owed.*, CASE WHEN was_wrong THEN {repair} ELSE {stamps} END AS stamps FROM owed)
     SELECT key, version, coalesce(external_key, ''), sfid, is_absent, waits_for, is_first,
