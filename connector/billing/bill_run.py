@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 CHUNK_PAYERS = 500  # payers per transaction: a crash repeats at most so many
 DAYS_AHEAD_MAX = 40  # a bill for next month is usual, one for next year is a typing mistake
+DAYS_BACK_MAX = 31
 HORIZON = timedelta(days=31)  # charges that begin later cannot be in the month billed in advance
 
 
@@ -185,6 +186,23 @@ def run_cycle(
         problems=len(report.problems),
     )
     return report
+
+
+def run_due_cycles(
+    *, store: Store, today: date, now: datetime, render: DocumentRenderer | None = None
+) -> list[BillRunReport]:
+    """Bill every day that is due: today, days nobody ran the bills on, and runs with problems.
+
+    Looks back 31 days at most; a cycle that was missed for longer is billed by the next one.
+    """
+    since = today - timedelta(days=DAYS_BACK_MAX)
+    with store.read() as tx:
+        last = queries.last_run(tx, today=today)
+        days = queries.unsettled_runs(tx, since=since, today=today) | {today}
+    if last is not None:
+        first = max(last + timedelta(days=1), since)
+        days |= {first + timedelta(days=n) for n in range((today - first).days)}
+    return [run_cycle(store=store, billed_to=day, now=now, render=render) for day in sorted(days)]
 
 
 def preview(*, tx: Connection, billing_account_id: int, billed_to: date) -> list[DocumentDraft]:

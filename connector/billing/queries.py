@@ -102,6 +102,16 @@ _END_RUN = text(
 )
 
 
+_LAST_RUN = text(
+    "SELECT max(billed_to) FROM bill_run WHERE finished_at IS NOT NULL AND billed_to <= :today"
+)
+
+_UNSETTLED_RUNS = text(
+    "SELECT billed_to FROM bill_run WHERE billed_to BETWEEN :since AND :today "
+    "   AND (finished_at IS NULL OR problems <> '[]'::jsonb)"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class PayerBook:
     """Everything a payer's bill is made from."""
@@ -114,6 +124,17 @@ class PayerBook:
 def due_accounts(tx: Connection, *, billed_to: date, is_last_day: bool) -> list[int]:
     """Return the billing accounts whose billing month begins on the day."""
     return list(tx.scalars(_DUE_ACCOUNTS, {"day": billed_to.day, "is_last_day": is_last_day}))
+
+
+def last_run(tx: Connection, *, today: date) -> date | None:
+    """Return the day of the latest finished run that does not lie ahead."""
+    found: date | None = tx.scalar(_LAST_RUN, {"today": today})
+    return found
+
+
+def unsettled_runs(tx: Connection, *, since: date, today: date) -> set[date]:
+    """Return the days of runs that were interrupted or left somebody out."""
+    return set(tx.scalars(_UNSETTLED_RUNS, {"since": since, "today": today}))
 
 
 def load_books(tx: Connection, *, ids: Sequence[int], horizon: date) -> list[PayerBook]:

@@ -27,16 +27,13 @@ def bill() -> None:
 @click.pass_obj
 def run(session: Session, *, billed_to: datetime, draft: bool, as_json: bool) -> int:
     """Bill every account whose billing month begins on the day; run again, it finds its work."""
-    from connector.adapters.documents.invoice_pdf import InvoicePdf
-
     app = session.app()
-    report = run_cycle(
-        store=app.store,
-        billed_to=billed_to.date(),
-        now=app.clock.now(),
-        render=InvoicePdf(),
-        keep_drafts=draft,
-    )
+    if draft:
+        report = run_cycle(
+            store=app.store, billed_to=billed_to.date(), now=app.clock.now(), keep_drafts=True
+        )
+    else:
+        report = app.run_bills(billed_to.date())
     if as_json:
         print_json(report)
     else:

@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from connector.billing.invoices import list_payments
-from connector.billing.payment_csv import import_payments_csv
 from connector.billing.payments import assign_held_payment
 from connector.cli.printing import print_json, table
 from connector.cli.session import Session
@@ -27,8 +26,7 @@ def import_(session: Session, *, file: Path, as_json: bool) -> int:
         content = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise InvalidInput(f"{file} is not UTF-8 text.", remedy="Save it as UTF-8.") from None
-    app = session.app()
-    report = import_payments_csv(store=app.store, text=content, now=app.clock.now())
+    report = session.app().import_payments(content)
     if as_json:
         print_json(report)
     else:

@@ -7,7 +7,7 @@ from billing_world import BillingWorld, at
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from connector.billing.bill_run import BillRunTooEarly, preview, run_cycle
+from connector.billing.bill_run import BillRunTooEarly, preview, run_cycle, run_due_cycles
 from connector.charging.charges import UsageCharge, upsert_usage_charges
 from connector.charging.segments import BillingAlreadyStarted
 
@@ -145,6 +145,32 @@ class TestBrokenPayer:
         world.bill(JUL)
 
         assert [d["number"] for d in world.documents()] == ["RT-000001", "RT-000002", "RT-000003"]
+
+
+class TestDueCycles:
+    def test_catch_up_the_days_on_which_nobody_ran_the_bills(self, world: BillingWorld) -> None:
+        world.start(world.service(world.payer(), world.product("seat"), "10"), date(2026, 6, 1))
+        mid = world.service(world.payer(anchor_day=15), world.product("seat"), "31")
+        world.start(mid, date(2026, 6, 15))
+        world.bill(date(2026, 6, 20))
+
+        run_due_cycles(store=world.store, today=date(2026, 7, 16), now=at(date(2026, 7, 16)))
+
+        assert [(d["invoice_on"], d["subtotal"]) for d in world.documents()] == [
+            (JUL, Decimal("20.00")),
+            (date(2026, 7, 15), Decimal("62.00")),
+        ]
+
+    def test_take_up_a_payer_that_was_left_out_once_it_is_fixed(self, world: BillingWorld) -> None:
+        payer = world.payer(country="FR")
+        world.start(world.service(payer, world.product("seat"), "10"), date(2026, 6, 1))
+        world.bill(JUL)
+        world.tax("20", country="FR")
+
+        run_due_cycles(store=world.store, today=date(2026, 7, 2), now=at(date(2026, 7, 2)))
+
+        assert [d["invoice_on"] for d in world.documents()] == [JUL]
+        assert world.one("SELECT count(*) FROM bill_run WHERE problems <> '[]'")[0] == 0
 
 
 class TestCancellation:

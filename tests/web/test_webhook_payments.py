@@ -1,7 +1,7 @@
 import hashlib
 import hmac
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,16 @@ NOTICE = {
 
 
 @dataclass
+class Nudges:
+    """Remembers what was asked for."""
+
+    asked: list[str] = field(default_factory=list)
+
+    def nudge(self, name: str) -> None:
+        self.asked.append(name)
+
+
+@dataclass
 class PaymentStage:
     """Just what the room asks of the application."""
 
@@ -46,6 +56,7 @@ class PaymentStage:
     store: Store
     clock: MovableClock
     wall_clock: MovableClock
+    queue: Nudges = field(default_factory=Nudges)
 
 
 @pytest.fixture
@@ -84,13 +95,16 @@ def send(client: FlaskClient, body: bytes, header: str | None = None) -> Any:
     return client.post("/webhooks/payments", data=body, headers=headers)
 
 
-def test_a_signed_notice_pays_the_invoice(client: FlaskClient, world: BillingWorld) -> None:
+def test_a_signed_notice_pays_the_invoice(
+    client: FlaskClient, world: BillingWorld, stage: PaymentStage
+) -> None:
     answer = send(client, json.dumps(NOTICE).encode())
 
     assert answer.status_code == 200
     assert answer.json["is_new"] is True
     assert world.documents()[0]["status"] == "Paid"
     assert world.one("SELECT source, created_at FROM payment") == ("webhook", BUSINESS)
+    assert stage.queue.asked == ["push_changes"]
 
 
 def test_a_replay_is_answered_the_same_and_pays_once(

@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 HEADER = "L2C-Signature"
 SOURCE = "webhook"
+PUSH_JOB = "push_changes"
 SIGNATURES_MAX = 5
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _REQUIRED = frozenset({"reference", "date", "amount", "currency"})
@@ -45,6 +46,13 @@ class BadNotice(InvalidInput):
     code = "webhooks.bad_payment_notice"
 
 
+class Queue(Protocol):
+    """Where the webhook asks for work without waiting for it."""
+
+    def nudge(self, name: str) -> None:
+        """Ask for a run of the job; many asks at once may become one."""
+
+
 class PaymentApp(Protocol):
     """What the payment webhook needs of the application."""
 
@@ -55,6 +63,10 @@ class PaymentApp(Protocol):
     @property
     def store(self) -> Store:
         """Return the hub's database."""
+
+    @property
+    def queue(self) -> Queue:
+        """Return the job queue."""
 
     @property
     def clock(self) -> Clock:
@@ -97,6 +109,7 @@ def blueprint(app: PaymentApp) -> Blueprint:
         except ConnectorError as error:
             log.error("payment_notice.failed", code=error.code)
             return _refusal("The notice could not be recorded; send it again.", 503)
+        app.queue.nudge(PUSH_JOB)
         answer = {
             "payment_id": recorded.payment_id,
             "is_new": recorded.is_new,
