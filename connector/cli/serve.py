@@ -2,10 +2,12 @@
 
 import signal
 import threading
+from functools import partial
 
 import click
 
 from connector.cli.session import Session
+from connector.web.granian_server import serve_until_stopped, web_application
 from connector.web.server import WebServer
 
 
@@ -27,13 +29,14 @@ def serve(session: Session) -> None:
 @click.command()
 @click.pass_obj
 def web(session: Session) -> None:
-    """Run the webhooks and the console alone until it is stopped."""
-    server = WebServer(session.app())
-    click.echo(f"Listening on {server.start()}", err=True)
-    try:
-        wait_for_the_end()
-    finally:
-        server.stop()
+    """Run the webhooks and the console alone, in a process of their own, until it is stopped."""
+    web = session.settings.web
+    serve_until_stopped(
+        partial(web_application, session.config_file),
+        host=web.host,
+        port=web.port,
+        started=lambda address: click.echo(f"Listening on {address}", err=True),
+    )
 
 
 @click.command()

@@ -14,7 +14,7 @@ class Session:
     """Opens the application when a command first needs it and closes it when the command ends."""
 
     def __init__(self, config_file: Path | None) -> None:
-        self._config_file = config_file
+        self.config_file = config_file
         self._app: App | None = None
 
     @cached_property
@@ -22,7 +22,7 @@ class Session:
         """The settings of this command."""
         from connector.config import load_settings
 
-        return load_settings(self._config_file)
+        return load_settings(self.config_file)
 
     def app(self) -> "App":
         """Return the wired application, opening the store the first time."""
