@@ -131,6 +131,29 @@ class DeliveryWorld:
     def run_code(self, now: datetime) -> CodeTaskReport:
         return run_due_code_tasks(store=self.store, rules=self.rules, now=now)
 
+    def act(
+        self,
+        name: str,
+        action: str,
+        *,
+        on: date = date(2026, 6, 16),
+        effective_on: date | None = None,
+        note: str | None = None,
+    ) -> None:
+        task = self.one("SELECT id FROM task WHERE name = :name", name=name)
+        act_on_task(
+            store=self.store,
+            policy=self.rules.policy,
+            task_id=task.id,
+            action=action,
+            effective_on=effective_on,
+            note=note,
+            now=at(on),
+        )
+
+    def states(self) -> dict[str, str]:
+        return {row.name: row.state for row in self.rows("SELECT name, state FROM task")}
+
     def complete_ready(self, on: date, effective_on: date | None = None) -> int:
         ready = self.rows("SELECT id FROM task WHERE state = 'Ready' AND kind = 'Manual'")
         for task in ready:
