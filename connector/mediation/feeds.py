@@ -1,15 +1,14 @@
 """Feed definitions: how a vendor's usage file is read, as YAML an operator edits."""
 
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from connector.catalog.source import BadFile, Entry, read_yaml
-from connector.errors import InvalidInput, Misconfigured
+from connector.errors import InvalidInput
 from connector.mediation.expressions import BadExpression, check_expression
-from connector.store.mapping_files import PACKAGE
+from connector.resources import mappings_dir
 
 KINDS = ("calls", "meters")
 _RESERVED = frozenset({"line_no", "raw", "is_broken"})
@@ -47,15 +46,7 @@ class FeedDefinition:
 
 def shipped_feeds() -> Path:
     """Return the folder of the feed definitions that came with this installation."""
-    spec = importlib.util.find_spec(PACKAGE)
-    for location in (spec.submodule_search_locations if spec else None) or ():
-        folder = Path(location) / "feeds"
-        if folder.is_dir():
-            return folder
-    raise Misconfigured(
-        "The feed definitions are not installed.",
-        remedy="Install the package again, or name your own folder of feeds.",
-    )
+    return mappings_dir() / "feeds"
 
 
 def read_feeds(folder: Path) -> dict[str, FeedDefinition]:

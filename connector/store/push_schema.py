@@ -16,7 +16,7 @@ from psycopg import sql
 from sqlalchemy import Connection, text
 
 from connector.store.engine import driver_connection
-from connector.store.mapping_files import documents, salesforce_folder
+from connector.store.mapping_files import salesforce_mappings
 from connector.store.tables.sync import push_entity
 
 KEYS_PER_ROW = 1_000
@@ -55,8 +55,7 @@ class Mark:
 
 def install(tx: Connection, folder: Path | None = None) -> None:
     """Make the entity codes and, when the marks changed, the marking triggers anew."""
-    read = documents(folder or salesforce_folder())
-    marks = tuple(mark for document in read for mark in _marks_of(document.data))
+    marks = tuple(mark for file in salesforce_mappings(folder) for mark in _marks_of(file.data))
     codes = _entity_codes(tx, sorted({mark.entity for mark in marks}))
     by_table: dict[str, list[Mark]] = defaultdict(list)
     for mark in marks:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from connector.adapters.salesforce.errors import OrgRefused
-from connector.store.mapping_files import Document, read_document
 from connector.sync.mapping import FieldType, Mapping, Mappings, PushField
+from connector.yaml_file import YamlFile, read_yaml
 
 Describe = Callable[[str], dict[str, Any]]
 
@@ -60,13 +60,13 @@ def check_mappings(mappings: Mappings, describe: Describe) -> tuple[Finding, ...
     for mapping in mappings:
         if mapping.object not in described:
             described[mapping.object] = _described(mapping.object, describe)
-        document = read_document(mapping.file)
+        file = read_yaml(mapping.file)
         about = described[mapping.object]
         if about is None:
             findings.append(
                 Finding(
                     file=mapping.file,
-                    line=document.line_of(("object",)),
+                    line=file.line_of(("object",)),
                     object=mapping.object,
                     field="*",
                     problem="The org has no such object, or the user may not see it.",
@@ -75,7 +75,7 @@ def check_mappings(mappings: Mappings, describe: Describe) -> tuple[Finding, ...
             )
             continue
         fields = {field["name"]: field for field in about["fields"]}
-        findings += _check(mapping, document, fields)
+        findings += _check(mapping, file, fields)
     return tuple(findings)
 
 
@@ -87,13 +87,13 @@ def _described(name: str, describe: Describe) -> dict[str, Any] | None:
 
 
 def _check(
-    mapping: Mapping, document: Document, fields: dict[str, dict[str, Any]]
+    mapping: Mapping, file: YamlFile, fields: dict[str, dict[str, Any]]
 ) -> Iterator[Finding]:
     for path, name, problems in _examined(mapping, fields):
         for problem, remedy in problems:
             yield Finding(
                 file=mapping.file,
-                line=document.line_of(path),
+                line=file.line_of(path),
                 object=mapping.object,
                 field=name,
                 problem=problem,

@@ -3,18 +3,19 @@
 A mistake names the file, the line and the remedy before the first record moves (design 4).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
 from connector.errors import Misconfigured
-from connector.store.mapping_files import Document, MappingError, documents, salesforce_folder
+from connector.store.mapping_files import MappingError, salesforce_mappings
+from connector.yaml_file import Location, YamlFile
 
 ApiName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z]\w*)?$")]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -246,48 +247,45 @@ def _needs(mapping: Mapping) -> set[str]:
 
 
 def load_mappings(folder: Path | None = None) -> Mappings:
-    """Read and check the mapping files; by default those of this installation.
+    """Read and check the mapping files of a folder; by default those of this installation.
 
     Raises:
+        UnreadableFile: A file is no YAML.
         MappingError: A file is wrong; the message names file and line, the remedy what to do.
     """
-    read = documents(folder or salesforce_folder())
-    mappings = tuple(_parse(document) for document in read)
-    _check_together(tuple(zip(read, mappings, strict=True)))
+    files = salesforce_mappings(folder)
+    mappings = tuple(_parse(file) for file in files)
+    _check_together(tuple(zip(files, mappings, strict=True)))
     return Mappings(mappings)
 
 
 class _ListedIn(Exception):
-    def __init__(self, path: tuple[str | int, ...], message: str, remedy: str) -> None:
+    """A finding on its way to the place that knows the file."""
+
+    def __init__(self, place: Location, message: str, remedy: str) -> None:
         super().__init__(message)
-        self.path, self.message, self.remedy = path, message, remedy
+        self.place, self.message, self.remedy = place, message, remedy
 
-    def raised_for(self, document: Document) -> Self:
-        raise MappingError(
-            self.message,
-            file=document.file,
-            line=document.line_of(self.path),
-            remedy=self.remedy,
-        ) from self
+    def of(self, file: YamlFile) -> MappingError:
+        return MappingError(file, self.place, self.message, remedy=self.remedy)
 
 
-def _parse(document: Document) -> Mapping:
+def _parse(file: YamlFile) -> Mapping:
     try:
-        mapping = Mapping.model_validate(document.data | {"file": document.file})
+        mapping = Mapping.model_validate(file.data | {"file": file.path})
         _check_alone(mapping)
     except ValidationError as error:
         # A misspelt key is also a missing one: the misspelling is what helps.
         first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-        path = tuple(first["loc"])
+        place = tuple(first["loc"])
         raise MappingError(
-            f"{'.'.join(str(part) for part in path)}: {first['msg']}",
-            file=document.file,
-            line=document.line_of(path),
+            file,
+            place,
+            f"{'.'.join(str(part) for part in place)}: {first['msg']}",
             remedy=_remedy(first),
         ) from error
     except _ListedIn as finding:
-        finding.raised_for(document)
-        raise
+        raise finding.of(file) from None
     return mapping
 
 
@@ -347,18 +345,17 @@ def _check_push(mapping: Mapping) -> None:
             )
 
 
-def _check_together(read: Iterable[tuple[Document, Mapping]]) -> None:
-    pairs = tuple(read)
+def _check_together(pairs: Sequence[tuple[YamlFile, Mapping]]) -> None:
     entities = {mapping.entity: mapping for _, mapping in pairs}
     if len(entities) < len(pairs):
         raise Misconfigured(
             "Two mapping files describe the same entity.", remedy="Keep one file per entity."
         )
-    for document, mapping in pairs:
+    for file, mapping in pairs:
         try:
             _check_references(mapping, entities)
         except _ListedIn as finding:
-            finding.raised_for(document)
+            raise finding.of(file) from None
     _ = Mappings(tuple(mapping for _, mapping in pairs)).levels
 
 

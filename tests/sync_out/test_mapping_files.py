@@ -9,6 +9,7 @@ from connector.errors import Misconfigured
 from connector.store.mapping_files import MappingError
 from connector.sync.check import check_mappings
 from connector.sync.mapping import load_mappings
+from connector.yaml_file import UnreadableFile
 
 GOOD = """\
 entity: thing
@@ -73,10 +74,8 @@ def _columns(tx, view: str) -> set[str]:
         (GOOD.replace("owner: billing", "owner: billing, length: zero"), 10, "length"),
         (GOOD.replace("verb: upsert", "verb: update"), 5, "Salesforce id"),
         (GOOD.replace(", key: id", ""), 8, "key or a query"),
-        (GOOD + "  Name: {from: title, owner: billing}\n", 11, "twice"),
         (GOOD + "parents:\n  Up__c: {entity: nothing, from: up_id}\n", 12, "nothing"),
         (GOOD + "pull:\n  fields:\n    Name: {to: name}\n", 10, "comes in"),
-        (GOOD.replace("entity: thing", "entity: [thing"), 2, "YAML"),
         ("just words", 1, "table of keys"),
     ],
 )
@@ -87,6 +86,30 @@ def test_a_mistake_names_file_line_and_remedy(tmp_path, wrong, line, says):
     assert caught.value.file.name == "thing.yaml"
     assert caught.value.line == line
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        (GOOD + "  Name: {from: title, owner: billing}\n", 11),
+        (GOOD.replace("entity: thing", "entity: [thing"), 2),
+    ],
+)
+def test_what_is_no_yaml_names_file_and_line(tmp_path, wrong, line):
+    with pytest.raises(UnreadableFile, match=f"thing.yaml, line {line}"):
+        _load(tmp_path, thing=wrong)
+
+
+def test_a_folder_that_holds_the_folder_of_the_files_will_do(tmp_path):
+    (tmp_path / "salesforce").mkdir()
+    (tmp_path / "salesforce" / "thing.yaml").write_text(GOOD)
+
+    assert [mapping.entity for mapping in load_mappings(tmp_path)] == ["thing"]
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(Misconfigured, match="no mapping file"):
+        load_mappings(tmp_path)
 
 
 def test_entities_that_wait_for_each_other_are_refused(tmp_path):
