@@ -81,7 +81,8 @@ def _policy(app: WebApp) -> OutboundPolicy:
     configured = settings.salesforce.organization_id
     secret = settings.webhooks.secret_path
     return OutboundPolicy(
-        organization_id=(lambda: configured) if configured else app.org.identity,
+        # Asked at the first message: the web starts although no org is configured yet.
+        organization_id=lambda: configured or app.org.identity(),
         body_max_bytes=settings.webhooks.body_max_kib * 1024,
         secret=secret.get_secret_value() if secret else None,
     )

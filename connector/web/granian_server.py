@@ -15,6 +15,7 @@ import structlog
 from granian.constants import HTTPModes, Interfaces
 from granian.server.mp import MPServer
 
+from connector.errors import ConnectorError
 from connector.web.app import close_app, create_app
 
 if TYPE_CHECKING:
@@ -49,7 +50,6 @@ def serve_until_stopped(
         http=HTTPModes.http1,
         websockets=False,
         backlog=_BACKLOG,
-        respawn_failed_workers=True,
         workers_kill_timeout=_STOP_TIMEOUT_S,
         log_enabled=False,
     )
@@ -63,7 +63,10 @@ def web_application(config_file: Path | None) -> "WSGIApplication":
     from connector.bootstrap import App
     from connector.config import load_settings
 
-    app = App.open(load_settings(config_file))
+    try:
+        app = App.open(load_settings(config_file))
+    except ConnectorError as error:
+        raise SystemExit(str(error)) from None  # this process has no command line above it
     flask = create_app(app)
 
     def close() -> None:
