@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from connector.web.console.sync_state import SyncState, summed
-from connector.web.console.words import amount, quantity
+from connector.web.console.words import amount, exact, quantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def read_chain(
             "Used",
             "usage",
             _counted(of.get("usage", 0), "record", "records"),
-            _amounts(sums.get("usage", ())),
+            ", ".join(f"{row.currency} {exact(row.total)}" for row in sums.get("usage", ())),
             sync["usage_summary"],
         ),
         Link(

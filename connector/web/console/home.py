@@ -65,7 +65,8 @@ STUCK = text(
       LEFT JOIN billing_account ba ON ba.id = (p.problem ->> 'billing_account_id')::bigint
     UNION ALL
     SELECT 'Comparison with the CRM', drift || ' differences', 'Both sides were changed, or one '
-           'side was changed by someone who may not.', 'See l2c sync reconcile; with --repair the hub''s values are sent again.'
+           'side was changed by someone who may not.',
+           'See l2c sync reconcile; with --repair the hub''s values are sent again.'
       FROM (SELECT drift FROM reconcile_report ORDER BY id DESC LIMIT 1) r WHERE drift > 0
     ) s
     LIMIT :most

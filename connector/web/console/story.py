@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import Connection, TextClause, text
 
 from connector.billing.explain import explain_line
 from connector.web.console.chain import Link, read_chain
-from connector.web.console.sync_state import SyncState, sync_states
+from connector.web.console.sync_state import SyncState, summed, sync_states
 
 # The newest of each kind are shown; an account with more is looked at through the command line.
 ROWS_MAX = 200
@@ -34,6 +37,18 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class UsageMonth:
+    """The usage summaries of one period, and what they come to."""
+
+    start: date
+    end: date
+    records: int
+    sums: tuple[tuple[str, Decimal], ...]  # by currency
+    sync: SyncState | None
+    parts: Sequence[Told]
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """Everything the account page shows."""
 
@@ -43,10 +58,15 @@ class Story:
     balances: Sequence[Any]
     orders: Sequence[Told]
     services: Sequence[Told]
-    usage: Sequence[Told]
+    usage: Sequence[UsageMonth]
     invoices: Sequence[Told]
     payments: Sequence[Told]
     parked: Sequence[Any]
+
+    @property
+    def usage_is_cut(self) -> bool:
+        """Whether there may be more summaries than are shown."""
+        return sum(len(month.parts) for month in self.usage) >= ROWS_MAX
 
 
 ACCOUNT = text(
@@ -82,7 +102,8 @@ SERVICES = text(
 )
 USAGE = text(
     "SELECT u.*, s.number AS service FROM usage_summary u JOIN service s ON s.id = u.service_id "
-    "WHERE s.account_id = :account_id ORDER BY u.period_start DESC, s.id, u.usage_class LIMIT :most"
+    "WHERE s.account_id = :account_id "
+    "ORDER BY u.period_start DESC, u.period_end, s.id, u.usage_class LIMIT :most"
 )
 INVOICES = text(
     "SELECT i.*, v.paid, v.credited, v.balance, v.status, c.number AS corrects, "
@@ -146,7 +167,7 @@ def read_story(*, tx: Connection, account_id: int) -> Story | None:
         balances=tx.execute(BALANCES, of_account).all(),
         orders=told["customer_order"],
         services=told["service"],
-        usage=told["usage_summary"],
+        usage=_months(told["usage_summary"]),
         invoices=told["invoice"],
         payments=told["payment"],
         parked=tx.execute(PARKED, of_account | {"sfid": account.sfid}).all(),
@@ -174,6 +195,30 @@ def _explained_lines(tx: Connection, invoices: Sequence[Any]) -> dict[int, list[
         ]
         for invoice_id, rows in lines.items()
     }
+
+
+def _months(summaries: Sequence[Told]) -> tuple[UsageMonth, ...]:
+    months = []
+    for (start, end), group in groupby(
+        summaries, key=lambda told: (told.row.period_start, told.row.period_end)
+    ):
+        parts = tuple(group)
+        sums: dict[str, Decimal] = {}
+        for told in parts:
+            sums[told.row.currency] = sums.get(told.row.currency, Decimal(0)) + (
+                told.row.rated_amount
+            )
+        months.append(
+            UsageMonth(
+                start=start,
+                end=end,
+                records=sum(told.row.records for told in parts),
+                sums=tuple(sorted(sums.items())),
+                sync=summed(told.sync for told in parts),
+                parts=parts,
+            )
+        )
+    return tuple(months)
 
 
 def _told(

@@ -37,6 +37,11 @@ def amount(value: Decimal | None) -> str:
     return f"{MINUS}{written}" if value < 0 else written
 
 
+def exact(value: Decimal) -> str:
+    """Write an amount that is not rounded to its currency yet, with four places."""
+    return str(format_decimal(value, format="#,##0.0000", locale="en")).replace("-", MINUS)
+
+
 def price(value: Decimal | None) -> str:
     """Write a unit price with every place it has."""
     return (
@@ -84,6 +89,7 @@ def icon(state: str) -> str:
 
 FILTERS: dict[str, Callable[..., str]] = {
     "amount": amount,
+    "exact": exact,
     "price": price,
     "quantity": quantity,
     "day": day,
