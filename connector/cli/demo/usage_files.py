@@ -50,7 +50,7 @@ def write_calls(path: Path, *, numbers: Sequence[str], first: date, last: date, 
                     chance.choice(numbers),
                     f"+{prefix}{digits}"[:16],
                     f"{day.isoformat()} {clock}",
-                    min(3_600, int(chance.expovariate(1 / 140)) + 1),
+                    min(3_600, int(chance.expovariate(1 / 60)) + 1),
                 ]
             )
 
