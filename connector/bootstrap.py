@@ -104,7 +104,7 @@ class App:
             url = settings.store.url.get_secret_value()
         store = Store(url, pool_size=settings.store.pool_size)
         try:
-            upgrade(store)
+            upgrade(store, mappings=settings.sync.mappings_dir)
         except BaseException:
             store.close()
             if server is not None:

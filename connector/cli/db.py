@@ -52,7 +52,7 @@ def restore(session: Session, file: Path, *, as_json: bool) -> None:
     """Fill an empty store from FILE and bring it to this release's schema."""
     with _as_it_is(session.settings) as store:
         read_backup(store, file)
-        upgrade(store)
+        upgrade(store, mappings=session.settings.sync.mappings_dir)
     click.echo(orjson.dumps({"restored": True}) if as_json else "The store is back.")
 
 

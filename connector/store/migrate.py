@@ -19,14 +19,15 @@ log = structlog.get_logger(__name__)
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 _LOCK = "connector.store.migrate"
-# What follows the mappings, not the release (the triggers of the push log); has `install(tx)`.
+# What follows the mappings, not the release (the triggers of the push log); has `install`.
 _DERIVED_SCHEMA = ("connector.store.push_schema",)
 
 
-def upgrade(store: Store) -> None:
+def upgrade(store: Store, *, mappings: Path | None = None) -> None:
     """Apply the migrations that are missing, then make views and triggers that changed.
 
-    All of it is one transaction: a failed upgrade leaves the database as it was.
+    All of it is one transaction: a failed upgrade leaves the database as it was. `mappings` is the
+    operator's own folder of mapping files, None for those that come along.
 
     Raises:
         Misconfigured: The database was made by a newer release.
@@ -49,7 +50,7 @@ def upgrade(store: Store) -> None:
             views.create(tx)
         for module in _DERIVED_SCHEMA:
             if importlib.util.find_spec(module) is not None:
-                importlib.import_module(module).install(tx)
+                importlib.import_module(module).install(tx, mappings)
         after = _revision(tx)
     if before != after:
         log.info("store.migrated", before=before, after=after)
