@@ -12,7 +12,12 @@ from connector.kernel.period import Period, add_months
 from connector.mediation.feeds import feed_named, read_feeds, shipped_feeds
 from connector.mediation.imports import import_usage_file, replay_suspense
 from connector.mediation.queries import open_counts, open_lines
-from connector.rating.result_queries import months_with_new_usage, summaries
+from connector.rating.records import RECORDS_MAX, rated_records
+from connector.rating.result_queries import (
+    months_with_new_usage,
+    service_id_of,
+    summaries,
+)
 from connector.rating.run import RatingReport
 from connector.rating.trial import try_call
 
@@ -267,6 +272,57 @@ def summary(session: Session, *, month: datetime, as_json: bool) -> None:
                     row.cost_amount,
                     row.currency,
                     "final" if row.is_final else "provisional",
+                )
+                for row in rows
+            ],
+        )
+    )
+
+
+@usage.command()
+@click.argument("service")
+@MONTH
+@click.option("--class", "usage_class", default=None, help="Only this class of usage.")
+@click.option("--limit", type=click.IntRange(1, RECORDS_MAX), default=20, show_default=True)
+@JSON
+@click.pass_obj
+def records(
+    session: Session,
+    *,
+    service: str,
+    month: datetime,
+    usage_class: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Show the rated records of a service (its number): the evidence of an invoice line."""
+    app = session.app()
+    with app.store.read() as tx:
+        rows = rated_records(
+            tx=tx,
+            lake=app.lake,
+            service_id=service_id_of(tx, service),
+            period_start=month.date(),
+            usage_class=usage_class,
+            limit=limit,
+        )
+    if as_json:
+        print_json([asdict(row) for row in rows])
+        return
+    click.echo(
+        table(
+            ("Quantity", "Charged", "Included", "Amount", "Unit", "UTC", "To", "Prefix", "Class"),
+            [
+                (
+                    row.quantity,
+                    row.charged,
+                    row.included,
+                    row.amount,
+                    row.unit,
+                    row.used_at,
+                    row.called or row.meter,
+                    row.prefix,
+                    row.usage_class,
                 )
                 for row in rows
             ],

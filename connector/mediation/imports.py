@@ -1,10 +1,6 @@
 """Imports a vendor's usage file: every line becomes usage, a duplicate, or waits in suspense."""
 
-import os
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -37,7 +33,7 @@ from connector.mediation.queries import (
 )
 from connector.mediation.spool import Spooled, spool_file, spool_lines
 from connector.store.engine import Store, advisory_lock
-from connector.store.lake import WORK_PREFIX, Draft, Lake
+from connector.store.lake import Draft, Lake
 
 log = structlog.get_logger(__name__)
 
@@ -107,7 +103,7 @@ def import_usage_file(
     """
     if not path.is_file():
         raise UsageFileMissing(f"There is no file {path}.")
-    with _workspace(lake) as folder:
+    with lake.workspace() as folder:
         spooled = spool_file(path, folder / "spool", feed)
         with store.transaction() as tx, lake.session() as duck:
             advisory_lock(tx, f"mediation.import:{feed.name}")
@@ -266,7 +262,7 @@ def _replay_file(
     header: tuple[str, ...],
     now: datetime,
 ) -> ReplayReport:
-    with _workspace(lake) as folder, store.transaction() as tx, lake.session() as duck:
+    with lake.workspace() as folder, store.transaction() as tx, lake.session() as duck:
         advisory_lock(tx, f"mediation.import:{feed.name}")
         spool = folder / "spool"
         lines = spool_lines(import_lines(tx=tx, file_id=file_id), spool, feed)
@@ -290,18 +286,6 @@ def _replay_file(
         duplicate=judgement.duplicate,
         still_waiting=judgement.suspense,
     )
-
-
-@contextmanager
-def _workspace(lake: Lake) -> Iterator[Path]:
-    # Beside the lake, not in the system's temporary folder, which may be small or in memory.
-    parent = lake.root / "tmp"
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{WORK_PREFIX}{os.getpid()}-", dir=parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _move(path: Path, archive: Path) -> None:

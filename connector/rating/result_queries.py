@@ -8,10 +8,18 @@ from typing import Any
 
 from sqlalchemy import Connection, MetaData, Table, and_, insert, select, text, update
 
+from connector.errors import StateConflict
 from connector.kernel.period import Period
 from connector.store.engine import copy_rows
 from connector.store.tables.inventory import service, service_alias
 from connector.store.tables.usage import rating_run, usage_summary
+
+
+class UnknownServiceNumber(StateConflict):
+    """No service has this number."""
+
+    code = "rating.unknown_service"
+    remedy = "See the numbers with: l2c services list"
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,3 +246,15 @@ _MONTHS_TO_RATE = text("""
 def months_with_new_usage(tx: Connection) -> list[date]:
     """Return the first days of the months that have usage no published run has seen."""
     return list(tx.execute(_MONTHS_TO_RATE).scalars())
+
+
+def service_id_of(tx: Connection, number: str) -> int:
+    """Return the id of the service with this number.
+
+    Raises:
+        UnknownServiceNumber: There is none.
+    """
+    found = tx.execute(select(service.c.id).where(service.c.number == number)).scalar_one_or_none()
+    if found is None:
+        raise UnknownServiceNumber(f"There is no service {number}.")
+    return int(found)

@@ -64,6 +64,8 @@ def rate_period(
     if period_start.day != 1 or period_end != _next_month(period_start):
         raise InvalidInput(f"Usage is rated by calendar month, not from {period}.")
     with store.transaction() as tx:
+        lake.remove_orphans(tx=tx)
+    with store.transaction() as tx:
         advisory_lock(tx, f"rating.run:{period_start}")
         snapshot = take_snapshot(tx=tx, period=period)
         files = lake.usage_files(tx=tx, period_start=period_start, period_end=period_end)

@@ -4,8 +4,10 @@ A writer fills a draft, moves it to its final name and lists it in its own trans
 leaves at most a file nobody lists, which `remove_orphans` deletes.
 """
 
+import fcntl
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +28,8 @@ log = structlog.get_logger(__name__)
 _WRITERS = "lake.writers"
 _LOCK_SHARED = text("SELECT pg_advisory_xact_lock_shared(hashtextextended(:key, 0))")
 DEFAULT_MEMORY_MIB = 1024
-WORK_PREFIX = "import-"  # followed by the process that works there
+_WORK_PREFIX = "work-"
+_IN_USE = "in-use"  # locked as long as the process that works there lives
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,22 @@ class Lake:
             yield connection
         finally:
             connection.close()
+
+    @contextmanager
+    def workspace(self) -> Iterator[Path]:
+        """Return a folder for the time of a piece of work; the kernel knows whether it is in use.
+
+        It lies in the lake, not in the system's temporary folder, which may be small or in memory.
+        """
+        parent = self.root / "tmp"
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=_WORK_PREFIX, dir=parent))
+        try:
+            with (folder / _IN_USE).open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def begin(self, *, tx: Connection, dataset: str, month: date) -> Draft:
         """Return a draft to write to; the transaction keeps orphan removal away from it."""
@@ -179,8 +198,8 @@ class Lake:
                 if path.relative_to(self.root).as_posix() not in listed:
                     path.unlink(missing_ok=True)
                     removed += 1
-        for folder in (self.root / "tmp").glob(f"{WORK_PREFIX}*"):
-            if not _is_alive(folder.name.removeprefix(WORK_PREFIX).partition("-")[0]):
+        for folder in (self.root / "tmp").glob(f"{_WORK_PREFIX}*"):
+            if _is_abandoned(folder):
                 shutil.rmtree(folder, ignore_errors=True)
         if removed:
             log.info("lake.orphans_removed", count=removed)
@@ -197,8 +216,18 @@ def sql_text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _is_alive(process: str) -> bool:
-    return process.isdigit() and Path("/proc", process).exists()
+def _is_abandoned(folder: Path) -> bool:
+    try:
+        handle = os.open(folder / _IN_USE, os.O_RDWR)
+    except FileNotFoundError:
+        return False  # just being made
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(handle)
+    return True
 
 
 def _sync(path: Path) -> None:

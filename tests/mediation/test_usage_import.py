@@ -260,6 +260,19 @@ class TestFiles:
         assert published.exists()
         assert not orphan.exists()
 
+    def test_being_worked_on_are_not_swept(self, world: World) -> None:
+        with world.lake.workspace() as busy:
+            (busy / "spool").write_text("half a file")
+            abandoned = busy.with_name("work-of-a-dead-process")
+            abandoned.mkdir()
+            (abandoned / "in-use").touch()
+
+            with world.store.transaction() as tx:
+                world.lake.remove_orphans(tx=tx)
+
+            assert (busy / "spool").exists()
+            assert not abandoned.exists()
+
     def test_leave_nothing_behind_when_the_import_fails(
         self, world: World, line: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -104,6 +104,18 @@ def test_rate_without_a_month_takes_those_with_new_usage(shell: Shell, calls: Pa
     assert "No month has usage that is not rated." in second.stdout
 
 
+def test_records_show_the_evidence_of_a_line(shell: Shell, calls: Path) -> None:
+    shell.run(usage, "import", calls, "--feed", "cdr")
+    shell.run(usage, "rate")
+
+    (record,) = shell.json(usage, "records", "S1", "--month", "2026-06", "--class", "mobile")
+
+    assert (record["prefix"], record["charged"], record["line_no"]) == ("4915", "61.00", 2)
+    assert record["amount"] == "0.090483333"
+    assert shell.json(usage, "records", "S1", "--month", "2026-06", "--class", "national") == []
+    assert "4915112345678" in shell.run(usage, "records", "S1", "--month", "2026-06").stdout
+
+
 def test_import_twice_says_when_it_was_loaded(shell: Shell, calls: Path) -> None:
     shell.run(usage, "import", calls, "--feed", "cdr")
 
