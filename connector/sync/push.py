@@ -21,6 +21,7 @@ from connector.adapters.salesforce.client import OrgClient
 from connector.errors import TransientFailure
 from connector.store.engine import Store
 from connector.sync import queue
+from connector.sync.api_usage import record_calls
 from connector.sync.collapse import collapse, mark
 from connector.sync.delivery import (
     COLLECTIONS_PER_CALL,
@@ -117,6 +118,9 @@ def push_pending(
             return PushReport(is_busy=True)
         one = _Pass(store=store, org=org, mappings=mappings, now=now, budget=limit)
         report = one.run()
+        if report.api_calls:
+            with store.transaction() as tx:
+                record_calls(tx=tx, calls=report.api_calls, limit=org.limit_info, now=now)
     if report.has_moved or report.halts or report.interrupted:
         log.info(
             "push.done",

@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from connector.adapters.salesforce.client import OrgClient
 from connector.store.engine import Store, copy_rows
 from connector.store.tables.sync import reconcile_report
+from connector.sync.api_usage import record_calls
 from connector.sync.collapse import collapse
 from connector.sync.mapping import Mapping, Mappings
 from connector.sync.state import state_sql
@@ -129,6 +130,7 @@ def reconcile(
         entities=tuple(entities),
     )
     with store.transaction() as tx:
+        record_calls(tx=tx, calls=report.api_calls, limit=org.limit_info, now=now)
         tx.execute(
             reconcile_report.insert().values(
                 made_at=now, drift=report.drift, content=[asdict(one) for one in entities]

@@ -70,6 +70,15 @@ class TestACustomerArrives:
             assert sync_status(tx=tx).is_quiet
 
 
+    def test_and_the_calls_are_counted(self, world, push, store, client):
+        report = push()
+
+        with store.read() as tx:
+            counted = sync_status(tx=tx)
+        assert counted.api_calls == report.api_calls > 0
+        assert counted.api_used_today == client.limit_info.used
+
+
 class TestOnlyChangesGoOut:
     def test_a_field_nobody_changed_here_is_not_sent(self, world, push, crm, change):
         push()
