@@ -4,6 +4,12 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+# The order in which a person reckons; the store keeps none. What is not listed comes after.
+_ORDER = (
+    "quantity", "unit_price", "discount_percent", "monthly", "served_from", "served_to",
+    "period_from", "period_to", "days", "of_days", "basis",
+)  # fmt: skip
+
 
 def explain_line(line: Mapping[str, Any], *, currency: str) -> str:
     """Return the derivation of a line, ending in its amount.
@@ -38,9 +44,8 @@ def _inputs(why: Mapping[str, Any]) -> list[tuple[str, str]]:
     inputs: Mapping[str, Any] = why.get("inputs", {})
     policy: Mapping[str, Any] = why.get("policy", {})
     sources: Mapping[str, Any] = why.get("sources", {})
-    rows = [
-        (name.replace("_", " "), str(value)) for name, value in inputs.items() if name != "text"
-    ]
+    names = sorted(inputs, key=lambda n: (_ORDER.index(n) if n in _ORDER else len(_ORDER), n))
+    rows = [(name.replace("_", " "), str(inputs[name])) for name in names if name != "text"]
     if policy:
         said = ", ".join(f"{name} {value}" for name, value in policy.items() if name != "name")
         rows.append((f"policy '{policy.get('name')}'", said))
