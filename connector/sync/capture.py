@@ -19,6 +19,7 @@ from connector.adapters.salesforce.answers import Subrequest
 from connector.adapters.salesforce.client import COLLECTIONS_PER_CALL, OrgClient
 from connector.adapters.salesforce.payload import instant_text
 from connector.store.engine import Store
+from connector.sync.api_usage import record_calls
 from connector.sync.arrivals import (
     DELETED,
     ID,
@@ -113,6 +114,8 @@ def sweep(
                 del open_objects[name]
             else:
                 open_objects[name] = position
+    with store.transaction() as tx:
+        record_calls(tx=tx, calls=report.calls, limit=org.limit_info, now=now_org)
     log.info("sync.swept", calls=report.calls, stored=report.stored_total)
     return report
 
