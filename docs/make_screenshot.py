@@ -20,7 +20,7 @@ TARGET = Path(__file__).parent / "images" / "console.png"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CUSTOMER = "Zahnzentrum Rhein GmbH"
 CALLS = 2_000
-SIZE = "1280,1500"
+SIZE = "1280,1960"
 PATIENCE_S = 300
 
 
