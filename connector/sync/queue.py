@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, text
 
 from connector.store.engine import Store
-from connector.sync.state import Lease
+from connector.sync.state import Lease, bigints
 
 _PUSHER = "connector.sync.push"
 
@@ -20,13 +20,15 @@ _UNLOCK = text("SELECT pg_advisory_unlock(hashtextextended(:key, 0))")
 _TAKE_BACK = text("UPDATE push_queue SET lease_until = '-infinity' WHERE lease_until = 'infinity'")
 _CODES = text("SELECT name, code FROM push_entity")
 _LEASE = text("""
-    WITH due AS (
+    WITH taken AS (WITH due AS (
         SELECT entity, key FROM push_queue
          WHERE entity = :code AND key > :after AND lease_until <= now()
          ORDER BY key LIMIT :count FOR UPDATE)
     UPDATE push_queue q SET lease_until = 'infinity' FROM due
      WHERE q.entity = due.entity AND q.key = due.key
-    RETURNING q.key, q.version
+    RETURNING q.key, q.version)
+    SELECT array_agg(key ORDER BY key) AS taken_keys, array_agg(version ORDER BY key) AS versions
+      FROM taken
 """)
 # Rows are locked in key order, as the collapser takes them: no deadlock between the two.
 _SETTLE = text("""
@@ -85,8 +87,8 @@ def entity_codes(tx: Connection) -> dict[str, int]:
 
 def lease(tx: Connection, *, code: int, after: int, count: int) -> list[Lease]:
     """Take keys of an entity that are due, in key order behind `after`."""
-    rows = tx.execute(_LEASE, {"code": code, "after": after, "count": count})
-    return sorted((Lease(row.key, row.version) for row in rows), key=lambda one: one.key)
+    taken = tx.execute(_LEASE, {"code": code, "after": after, "count": count}).one()
+    return [Lease(*pair) for pair in zip(taken.taken_keys or (), taken.versions or (), strict=True)]
 
 
 def settle(tx: Connection, *, code: int, leases: Sequence[Lease]) -> None:
@@ -95,8 +97,8 @@ def settle(tx: Connection, *, code: int, leases: Sequence[Lease]) -> None:
         _SETTLE,
         {
             "code": code,
-            "keys": [one.key for one in leases],
-            "versions": [one.version for one in leases],
+            "keys": bigints(one.key for one in leases),
+            "versions": bigints(one.version for one in leases),
         },
     )
 

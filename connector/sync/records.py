@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from connector.sync.mapping import Mapping
-from connector.sync.state import Owed
+from connector.sync.state import Owed, bigints
 from connector.sync.verdict import Refusal
 
 _WRITTEN = text("""
@@ -79,7 +79,7 @@ def remember_written(
             "object": mapping.object,
             "born": mapping.born,
             "now": now,
-            "keys": keys,
+            "keys": bigints(keys),
             "sfids": sfids,
             "taken": taken,
             # One text: quoting a thousand of them into an array takes longer than the insert.

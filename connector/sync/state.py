@@ -4,6 +4,7 @@ All of it is one SQL statement per entity and batch: the view's columns in canon
 references as Salesforce ids, the comparison with the last-known-good values, the body to send.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -43,6 +44,11 @@ class Owed:
     body: str | None
 
 
+def bigints(numbers: Iterable[int]) -> str:
+    """Write numbers as a PostgreSQL array, many times faster than the driver does."""
+    return "{" + ",".join(map(str, numbers)) + "}"
+
+
 class StateReader:
     """Reads states of the entities of one set of mappings; keeps the statements it built."""
 
@@ -62,8 +68,8 @@ class StateReader:
             statement,
             {
                 "entity": mapping.entity,
-                "keys": [lease.key for lease in leases],
-                "versions": [lease.version for lease in leases],
+                "keys": bigints(lease.key for lease in leases),
+                "versions": bigints(lease.version for lease in leases),
                 "now": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
             },
         )
