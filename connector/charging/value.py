@@ -10,6 +10,7 @@ from connector.kernel.money import minor_digits
 from connector.kernel.period import Period, billing_month, next_month
 
 FIXED_MONTH_DAYS = 30
+_CONTEXT_SAFE = 10**27  # fewer digits than arithmetic on decimals keeps
 MONTHS_MAX = 1_200  # a century: more is a date that cannot be meant
 
 
@@ -62,7 +63,8 @@ def _left_of(month: Period, day: date, basis: Basis) -> Fraction:
 
 def value_of(price: Price, month: Period, served: Period, basis: Basis) -> Fraction:
     """Return what the served days of a billing month cost, exact and unrounded."""
-    return price.monthly * share_of_month(month, served, basis)
+    share = share_of_month(month, served, basis)
+    return price.monthly if share == 1 else price.monthly * share
 
 
 def months_of(served: Period, *, until: date, anchor_day: int) -> tuple[Period, ...]:
@@ -95,6 +97,8 @@ def rounded_to(value: Fraction, places: int) -> Decimal:
 
 def of_units(units: int, places: int) -> Decimal:
     """Return a whole number of the smallest units as a decimal: 1234 units of 2 places is 12.34."""
+    if -_CONTEXT_SAFE < units < _CONTEXT_SAFE:
+        return Decimal(units).scaleb(-places)
     digits = tuple(int(digit) for digit in str(abs(units)))
     # Built from digits: arithmetic would round to the 28 digits of the decimal context.
     return Decimal((1 if units < 0 else 0, digits, -places))

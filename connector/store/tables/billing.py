@@ -5,6 +5,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     Table,
@@ -12,6 +13,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql import text as sql
 
 from connector.store.tables.base import (
     brand,
@@ -89,9 +91,7 @@ invoice_line = Table(
     reference("service_id", "service", nullable=True),
     reference("product_id", "product", nullable=True),
     # A credit names the line that had booked what it gives back, and takes over its tax rate.
-    Column(
-        "corrects_line_id", BigInteger, ForeignKey("invoice_line.id"), nullable=True, index=True
-    ),
+    Column("corrects_line_id", BigInteger, ForeignKey("invoice_line.id"), nullable=True),
     *one_of("kind", ("Recurring", "One-time", "Usage", "Proration", "Discount", "Fee", "Credit")),
     text("description"),
     text("section", default=""),
@@ -108,6 +108,11 @@ invoice_line = Table(
     text("accounting_code"),
     Column("explanation", JSONB, nullable=False),
     UniqueConstraint("invoice_id", "line_no"),
+    Index(
+        "ix_invoice_line_corrects_line_id",
+        "corrects_line_id",
+        postgresql_where=sql("corrects_line_id IS NOT NULL"),
+    ),
 )
 
 # Tax is computed once per category and rate on rounded lines (design 7); lines show their share.

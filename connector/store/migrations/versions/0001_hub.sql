@@ -932,7 +932,7 @@ CREATE TABLE invoice_line (
 
 CREATE INDEX ix_invoice_line_charge_id ON invoice_line (charge_id);
 
-CREATE INDEX ix_invoice_line_corrects_line_id ON invoice_line (corrects_line_id);
+CREATE INDEX ix_invoice_line_corrects_line_id ON invoice_line (corrects_line_id) WHERE corrects_line_id IS NOT NULL;
 
 CREATE INDEX ix_invoice_line_invoice_id ON invoice_line (invoice_id);
 
