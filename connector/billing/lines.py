@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 from connector.billing.draft import BillableCharge, BookedLine, LineDraft
-from connector.charging.policy import Basis
+from connector.charging.policy import Basis, ProrationPolicy
 from connector.charging.value import (
     FIXED_MONTH_DAYS,
     Price,
@@ -105,7 +106,8 @@ def _recurring(
     for month in sorted(months | set(by_month), key=lambda month: month.start):
         own = by_month.get(month, [])
         value = value_of(price, month, served, charge.policy.basis)
-        due = rounded(value, charge.currency) - sum((line.left for line in own), Decimal(0))
+        worth = rounded(value, charge.currency)
+        due = worth - sum((line.left for line in own), Decimal(0))
         if due == 0:
             continue
         days = month.intersection(served) or Period(month.start, month.start)
@@ -116,13 +118,13 @@ def _recurring(
                 kind="Recurring" if days == month else "Proration",
                 description=charge.description + _part_text(charge, month, days),
                 days=days,
-                derivation=_Derivation(value, tuple(own), due, inputs),
+                derivation=_Derivation(value, worth, tuple(own), due, inputs),
                 unit="month",
             )
         else:
             yield from _credits(
                 charge,
-                derivation=_Derivation(value, tuple(own), due, inputs),
+                derivation=_Derivation(value, worth, tuple(own), due, inputs),
                 kept_to=_end(days),
                 month=month,
                 is_cancellation=is_ended,
@@ -134,10 +136,11 @@ def _whole(
 ) -> Iterable[LineDraft]:
     """Yield what is due on a charge that does not recur."""
     value = Price(charge.quantity, charge.unit_price, charge.discount_percent).monthly
-    due = rounded(value, charge.currency) - sum((line.left for line in booked), Decimal(0))
+    worth = rounded(value, charge.currency)
+    due = worth - sum((line.left for line in booked), Decimal(0))
     if due == 0:
         return
-    derivation = _Derivation(value, tuple(booked), due, inputs)
+    derivation = _Derivation(value, worth, tuple(booked), due, inputs)
     if due < 0:
         yield from _credits(
             charge,
@@ -165,6 +168,7 @@ class _Derivation:
     """How a difference came about."""
 
     value: Fraction
+    rounded: Decimal
     booked: tuple[BookedLine, ...]
     due: Decimal
     inputs: dict[str, Any]
@@ -196,7 +200,7 @@ def _debit(
         cost=rounded_to(quantity * Fraction(charge.unit_cost), EXACT_PLACES),
         service_from=days.start,
         service_to=end,
-        explanation=_explanation(charge, derivation, _parts(charge, derivation)),
+        explanation=_explanation(charge, derivation, _parts(derivation)),
     )
 
 
@@ -223,7 +227,7 @@ def _credits(
         days = Period(min(max(line.service_from, kept_to), line.service_to), line.service_to)
         if days.start == days.end:
             days = Period(line.service_from, line.service_to)
-        parts = _parts(charge, derivation)
+        parts = _parts(derivation)
         for other, other_part in given:
             if other is not line:
                 text = f"given back against {other.invoice_number} line {other.line_no}"
@@ -252,12 +256,12 @@ def _quantity(charge: BillableCharge, exact: Fraction) -> tuple[Fraction, Decima
     if net == 0 or charge.kind == "usage":
         sign = -1 if exact < 0 else 1
         return Fraction(sign), rounded_to(abs(exact), EXACT_PLACES)
-    return exact / net, rounded_to(net, EXACT_PLACES)
+    unit_price = charge.unit_price if net == charge.unit_price else rounded_to(net, EXACT_PLACES)
+    return exact / net, unit_price
 
 
-def _parts(charge: BillableCharge, derivation: _Derivation) -> list[dict[str, str]]:
-    value = rounded(derivation.value, charge.currency)
-    parts = [{"text": str(derivation.inputs["text"]), "amount": str(value)}]
+def _parts(derivation: _Derivation) -> list[dict[str, str]]:
+    parts = [{"text": str(derivation.inputs["text"]), "amount": str(derivation.rounded)}]
     parts += [
         {
             "text": f"already booked by {line.invoice_number} line {line.line_no}",
@@ -275,12 +279,12 @@ def _explanation(
     return {
         "kind": charge.kind,
         "inputs": derivation.inputs,
-        "policy": charge.policy.as_json() if charge.kind == "recurring" else {},
+        "policy": _policy_json(charge.policy) if charge.kind == "recurring" else {},
         "value": exact_text(derivation.value),
         "rounding": {
             "mode": ROUNDING,
             "places": minor_digits(charge.currency),
-            "to": str(rounded(derivation.value, charge.currency)),
+            "to": str(derivation.rounded),
         },
         "sources": {
             "charge": charge.id,
@@ -293,6 +297,11 @@ def _explanation(
         },
         "parts": parts,
     }
+
+
+@cache
+def _policy_json(policy: ProrationPolicy) -> dict[str, Any]:
+    return policy.as_json()
 
 
 def _recurring_inputs(

@@ -6,6 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from connector.charging.policy import Basis
+from connector.errors import InvalidInput
 from connector.kernel.money import minor_digits
 from connector.kernel.period import Period, billing_month, next_month
 
@@ -25,6 +26,8 @@ class Price:
     @property
     def net_unit_price(self) -> Fraction:
         """The price of one unit after the discount, exact."""
+        if not self.discount_percent:
+            return Fraction(self.unit_price)
         return Fraction(self.unit_price) * (1 - Fraction(self.discount_percent) / 100)
 
     @property
@@ -72,12 +75,18 @@ def months_of(served: Period, *, until: date, anchor_day: int) -> tuple[Period, 
 
     The billing month is fixed first and the served days second, so a denominator never comes from
     the start of a service (design 7).
+
+    Raises:
+        InvalidInput: There are more than a century of them.
     """
     months: list[Period] = []
     month = billing_month(served.start, anchor_day)
     while month.start < until and (served.end is None or month.start < served.end):
         if len(months) == MONTHS_MAX:
-            break
+            raise InvalidInput(
+                f"A charge from {served.start} has more than {MONTHS_MAX} months before {until}.",
+                remedy="Correct the day on which it starts.",
+            )
         months.append(month)
         month = next_month(month, anchor_day)
     return tuple(months)
@@ -90,8 +99,10 @@ def rounded(value: Fraction, currency: str) -> Decimal:
 
 def rounded_to(value: Fraction, places: int) -> Decimal:
     """Round to some decimal places, half away from zero, whatever the number of digits."""
-    units, rest = divmod(abs(value) * 10**places, 1)
-    units = int(units) + (1 if rest * 2 >= 1 else 0)
+    numerator = abs(value.numerator) * 10**places
+    units, rest = divmod(numerator, value.denominator)  # whole numbers: quicker than fractions
+    if rest * 2 >= value.denominator:
+        units += 1
     return of_units(-units if value < 0 else units, places)
 
 

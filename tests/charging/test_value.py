@@ -17,6 +17,7 @@ from connector.charging.value import (
     share_of_month,
     value_of,
 )
+from connector.errors import InvalidInput
 from connector.kernel.period import Period, billing_month
 
 SIXTY = Price(Decimal(1), Decimal("60.00"))
@@ -89,6 +90,11 @@ def test_the_months_of_a_span_cover_each_of_its_days_once(
     covered = [month.intersection(served) for month in months]
     assert sum(part.days for part in covered if part) == length
     assert all(before.end == after.start for before, after in pairwise(months))
+
+
+def test_a_start_a_century_back_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="1826-07-01"):
+        months_of(Period(date(1826, 7, 1), None), until=date(2026, 7, 1), anchor_day=1)
 
 
 class TestRounding:
