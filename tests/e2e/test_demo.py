@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.outside import Outside, look
 from tests.e2e.teller import kill_times, tell, tell_and_kill
+from tests.e2e.visitor import visit
 
 CALLS = 2_000
 SUMMARY_KEYS = {
@@ -98,6 +99,19 @@ class TestToldAgain:
         assert same == {k: v for k, v in told.summary.items() if k not in CHANGES_BY_RUN}
         assert again["drift"] == 0
         assert look(told.folder) == told.outside
+
+
+class TestStaysUp:
+    def test_a_visitor_finds_console_org_and_webhooks_and_one_signal_ends_it(
+        self, told: Told
+    ) -> None:
+        seen = visit(told.folder, calls=CALLS)
+
+        assert "Zahnzentrum Rhein GmbH" in seen.start_page
+        assert "NC-000001" in seen.account_page
+        assert seen.health == "ok"
+        assert seen.newest_api_version >= "60.0"
+        assert seen.exit_code == 0
 
 
 class TestKilled:
