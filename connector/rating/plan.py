@@ -48,14 +48,15 @@ PRICE = {
     "increment": "int64",
     "largest": "int64",  # the largest charged quantity whose amounts fit 64 bits
 }
-CALL_PRICES = {
+# Ranges are many, prices fewer: kept apart, the table that is hashed by range stays narrow.
+CALL_RANGES = {
     "deck_id": "int64",
     "head": "int32",
     "low": "int64",
     "high": "int64",
-    "prefix": "string",
-    **PRICE,
+    "price_no": "int32",
 }
+CALL_PRICES = {"price_no": "int32", "prefix": "string", **PRICE}
 METER_PRICES = {
     "plan_id": "int64",
     "meter": "string",
@@ -138,18 +139,22 @@ def _priced(guided: Table) -> Table:
     """Find the price: of a call by the longest prefix, of a meter by its name."""
     calls = guided.filter(guided["meter"] == "")
     meters = guided.filter(guided["meter"] != "")
+    ranges = ibis.table(CALL_RANGES, name="call_ranges")
     call_prices = ibis.table(CALL_PRICES, name="call_prices")
     meter_prices = ibis.table(METER_PRICES, name="meter_prices")
-    priced_calls = calls.left_join(
-        call_prices,
+    matched = calls.left_join(
+        ranges,
         [
-            calls["deck_id"] == call_prices["deck_id"],
-            calls["called_head"] == call_prices["head"],
-            calls["called_key"] >= call_prices["low"],
-            calls["called_key"] <= call_prices["high"],
+            calls["deck_id"] == ranges["deck_id"],
+            calls["called_head"] == ranges["head"],
+            calls["called_key"] >= ranges["low"],
+            calls["called_key"] <= ranges["high"],
         ],
+    ).select(*_carried(calls), ranges["price_no"])
+    priced_calls = matched.left_join(
+        call_prices, [matched["price_no"] == call_prices["price_no"]]
     ).select(
-        *_carried(calls),
+        *_carried(matched),
         call_prices["prefix"],
         *(call_prices[name] for name in PRICE),
         is_meter=ibis.literal(False),

@@ -16,6 +16,7 @@ from connector.rating.engine import EngineResult, InexactResult, Unrated, UsageG
 from connector.rating.plan import (
     ALLOWANCES,
     CALL_PRICES,
+    CALL_RANGES,
     GUIDES,
     METER_PRICES,
     RATED,
@@ -116,27 +117,7 @@ def _load_snapshot(duck: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
             for one in snapshot.guides
         ),
     )
-    _fill(
-        duck,
-        "call_ranges",
-        {name: kind for name, kind in CALL_PRICES.items() if name != "head"},
-        (
-            (
-                one.deck_id,
-                one.low,
-                one.high,
-                one.prefix,
-                *_price(one.usage_class, CALL_UNIT, one.price, one.minimum_s, one.increment_s),
-            )
-            for one in snapshot.calls
-        ),
-    )
-    # Cut at six-digit heads: an equality an engine can hash, instead of a comparison of everything.
-    duck.execute(
-        f"CREATE TEMP TABLE call_prices AS SELECT *, "  # noqa: S608
-        f"unnest(range(low // {HEAD_SPAN}, high // {HEAD_SPAN} + 1))::INTEGER AS head "
-        "FROM call_ranges"
-    )
+    _load_calls(duck, snapshot)
     _fill(
         duck,
         "meter_prices",
@@ -157,6 +138,27 @@ def _load_snapshot(duck: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
         "allowances",
         ALLOWANCES,
         ((one.plan_id, one.usage_class, one.is_meter, one.included) for one in snapshot.allowances),
+    )
+
+
+def _load_calls(duck: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
+    numbers: dict[tuple[int, str], int] = {}
+    prices: list[tuple[object, ...]] = []
+    ranges: list[tuple[object, ...]] = []
+    for one in snapshot.calls:
+        number = numbers.setdefault((one.deck_id, one.prefix), len(prices))
+        if number == len(prices):
+            price = _price(one.usage_class, CALL_UNIT, one.price, one.minimum_s, one.increment_s)
+            prices.append((number, one.prefix, *price))
+        ranges.append((one.deck_id, one.low, one.high, number))
+    _fill(duck, "call_prices", CALL_PRICES, prices)
+    whole = {name: kind for name, kind in CALL_RANGES.items() if name != "head"}
+    _fill(duck, "whole_ranges", whole, ranges)
+    # Cut at six-digit heads: an equality an engine can hash, instead of a comparison of everything.
+    duck.execute(
+        f"CREATE TEMP TABLE call_ranges AS SELECT *, "  # noqa: S608
+        f"unnest(range(low // {HEAD_SPAN}, high // {HEAD_SPAN} + 1))::INTEGER AS head "
+        "FROM whole_ranges"
     )
 
 
