@@ -69,7 +69,6 @@ class TestACustomerArrives:
         with store.read() as tx:
             assert sync_status(tx=tx).is_quiet
 
-
     def test_and_the_calls_are_counted(self, world, push, store, client):
         report = push()
 
