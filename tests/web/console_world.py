@@ -195,6 +195,7 @@ class ConsoleWorld(BillingWorld):
         self.do("TRUNCATE push_log, push_queue")
         for entity, table in (
             ("account", "account"),
+            ("opportunity", "customer_order"),
             ("customer_order", "customer_order"),
             ("service", "service"),
             ("usage_summary", "usage_summary"),

@@ -185,6 +185,17 @@ class TestSyncState:
 
         assert "pending" in section(page, "services")
 
+    def test_of_the_opportunity_stands_beside_it(
+        self, told: SimpleNamespace, world: ConsoleWorld, visitor: Visitor
+    ) -> None:
+        order = world.one("SELECT id FROM customer_order").id
+        world.refuse("opportunity", order, error="No edit access.", remedy="", status="Error")
+
+        said = words(section(visitor.page(f"/console/accounts/{told.account}"), "orders"))
+
+        assert "opportunity 006000000000001AAA ✕ failed No edit access." in said
+        assert "CRM ✓ in step" in said
+
     def test_failed_with_reason_and_remedy(
         self, told: SimpleNamespace, world: ConsoleWorld, visitor: Visitor
     ) -> None:

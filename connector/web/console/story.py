@@ -1,7 +1,7 @@
 """The story of one account, from opportunity to balance, each step with its state in the CRM."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from itertools import groupby
@@ -26,6 +26,7 @@ class Told:
     row: Any
     sync: SyncState
     parts: Sequence[Any] = ()
+    opportunity: SyncState | None = None  # of an order that came from one
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ def read_story(*, tx: Connection, account_id: int) -> Story | None:
     orders = tx.execute(ORDERS, of_account).all()
     invoices = tx.execute(INVOICES, of_account).all()
     told = {
-        "customer_order": _told(tx, "customer_order", orders, _tasks(tx, orders)),
+        "customer_order": _orders(tx, orders),
         "service": _told(tx, "service", tx.execute(SERVICES, of_account).all()),
         "usage_summary": _told(tx, "usage_summary", tx.execute(USAGE, of_account).all()),
         "invoice": _told(tx, "invoice", invoices, _explained_lines(tx, invoices)),
@@ -178,6 +179,16 @@ def read_pdf(*, tx: Connection, invoice_id: int) -> tuple[str, bytes] | None:
     """Return number and PDF of an invoice, or None when there is none yet."""
     row = tx.execute(PDF, {"invoice_id": invoice_id}).one_or_none()
     return (row.number, bytes(row.content)) if row is not None else None
+
+
+def _orders(tx: Connection, orders: Sequence[Any]) -> list[Told]:
+    # The CRM's opportunity shows its order's progress: it is pushed under the order's id.
+    won = [order.id for order in orders if order.opportunity_sfid]
+    opportunities = sync_states(tx, "opportunity", won)
+    return [
+        replace(told, opportunity=opportunities.get(told.row.id))
+        for told in _told(tx, "customer_order", orders, _tasks(tx, orders))
+    ]
 
 
 def _tasks(tx: Connection, orders: Sequence[Any]) -> dict[int, list[Any]]:
