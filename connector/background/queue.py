@@ -100,8 +100,8 @@ class JobQueue:
     def nudge(self, name: str) -> None:
         """Ask for a job to run soon, without waiting for the database.
 
-        Many nudges become one job, and only one job of the name runs at a time. A nudge is a hint: it is lost when the process dies, and the
-        job's schedule makes up for it.
+        Many nudges become one job, and only one job of the name runs at a time. A nudge is a hint:
+        it is lost when the process dies, and the job's schedule makes up for it.
 
         Raises:
             UnknownJob: No job has this name.
