@@ -12,6 +12,7 @@ import structlog
 from psycopg import sql
 from psycopg.types.json import JsonbDumper
 from sqlalchemy import Connection, Table, create_engine, event, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -55,7 +56,9 @@ class Store:
                 "options": "-c timezone=UTC",
             },
         )
+        self._closed = False
         event.listen(self.engine, "connect", _prepare_connection)
+        event.listen(self.engine, "checkin", self._close_late_comer)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -84,8 +87,15 @@ class Store:
                 yield connection
 
     def close(self) -> None:
-        """Close every connection of the pool."""
+        """Close every connection; one that a thread still uses is closed when it comes back."""
+        self._closed = True
         self.engine.dispose()
+
+    def _close_late_comer(
+        self, dbapi_connection: DBAPIConnection | None, _record: ConnectionPoolEntry
+    ) -> None:
+        if self._closed and dbapi_connection is not None:
+            dbapi_connection.close()
 
     @property
     def conninfo(self) -> str:

@@ -16,6 +16,7 @@ from connector.store.engine import (
     advisory_lock,
     after_commit,
     copy_rows,
+    driver_connection,
     try_advisory_lock,
     violated_constraint,
 )
@@ -123,6 +124,17 @@ def test_a_read_cannot_write_and_sees_one_instant(store: Store) -> None:
 def test_after_commit_needs_a_transaction_of_the_store(store: Store) -> None:
     with store.read() as reading, pytest.raises(NoOpenTransaction):
         after_commit(reading, lambda: None)
+
+
+def test_a_connection_in_use_when_the_store_closes_is_closed_when_it_comes_back(
+    store: Store,
+) -> None:
+    with store.transaction() as tx:
+        connection = driver_connection(tx)
+        store.close()
+        assert tx.execute(sql("SELECT 1")).scalar_one() == 1
+
+    assert connection.closed
 
 
 def test_an_advisory_lock_is_held_until_the_transaction_ends(store: Store) -> None:
