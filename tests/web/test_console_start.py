@@ -85,7 +85,7 @@ class TestQuiet:
 
 class TestStuck:
     def test_a_record_the_crm_refuses(self, world: ConsoleWorld, visitor: Visitor) -> None:
-        account = world.account_of(world.payer())
+        account = world.account_of(world.payer(name="Zahnzentrum Rhein"))
         world.all_pushed()
         world.refuse("account", account, error="too long", remedy="Shorten it.", status="Error")
         world.do("UPDATE crm_record SET error_code = 'STRING_TOO_LONG' WHERE error IS NOT NULL")
@@ -93,7 +93,20 @@ class TestStuck:
         said = start(visitor)
 
         assert "1 thing needs a person" in said
-        assert f"CRM record account {account} STRING_TOO_LONG: too long Shorten it." in said
+        assert "CRM record account Zahnzentrum Rhein STRING_TOO_LONG: too long Shorten it." in said
+
+    def test_a_record_that_has_no_name_goes_by_its_id(
+        self, world: ConsoleWorld, visitor: Visitor
+    ) -> None:
+        world.do(
+            "INSERT INTO crm_record (entity, hub_id, object, born, status) "
+            "VALUES ('usage_summary', 77, 'X', 'hub', 'Error'), ('task', 78, 'X', 'hub', 'Error')"
+        )
+
+        said = start(visitor)
+
+        assert "usage summary 77" in said
+        assert "task 78" in said
 
     def test_a_refusal_that_is_tried_again_needs_nobody(
         self, world: ConsoleWorld, visitor: Visitor

@@ -31,7 +31,21 @@ class Overview:
 STUCK = text(
     """
     SELECT s.*, count(*) OVER () AS found FROM (
-    SELECT 'CRM record' AS kind, entity || ' ' || hub_id AS what,
+    SELECT 'CRM record' AS kind,
+           replace(entity, '_', ' ') || ' ' || coalesce(
+               CASE entity
+                   WHEN 'account' THEN (SELECT name FROM account WHERE id = hub_id)
+                   WHEN 'billing_account' THEN
+                        (SELECT number FROM billing_account WHERE id = hub_id)
+                   WHEN 'product' THEN (SELECT key FROM product WHERE id = hub_id)
+                   WHEN 'customer_order' THEN
+                        (SELECT number FROM customer_order WHERE id = hub_id)
+                   WHEN 'work_order' THEN (SELECT number FROM work_order WHERE id = hub_id)
+                   WHEN 'task' THEN (SELECT number FROM task WHERE id = hub_id)
+                   WHEN 'service' THEN (SELECT number FROM service WHERE id = hub_id)
+                   WHEN 'invoice' THEN (SELECT number FROM invoice WHERE id = hub_id)
+                   WHEN 'payment' THEN (SELECT number FROM payment WHERE id = hub_id)
+               END, hub_id::text) AS what,
            concat_ws(': ', error_code, error) AS why, coalesce(remedy, '') AS remedy
       FROM crm_record WHERE status IN ('Error', 'Conflict')
     UNION ALL
