@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 HEARTBEAT_S = 1
 STALLED_AFTER_S = 6
-_POLL_S = 1.0  # a notification wakes the worker at once; only retries and missed ones wait
+_POLL_S = 0.25  # only retries wait for it; everything else is announced
 _RECOVERY_EVERY_S = 5
 _RETRY_WAIT_S = 1
 _RETRY_WAIT_S_MAX = 300

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text as sql
 
+from connector.background import worker as worker_module
 from connector.background.queue import JobQueue, UnknownJob, delete_failed, idle
 from connector.background.registry import Job, load_jobs
 from connector.background.worker import Worker
@@ -193,6 +194,29 @@ class TestWorking:
         worker.stop()
 
         assert diary.lines == ["begins", "ends", "begins", "ends"]
+
+    def test_what_waited_for_the_running_one_starts_when_it_ends_not_at_the_next_poll(
+        self, queue: JobQueue, diary: Diary, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(worker_module, "_POLL_S", 3_600)
+        may_end = threading.Event()
+
+        def held(diary: Diary) -> None:
+            diary.note("begins")
+            may_end.wait(20)
+
+        queue.jobs["note"] = Job("note", held, None, 1)
+        worker = Worker(queue, context=diary)
+        worker.start()
+        queue.defer("note", lock="note")
+        wait_until(lambda: diary.lines == ["begins"])
+
+        queue.defer("note", lock="note")
+        time.sleep(0.2)  # its announcement comes while it may not run
+        may_end.set()
+
+        wait_until(lambda: diary.lines == ["begins", "begins"])
+        worker.stop()
 
     def test_stops_after_the_running_job(self, queue: JobQueue, diary: Diary) -> None:
         began, may_end = threading.Event(), threading.Event()

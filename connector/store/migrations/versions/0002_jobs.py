@@ -12,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 
-_FILES = ("0002_jobs.sql", "0002_jobs_lock.sql")
+_FILES = ("0002_jobs.sql", "0002_jobs_lock.sql", "0002_jobs_wake.sql")
 
 
 def upgrade() -> None:
