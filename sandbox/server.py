@@ -109,9 +109,11 @@ class SandboxServer:
 
     def close(self) -> None:
         """Stop serving; the org is closed too."""
-        for server in self._servers:
-            server.stop()
-        for thread in self._threads:
+        # Each takes up to half a second to notice, so both are told at once.
+        stops = [threading.Thread(target=server.stop) for server in self._servers]
+        for stop in stops:
+            stop.start()
+        for thread in [*stops, *self._threads]:
             thread.join(timeout=5)
         self.org.close()
         if self._folder is not None:

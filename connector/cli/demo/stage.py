@@ -15,6 +15,7 @@ import orjson
 import requests
 import yaml
 
+from connector.background.queue import idle
 from connector.bootstrap import App
 from connector.cli.demo.local_org import LocalOrg
 from connector.config import Settings, load_settings
@@ -26,7 +27,7 @@ TOLD_BY_THE_STORY = ("bill_cycle", "rate_usage", "reconcile")
 CONFIG = "config.yaml"
 STORY_BEGINS = datetime(2026, 6, 1, 9, tzinfo=UTC)
 SETTLE_TIMEOUT_S = 120
-SETTLE_POLL_S = 0.05
+SETTLE_POLL_S = 0.02
 QUIET_LOOKS = 2  # quiet twice in a row: between two looks nothing was in flight unseen
 
 
@@ -63,18 +64,24 @@ class Stage:
         """
         deadline_s = monotonic_s() + SETTLE_TIMEOUT_S
         quiet = 0
-        waiting: dict[str, int] = {}
         while quiet < QUIET_LOOKS:
-            waiting = self._waiting()
-            quiet = 0 if waiting else quiet + 1
+            if self._is_quiet():
+                quiet += 1
+                continue
+            quiet = 0
             if monotonic_s() > deadline_s:
                 raise NotSettled(
-                    f"Still waiting after {SETTLE_TIMEOUT_S} s: {waiting}.",
+                    f"Still waiting after {SETTLE_TIMEOUT_S} s: {self._waiting()}.",
                     remedy="See what is stuck: l2c sync status.",
                 )
             time.sleep(SETTLE_POLL_S)
 
+    def _is_quiet(self) -> bool:
+        # The cheapest question first: while jobs run, nobody needs the other answers.
+        return idle(self.app.queue) and not self._waiting()
+
     def _waiting(self) -> dict[str, int]:
+        # Upstream before downstream: what moves on between two questions is seen by the second.
         found = {"messages of the org": self.org.messages_waiting()} | self.app.work_waiting()
         return {what: count for what, count in found.items() if count}
 
