@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import click
-import orjson
+
+from connector.cli.printing import print_json
 
 
 @click.group()
@@ -48,7 +49,7 @@ def _benchmark(name: str) -> Callable[..., dict[str, Any]]:
 
 def _report(result: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        click.echo(orjson.dumps(result))
+        print_json(result)
         return
     for key, value in result.items():
         click.echo(f"{key:24} {value}")

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import click
-import orjson
 
 from connector.bootstrap import App
+from connector.cli.printing import print_json
 from connector.cli.session import Session
 from connector.errors import ConnectorError
 from connector.store.migrate import is_current
@@ -33,7 +33,7 @@ def doctor(session: Session, *, as_json: bool) -> None:
         listed = [
             {"what": f.what, "ok": f.is_good, "said": f.said, "remedy": f.remedy} for f in findings
         ]
-        click.echo(orjson.dumps({"failed": bad, "findings": listed}))
+        print_json({"failed": bad, "findings": listed})
     else:
         for finding in findings:
             mark = (

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from connector.cli.output import emit
+from connector.cli.printing import print_json
 from connector.cli.session import Session
 
 
@@ -24,7 +24,7 @@ def check(session: Session, *, offline: bool, as_json: bool) -> None:
     app = session.app()
     found = () if offline else check_mappings(app.mappings, app.org.describe)
     if as_json:
-        emit({"entities": len(app.mappings.all), "findings": list(found)})
+        print_json({"entities": len(app.mappings.all), "findings": list(found)})
     else:
         for finding in found:
             click.echo(str(finding))

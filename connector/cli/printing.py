@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
 
 import click
 import orjson
@@ -9,7 +10,7 @@ import orjson
 
 def print_json(value: object) -> None:
     """Print a value as one line of JSON; amounts and quantities are texts, exact to the digit."""
-    click.echo(orjson.dumps(value, default=_plain))
+    click.echo(orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -29,6 +30,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def _plain(value: object) -> str:
     """Write a number without the zeros a database column adds, but with two places at least."""
+    if isinstance(value, Path):
+        return str(value)
     if not isinstance(value, Decimal):
         raise TypeError(f"{type(value).__name__} does not go into JSON")
     trimmed = value.normalize()

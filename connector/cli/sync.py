@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from connector.cli.output import emit
+from connector.cli.printing import print_json
 from connector.cli.session import Session
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def pull(session: Session, *, retry: bool, as_json: bool) -> None:
     swept = app.sweep()
     applied = app.apply_inbox()
     if as_json:
-        emit({"sweep": swept, "apply": applied})
+        print_json({"sweep": swept, "apply": applied})
     else:
         click.echo(
             f"{swept.stored_total} changed records found in {swept.calls} API calls; "
@@ -61,7 +61,7 @@ def push(session: Session, *, as_json: bool) -> None:
         store=app.store, org=app.org, mappings=app.mappings, now=app.clock.now(), patience_s=30
     )
     if as_json:
-        emit(report)
+        print_json(report)
     else:
         _show_push(report)
     sys.exit(1 if report.dead or report.halts or report.interrupted or report.is_busy else 0)
@@ -102,7 +102,7 @@ def reconcile(session: Session, *, repair: bool, as_json: bool) -> None:
             store=app.store, org=app.org, mappings=app.mappings, now=app.clock.now(), patience_s=30
         )
     if as_json:
-        emit(report)
+        print_json(report)
     else:
         for entity in report.entities:
             _show_entity(entity)
@@ -138,7 +138,7 @@ def status(session: Session, *, as_json: bool) -> None:
     with session.app().store.read() as tx:
         standing = sync_status(tx=tx)
     if as_json:
-        emit(standing)
+        print_json(standing)
     else:
         _show_status(standing)
 
@@ -178,7 +178,7 @@ def dead_letters(session: Session, *, entity: str | None, retry: bool, as_json: 
         letters = standing.dead_letters(tx=tx, entity=entity)
         retried = standing.retry_dead_letters(tx=tx, entity=entity) if retry else 0
     if as_json:
-        emit({"dead_letters": list(letters), "retried": retried})
+        print_json({"dead_letters": list(letters), "retried": retried})
         return
     for letter in letters:
         click.echo(
