@@ -95,11 +95,16 @@ def main(argv: list[str] | None = None) -> int:
         print(f"the local org cannot start: {error}", file=sys.stderr)  # noqa: T201
         return BAD_SETUP
     server.start()
-    if options.exit_with_stdin:
-        _end_with_parent(stop)
-    _say(server.facts(), as_json=options.json)
-    stop.wait()
-    server.close()
+    try:
+        if options.exit_with_stdin:
+            _end_with_parent(stop)
+        _say(server.facts(), as_json=options.json)
+        stop.wait()
+    except BrokenPipeError:
+        # The starter died before it could read where the org is; nobody will read on at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    finally:
+        server.close()  # its threads would keep the process, and the data file, for ever
     return 0
 
 

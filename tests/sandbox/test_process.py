@@ -65,6 +65,29 @@ def test_tells_where_it_is_and_ends_with_its_starter(start: Start) -> None:
     assert process.wait(timeout=10) == 0
 
 
+def test_ends_when_its_starter_died_before_listening_to_it(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "l2c_sandbox", "--json", "--exit-with-stdin"]
+        + ["--schema", str(SCHEMA), "--data", str(tmp_path / "org.db")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+    process.stdout.close()
+    process.stdin.close()
+
+    try:
+        assert process.wait(timeout=20) == 0
+        assert process.stderr.read() == b""
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
 def test_ends_cleanly_when_told(start: Start) -> None:
     process, facts = start("--tls")
     ca_file = Path(facts["ca_file"])
