@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.e2e.outside import Outside, look
-from tests.e2e.teller import kill_times, tell, tell_and_kill
+from tests.e2e.teller import kills, live, tell
 from tests.e2e.visitor import visit
 
 CALLS = 2_000
@@ -118,12 +118,12 @@ class TestKilled:
     def test_three_kills_leave_nothing_twice_and_nothing_missing(
         self, told: Told, tmp_path: Path
     ) -> None:
-        for after_s in kill_times(seed=20_260_601, count=3, longest_s=told.length_s):
-            tell_and_kill(tmp_path, calls=CALLS, after_s=after_s)
+        planned = kills(seed=20_260_601, longest_s=told.length_s)
 
-        summary = tell(tmp_path, calls=CALLS)
+        life = live(tmp_path / "killed", calls=CALLS, planned=planned, kills_max=3)
 
-        assert look(tmp_path) == told.outside
-        assert {k: v for k, v in summary.items() if k not in CHANGES_BY_RUN} == {
+        assert life.kills > 0
+        assert look(life.folder) == told.outside
+        assert {k: v for k, v in life.summary.items() if k not in CHANGES_BY_RUN} == {
             k: v for k, v in told.summary.items() if k not in CHANGES_BY_RUN
         }

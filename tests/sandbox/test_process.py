@@ -66,9 +66,9 @@ def test_tells_where_it_is_and_ends_with_its_starter(start: Start) -> None:
 
 
 def test_ends_when_its_starter_died_before_listening_to_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "l2c_sandbox", "--json", "--exit-with-stdin"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "l2c_sandbox", "--json", "--exit-with-stdin"]
-        + ["--schema", str(SCHEMA), "--data", str(tmp_path / "org.db")],
+        [*command, "--schema", str(SCHEMA), "--data", str(tmp_path / "org.db")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
