@@ -37,6 +37,7 @@ from connector.kernel.period import Period
 from connector.mediation.feeds import feed_named
 from connector.mediation.imports import ImportReport, import_usage_file
 from connector.ordering.tasks import due_code_tasks
+from connector.parties.billing_accounts import PayerTerms
 from connector.rating.engine import RatingEngine
 from connector.rating.run import RatingReport, rate_period
 from connector.resources import mappings_dir, salesforce_dir
@@ -163,7 +164,11 @@ class App:
     @cached_property
     def rules(self) -> DeliveryRules:
         """How this operator delivers: templates, policies, number ranges."""
-        return load_delivery_rules(self.settings.sync.mappings_dir or mappings_dir())
+        billing = self.settings.billing
+        return load_delivery_rules(
+            self.settings.sync.mappings_dir or mappings_dir(),
+            payers=PayerTerms(timezone=billing.timezone, payment_days=billing.payment_days),
+        )
 
     @cached_property
     def flows(self) -> Mapping[str, Flow]:

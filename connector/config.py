@@ -10,8 +10,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -47,7 +48,7 @@ class StoreSettings(Section):
     )
     data_dir: Path = Field(
         default=Path(".l2c"),
-        description="Folder of the embedded store, the usage lake and the documents.",
+        description="Folder of the embedded store and of the usage lake.",
     )
     durable: bool = Field(
         default=True,
@@ -88,9 +89,6 @@ class SalesforceSettings(Section):
         default=None, description="Certificates to trust instead of the usual ones (PEM)."
     )
     timeout_s: int = Field(default=60, ge=1, le=600, description="Longest wait for one answer.")
-    daily_calls_kept_percent: int = Field(
-        default=20, ge=0, le=90, description="Share of the day's API calls left to others."
-    )
 
 
 class WebhookSettings(Section):
@@ -124,19 +122,22 @@ class WebSettings(Section):
 
 
 class BillingSettings(Section):
-    """What documents say and when they fall due."""
+    """The terms of new billing accounts; the brands of the catalogue say who issues documents."""
 
-    issuer: str = Field(default="Your company", description="Name on the documents.")
-    number_prefix: str = Field(
-        default="INV", pattern=r"^[A-Z0-9]{1,10}$", description="Invoice numbers begin with it."
+    payment_days: int = Field(
+        default=14, ge=0, le=365, description="Days until an invoice of a new customer is due."
     )
-    credit_note_prefix: str = Field(
-        default="CN", pattern=r"^[A-Z0-9]{1,10}$", description="Credit-note numbers begin with it."
-    )
-    payment_days: int = Field(default=14, ge=0, le=365, description="Days until an invoice is due.")
     timezone: str = Field(
-        default="Europe/Berlin", description="Calendar of billing accounts that name none."
+        default="Europe/Berlin",
+        description="Calendar of new billing accounts and of the jobs that rate and bill.",
     )
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError(f"'{name}' is no time zone")
+        return name
 
 
 class SyncSettings(Section):
@@ -150,18 +151,6 @@ class SyncSettings(Section):
         ge=0,
         le=3600,
         description="How far a sweep looks back, because late commits exist.",
-    )
-    lease_s: int = Field(
-        default=120,
-        ge=10,
-        le=3600,
-        description="How long a push may take before another tries the rows.",
-    )
-    push_rows_max: int = Field(
-        default=1000, ge=1, le=1000, description="Rows per API call; the org takes 5 x 200."
-    )
-    attempts_max: int = Field(
-        default=8, ge=1, le=100, description="Tries of a row before it becomes a dead letter."
     )
 
 
@@ -186,17 +175,6 @@ class LakeSettings(Section):
     threads: int = Field(default=2, ge=1, le=256, description="Threads of the rating engine.")
 
 
-class DocumentSettings(Section):
-    """Invoices as files."""
-
-    folder: Path | None = Field(
-        default=None, description="Folder of the documents; empty is data_dir/documents."
-    )
-    template_dir: Path | None = Field(
-        default=None, description="Folder of your templates; empty takes those that come along."
-    )
-
-
 class Settings(BaseSettings):
     """Every setting of the connector."""
 
@@ -210,7 +188,6 @@ class Settings(BaseSettings):
     sync: SyncSettings = SyncSettings()
     jobs: JobSettings = JobSettings()
     lake: LakeSettings = LakeSettings()
-    documents: DocumentSettings = DocumentSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -228,11 +205,6 @@ class Settings(BaseSettings):
     def lake_dir(self) -> Path:
         """Return the folder of the usage files."""
         return self.lake.folder or self.store.data_dir / "lake"
-
-    @property
-    def documents_dir(self) -> Path:
-        """Return the folder of the documents."""
-        return self.documents.folder or self.store.data_dir / "documents"
 
 
 def load_settings(

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, insert, select, text
 from connector.billing import commands
 from connector.billing.bill_run import BillRunReport, run_cycle
 from connector.charging.recurring import start_recurring
+from connector.parties.billing_accounts import PayerTerms
 from connector.store.engine import Store
 from connector.store.tables.catalog import product, tax_rate
 from connector.store.tables.inventory import service
@@ -88,7 +89,11 @@ class BillingWorld:
                 is_tax_exempt=is_tax_exempt,
             )
             payer_id = commands.open_account(
-                tx=tx, account_id=account_id, currency=currency, now=at(EPOCH)
+                tx=tx,
+                account_id=account_id,
+                currency=currency,
+                terms=PayerTerms(),
+                now=at(EPOCH),
             )
             tx.execute(
                 billing_account.update()

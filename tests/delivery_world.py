@@ -16,6 +16,7 @@ from connector.flows.code_tasks import CodeTaskReport, run_due_code_tasks
 from connector.flows.rules import DeliveryRules, load_delivery_rules
 from connector.flows.task_action import act_on_task
 from connector.flows.win import Won, win_opportunity
+from connector.parties.billing_accounts import PayerTerms
 from connector.resources import mappings_dir
 from connector.store.engine import Store
 from connector.sync.opportunity import DealAccount, DealLine, OpportunityTree
@@ -30,7 +31,7 @@ def at(day: date, hour: int = 9) -> datetime:
 
 @cache
 def rules() -> DeliveryRules:
-    return load_delivery_rules(mappings_dir())
+    return load_delivery_rules(mappings_dir(), payers=PayerTerms())
 
 
 def customer(sfid: str = "001000000000001AAA", **facts: Any) -> DealAccount:

@@ -17,7 +17,7 @@ from connector.charging.recurring import (
     start_recurring,
 )
 from connector.errors import StateConflict
-from connector.parties.billing_accounts import open_billing_account
+from connector.parties.billing_accounts import PayerTerms, open_billing_account
 from connector.store.tables.parties import billing_account
 
 
@@ -28,9 +28,13 @@ class ForeignCurrency(StateConflict):
     remedy = "Open a billing account in the charge's currency."
 
 
-def open_account(*, tx: Connection, account_id: int, currency: str, now: datetime) -> int:
+def open_account(
+    *, tx: Connection, account_id: int, currency: str, terms: PayerTerms, now: datetime
+) -> int:
     """Return the customer's billing account in this currency, opening it when there is none."""
-    return open_billing_account(tx=tx, account_id=account_id, currency=currency, now=now)
+    return open_billing_account(
+        tx=tx, account_id=account_id, currency=currency, terms=terms, now=now
+    )
 
 
 def start_service_billing(

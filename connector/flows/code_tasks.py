@@ -20,9 +20,7 @@ from connector.flows.code_names import CodeName
 from connector.flows.rules import DeliveryRules
 from connector.inventory.aliases import assign_aliases
 from connector.inventory.changes import apply_due_changes
-from connector.inventory.number_ranges import NumberPolicy
 from connector.kernel.period import local_date
-from connector.ordering.policy import DeliveryPolicy
 from connector.ordering.queries import LineFacts, line_facts
 from connector.ordering.task_states import TaskState
 from connector.ordering.tasks import (
@@ -50,8 +48,7 @@ class CodeCall:
     task: Task
     line: LineFacts
     on: date
-    policy: DeliveryPolicy
-    numbers: NumberPolicy
+    rules: DeliveryRules
     now: datetime
 
 
@@ -105,20 +102,22 @@ def _run_one(tx: Connection, rules: DeliveryRules, now: datetime) -> TaskState |
         task=task,
         line=line,
         on=task.effective_on or line.requested_on or local_date(now, line.timezone),
-        policy=rules.policy,
-        numbers=rules.numbers,
+        rules=rules,
         now=now,
     )
     try:
         with tx.begin_nested():
             result = _code_of(task)(call)
     except Exception as error:  # a defect of one piece of code must not stop the others
+        message = str(error)
         if not isinstance(error, ConnectorError):
             log.exception("task.crashed", task_id=task.id, code_ref=task.code_ref)
+            # The text of a stranger may hold a statement and its values; the CRM shows this.
+            message = f"{type(error).__name__}; the connector's log says more."
         return record_failure(
             tx=tx,
             present=task,
-            message=str(error) or type(error).__name__,
+            message=message,
             is_final=isinstance(error, _FOR_PEOPLE),
             policy=rules.policy,
             now=now,
@@ -147,7 +146,11 @@ def _code_of(task: Task) -> Code:
 
 def _open_account(call: CodeCall) -> dict[str, Any]:
     opened = open_account(
-        tx=call.tx, account_id=call.line.account_id, currency=call.line.currency, now=call.now
+        tx=call.tx,
+        account_id=call.line.account_id,
+        currency=call.line.currency,
+        terms=call.rules.payers,
+        now=call.now,
     )
     return {"billing_account_id": opened}
 
@@ -155,13 +158,13 @@ def _open_account(call: CodeCall) -> dict[str, Any]:
 def _assign_number(call: CodeCall) -> dict[str, Any]:
     assert call.line.service_id is not None
     aliases = assign_aliases(
-        tx=call.tx, service_id=call.line.service_id, policy=call.numbers, on=call.on
+        tx=call.tx, service_id=call.line.service_id, policy=call.rules.numbers, on=call.on
     )
     return {"count": len(aliases)}
 
 
 def _carry_out(call: CodeCall) -> dict[str, Any]:
-    return carry_out(tx=call.tx, line=call.line, on=call.on, policy=call.policy, now=call.now)
+    return carry_out(tx=call.tx, line=call.line, on=call.on, policy=call.rules.policy, now=call.now)
 
 
 def _milestone(call: CodeCall) -> dict[str, Any]:

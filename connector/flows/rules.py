@@ -14,6 +14,7 @@ from connector.ordering.templates import (
     WorkOrderTemplate,
     load_templates,
 )
+from connector.parties.billing_accounts import PayerTerms
 
 
 class UnknownCode(Misconfigured):
@@ -36,10 +37,13 @@ class DeliveryRules:
     policy: DeliveryPolicy
     templates: Templates
     numbers: NumberPolicy
+    payers: PayerTerms
 
 
-def load_delivery_rules(mappings: Path) -> DeliveryRules:
+def load_delivery_rules(mappings: Path, *, payers: PayerTerms) -> DeliveryRules:
     """Read templates and policies from the folder of mapping files.
+
+    `payers` are the terms of billing accounts that these rules open.
 
     Raises:
         Misconfigured: A file may not be as it is; the error names file and remedy.
@@ -56,6 +60,7 @@ def load_delivery_rules(mappings: Path) -> DeliveryRules:
         policy=load_delivery_policy(mappings / "policies" / "delivery.yaml"),
         templates=templates,
         numbers=load_number_policy(mappings / "policies" / "number_ranges.yaml"),
+        payers=payers,
     )
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, insert, select
 
 from connector.errors import StateConflict
 from connector.inventory.services import NewService, create_services
-from connector.ordering.orders import lock_order
+from connector.ordering.orders import OrderFinal, lock_order
 from connector.ordering.request_types import Effect, request_of
 from connector.ordering.templates import NoTemplate, Templates, WorkOrderTemplate
 from connector.parties.numbering import Reserved, reserve
@@ -79,8 +79,11 @@ def decompose_order(
     Raises:
         NoTemplate: A line has no template; nothing is made.
         WrongTemplate: A template does not fit its line; nothing is made.
+        OrderFinal: The order was cancelled.
     """
-    lock_order(tx=tx, order_id=order_id)
+    order = lock_order(tx=tx, order_id=order_id)
+    if order.cancel_requested_at is not None:
+        raise OrderFinal(f"Order {order.number} was cancelled; nothing is made for it any more.")
     lines = tx.execute(_LINES_WITHOUT_WORK.where(order_line.c.order_id == order_id)).all()
     chosen = [
         template_for(

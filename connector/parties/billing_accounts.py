@@ -38,8 +38,21 @@ class BillingAccount:
     status: str
 
 
+@dataclass(frozen=True, slots=True)
+class PayerTerms:
+    """What a billing account begins with; afterwards each has its own."""
+
+    timezone: str = "Europe/Berlin"
+    payment_days: int = 14
+
+
 def open_billing_account(
-    *, tx: Connection, account_id: int, currency: str, now: datetime, system: str = BUILT_IN
+    *,
+    tx: Connection,
+    account_id: int,
+    currency: str,
+    terms: PayerTerms,
+    now: datetime,
 ) -> int:
     """Return the customer's billing account in this currency, opening it when there is none.
 
@@ -50,7 +63,7 @@ def open_billing_account(
         UnknownBillingAccount: There is no such customer.
     """
     minor_digits(currency)
-    standing = _find(tx, account_id, currency, system)
+    standing = _find(tx, account_id, currency)
     if standing is not None:
         return standing
     owner = tx.execute(
@@ -66,8 +79,10 @@ def open_billing_account(
             number=reserved.number,
             brand_id=owner.brand_id,
             account_id=account_id,
-            system=system,
+            system=BUILT_IN,
             currency=currency,
+            timezone=terms.timezone,
+            payment_terms_days=terms.payment_days,
             email=owner.email,
             opened_at=now,
         )
@@ -81,7 +96,7 @@ def open_billing_account(
         .returning(billing_account.c.id)
     )
     if opened is None:
-        found = _find(tx, account_id, currency, system)
+        found = _find(tx, account_id, currency)
         assert found is not None
         return found
     tx.execute(
@@ -119,12 +134,12 @@ def billing_account_of(*, tx: Connection, account_id: int, currency: str) -> Bil
     return None if row is None else _billing_account(row)
 
 
-def _find(tx: Connection, account_id: int, currency: str, system: str) -> int | None:
+def _find(tx: Connection, account_id: int, currency: str) -> int | None:
     found: int | None = tx.scalar(
         select(billing_account.c.id).where(
             billing_account.c.account_id == account_id,
             billing_account.c.currency == currency,
-            billing_account.c.system == system,
+            billing_account.c.system == BUILT_IN,
         )
     )
     return found

@@ -60,6 +60,29 @@ class TestTasks:
         told = world.one("SELECT effective_on FROM task WHERE name = 'Reserve the access port'")
         assert told.effective_on == date(2026, 6, 10)
 
+    def test_left_out_before_the_order_starts_hold_up_nothing_afterwards(
+        self, world: DeliveryWorld
+    ) -> None:
+        world.rules = replace(world.rules, policy=replace(world.rules.policy, auto_start=False))
+        order = world.win(world.deal([new_line()])).order_id
+        (first,) = (
+            row.name
+            for row in world.rows(
+                "SELECT name FROM task WHERE NOT EXISTS "
+                "(SELECT FROM task_dependency WHERE successor_id = task.id)"
+            )
+        )
+
+        world.act(first, "Dismiss")
+        before = set(world.states().values())
+        act_on_order(
+            store=world.store, rules=world.rules, order_id=order, action="Start", now=at(JUNE_16)
+        )
+        world.deliver(JUNE_16)
+
+        assert before == {"Skipped", "Pending"}
+        assert world.one("SELECT state FROM v_order_state").state == "Completed"
+
     def test_cannot_be_completed_before_their_turn(self, world: DeliveryWorld) -> None:
         world.win(world.deal([new_line()]))
 
@@ -181,6 +204,7 @@ class TestFailure:
         world.win(world.deal([line("cloud", "NEW")]))
         world.run_code(at(JUNE_16))
         failed = world.states()["Assign subscription"]
+        told = world.one("SELECT blocker FROM v_order_state").blocker
         with world.store.transaction() as tx:
             tx.execute(text("ALTER TABLE service_alias DROP CONSTRAINT broken"))
 
@@ -188,6 +212,8 @@ class TestFailure:
         world.run_code(at(JUNE_16))
 
         assert failed == "Error"
+        assert "INSERT" not in told
+        assert "IntegrityError" in told
         assert world.states()["Assign subscription"] == "Completed"
 
     def test_of_one_order_does_not_stop_the_others(

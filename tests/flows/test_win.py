@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from connector.errors import TransientFailure
 from connector.flows.win import DealNotDeliverable
+from connector.parties.billing_accounts import PayerTerms
 from connector.sync.opportunity import DealLocation
 
 
@@ -80,6 +81,15 @@ class TestWin:
         assert tuple(account) == ("person", "Ann Lee", "Linked")
         billing = world.one("SELECT number, currency, email FROM billing_account")
         assert tuple(billing) == ("BA-000001", "EUR", "billing@dental.example")
+
+    def test_opens_billing_on_the_operators_terms(self, world: DeliveryWorld) -> None:
+        terms = PayerTerms(timezone="Europe/London", payment_days=30)
+        world.rules = replace(world.rules, payers=terms)
+
+        world.win(world.deal([new_line()]))
+
+        billing = world.one("SELECT timezone, payment_terms_days FROM billing_account")
+        assert tuple(billing) == ("Europe/London", 30)
 
     def test_books_the_account_under_its_brand(self, world: DeliveryWorld) -> None:
         world.win(world.deal([new_line()], account=customer(brand_key="reseller")))

@@ -8,6 +8,7 @@ from connector.errors import Misconfigured
 from connector.flows.rules import MisplacedCode, UnknownCode, load_delivery_rules
 from connector.ordering.policy import BadDeliveryPolicy, load_delivery_policy
 from connector.ordering.templates import BadTemplate, load_templates
+from connector.parties.billing_accounts import PayerTerms
 from connector.resources import mappings_dir
 
 STEP = "{name: A, kind: Manual, milestone_of: Billing start}"
@@ -21,7 +22,7 @@ def template(folder: Path, *tasks: str, role: str = "Deliver", key: str = "t") -
 
 
 def test_the_delivered_rules_are_sound() -> None:
-    rules = load_delivery_rules(mappings_dir())
+    rules = load_delivery_rules(mappings_dir(), payers=PayerTerms())
 
     assert {"deliver-voice", "disconnect", "ship"} <= set(rules.templates.by_key)
 
@@ -79,7 +80,7 @@ def test_refuses_code_that_is_unknown_or_moves_billing_at_the_wrong_step(
     template(tmp_path / "work_orders", STEP, task)
 
     with pytest.raises(error):
-        load_delivery_rules(tmp_path)
+        load_delivery_rules(tmp_path, payers=PayerTerms())
 
 
 def test_refuses_a_milestone_whose_code_moves_no_billing(tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ def test_refuses_a_milestone_whose_code_moves_no_billing(tmp_path: Path) -> None
     template(tmp_path / "work_orders", idle)
 
     with pytest.raises(MisplacedCode, match="moves no billing"):
-        load_delivery_rules(tmp_path)
+        load_delivery_rules(tmp_path, payers=PayerTerms())
 
 
 @pytest.mark.parametrize(
