@@ -24,7 +24,7 @@ from connector.background.queue import JobQueue, idle
 from connector.background.registry import load_jobs
 from connector.background.scheduler import Scheduler
 from connector.background.worker import Worker
-from connector.billing.bill_run import BillRunReport, run_cycle
+from connector.billing.bill_run import BillRunReport, run_cycle, run_due_cycles
 from connector.billing.payment_csv import PaymentReport, import_payments_csv
 from connector.catalog.load import CatalogReport, load_catalog
 from connector.config import SalesforceSettings, Settings
@@ -33,12 +33,13 @@ from connector.flows.code_tasks import CodeTaskReport, run_due_code_tasks
 from connector.flows.delivery import delivery_flows
 from connector.flows.rules import DeliveryRules, load_delivery_rules
 from connector.kernel.clock import Clock, SystemClock
-from connector.kernel.period import Period
+from connector.kernel.period import Period, add_months, local_date
 from connector.mediation.feeds import feed_named
 from connector.mediation.imports import ImportReport, import_usage_file
 from connector.ordering.tasks import due_code_tasks
 from connector.parties.billing_accounts import PayerTerms
 from connector.rating.engine import RatingEngine
+from connector.rating.result_queries import months_with_new_usage
 from connector.rating.run import RatingReport, rate_period
 from connector.resources import mappings_dir, salesforce_dir
 from connector.store.embedded import EmbeddedPostgres
@@ -270,6 +271,26 @@ class App:
         self.queue.nudge(PUSH)
         return report
 
+    def rate_due_usage(self) -> list[RatingReport]:
+        """Rate the running month, the last one until it is closed, and all with unseen usage.
+
+        A month stays open until a run after its end; one that nobody ran then is made up for.
+        """
+        running = self._today() - timedelta(days=1)
+        first = date(running.year, running.month, 1)
+        with self.store.read() as tx:
+            unseen = months_with_new_usage(tx)
+        months = sorted({first, add_months(first, -1), *unseen})
+        return [self.rate_usage(Period(month, add_months(month, 1))) for month in months]
+
+    def run_due_bills(self) -> list[BillRunReport]:
+        """Bill today, days nobody ran the bills on, and runs that left somebody out."""
+        reports = run_due_cycles(
+            store=self.store, today=self._today(), now=self.clock.now(), render=self.render
+        )
+        self.queue.nudge(PUSH)
+        return reports
+
     def run_bills(self, billed_to: date) -> BillRunReport:
         """Bill everybody whose billing month begins on the day."""
         report = run_cycle(
@@ -296,6 +317,9 @@ class App:
         if report.repaired:
             self.queue.nudge(PUSH)
         return report
+
+    def _today(self) -> date:
+        return local_date(self.clock.now(), self.settings.billing.timezone)
 
     def work_waiting(self) -> dict[str, int]:
         """Count what is on its way: nothing waiting means both sides are in step or parked."""

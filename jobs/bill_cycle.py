@@ -1,8 +1,6 @@
-"""Bills everybody whose billing month begins today, early in the morning."""
+"""Bills everybody whose billing month begins today, early in the morning; makes up for days missed."""
 
 from typing import TYPE_CHECKING
-
-from connector.kernel.period import local_date
 
 if TYPE_CHECKING:
     from connector.bootstrap import App
@@ -13,4 +11,4 @@ SCHEDULE = "0 4 * * *"
 
 def run(app: "App") -> None:
     """Run the use-case."""
-    app.run_bills(local_date(app.clock.now(), app.settings.billing.timezone))
+    app.run_due_bills()

@@ -1,0 +1,69 @@
+"""The nightly jobs on the real application: what a night missed, the next one makes up for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from billing_world import BillingWorld
+from l2c_jobs import bill_cycle, rate_usage
+
+from connector.bootstrap import App
+from connector.config import load_settings
+from connector.kernel.clock import MovableClock
+from connector.store.engine import Store
+
+
+@dataclass
+class Nights:
+    """An application whose nights the test lets come."""
+
+    app: App
+    clock: MovableClock
+    world: BillingWorld
+
+    def at(self, day: date) -> None:
+        self.clock.move_to(datetime(day.year, day.month, day.day, 4, tzinfo=UTC))
+
+
+@pytest.fixture
+def nights(store: Store, tmp_path: Path) -> Iterator[Nights]:
+    config = tmp_path / "config.yaml"
+    config.write_text(f"store: {{data_dir: {tmp_path}}}", encoding="utf-8")
+    world = BillingWorld(store)
+    world.tax("19")
+    clock = MovableClock(datetime(2026, 5, 1, 4, tzinfo=UTC))
+    app = App(settings=load_settings(config), store=store, clock=clock)
+    yield Nights(app, clock, world)
+    app.close()
+
+
+def test_a_first_of_the_month_without_a_worker_costs_nobody_an_invoice(nights: Nights) -> None:
+    world = nights.world
+    world.start(
+        world.service(world.payer(), world.product("seat"), "10.00"),
+        date(2026, 6, 1),
+    )
+    nights.at(date(2026, 6, 30))
+    bill_cycle.run(nights.app)
+
+    nights.at(date(2026, 7, 3))
+    bill_cycle.run(nights.app)
+    bill_cycle.run(nights.app)
+
+    assert [document["invoice_on"] for document in world.documents()] == [date(2026, 7, 1)]
+
+
+def test_a_month_is_closed_by_the_first_night_that_comes_after_it(nights: Nights) -> None:
+    nights.at(date(2026, 6, 30))
+    rate_usage.run(nights.app)
+
+    nights.at(date(2026, 7, 3))  # the nights of the 1st and the 2nd never came
+    rate_usage.run(nights.app)
+
+    (is_closed,) = nights.world.one(
+        "SELECT bool_or(is_final) FROM rating_run "
+        "WHERE state = 'published' AND period_start = '2026-06-01'"
+    )
+    assert is_closed
