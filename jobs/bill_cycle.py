@@ -1,4 +1,4 @@
-"""Bills everybody whose billing month begins today, early in the morning; makes up for days missed."""
+"""Bills everybody whose billing month begins today, early in the morning, and days missed."""
 
 from typing import TYPE_CHECKING
 

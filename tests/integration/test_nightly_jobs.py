@@ -62,8 +62,8 @@ def test_a_month_is_closed_by_the_first_night_that_comes_after_it(nights: Nights
     nights.at(date(2026, 7, 3))  # the nights of the 1st and the 2nd never came
     rate_usage.run(nights.app)
 
-    (is_closed,) = nights.world.one(
-        "SELECT bool_or(is_final) FROM rating_run "
+    (rated_at,) = nights.world.one(
+        "SELECT published_at FROM rating_run "
         "WHERE state = 'published' AND period_start = '2026-06-01'"
     )
-    assert is_closed
+    assert rated_at == nights.clock.now()
