@@ -1,6 +1,7 @@
 """Runs `l2c demo` as an operator does, and kills it where asked."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -50,6 +51,27 @@ def tell(folder: Path, *, calls: int) -> dict[str, Any]:
         command(folder, calls=calls), capture_output=True, text=True, timeout=TIMEOUT_S, check=False
     )
     return _summary(done.returncode, done.stdout, done.stderr)
+
+
+def tell_and_end(scratch: Path, *, calls: int, at: str) -> int:
+    """Tell the story with nothing kept, end it with SIGTERM at a chapter; return the exit code."""
+    telling = command(Path("unused"), calls=calls)
+    at_keep = telling.index("--keep")
+    del telling[at_keep : at_keep + 2]
+    with subprocess.Popen(
+        telling,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(scratch)},
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if at in line:
+                process.terminate()
+                break
+        process.stderr.read()
+        return process.wait(timeout=TIMEOUT_S)
 
 
 def kills(*, seed: int, longest_s: float, inside_a_push_every: int = 0) -> Iterator[Kill]:

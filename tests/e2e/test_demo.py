@@ -1,5 +1,7 @@
 """The whole story from outside: told once, told again, killed and told to the end."""
 
+import signal
+import tempfile
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.e2e.outside import Outside, look
-from tests.e2e.teller import kills, live, tell
+from tests.e2e.teller import kills, live, tell, tell_and_end
 from tests.e2e.visitor import visit
 
 CALLS = 2_000
@@ -112,6 +114,17 @@ class TestStaysUp:
         assert seen.health == "ok"
         assert seen.newest_api_version >= "60.0"
         assert seen.exit_code == 0
+
+
+class TestEndedInTheMiddle:
+    def test_clears_everything_away(self) -> None:
+        with tempfile.TemporaryDirectory(prefix="l2c-t-") as scratch:
+            Path(scratch).chmod(0o711)  # the server's user has to pass
+
+            exit_code = tell_and_end(Path(scratch), calls=CALLS, at="Won in the CRM")
+
+            assert exit_code == 128 + signal.SIGTERM
+            assert list(Path(scratch).iterdir()) == []
 
 
 class TestKilled:

@@ -4,6 +4,7 @@ import signal
 import tempfile
 import threading
 from pathlib import Path
+from types import FrameType
 
 import click
 import orjson
@@ -59,6 +60,7 @@ def _run(folder: Path, *, once: bool, as_json: bool, calls: int) -> None:
     from connector.cli.demo.story import Story
 
     narrator = Narrator()
+    signal.signal(signal.SIGTERM, _leave)
     with set_stage(folder) as stage:
         crm = CrmUser(stage.org)
         Story(stage=stage, crm=crm, narrator=narrator, folder=folder, calls_a_month=calls).tell()
@@ -69,6 +71,12 @@ def _run(folder: Path, *, once: bool, as_json: bool, calls: int) -> None:
             facts = stage.org.facts()
             click.echo(HINTS.format(address=stage.address, folder=folder, **facts), err=True)
             _wait_for_the_end()
+
+
+def _leave(number: int, _: FrameType | None) -> None:
+    """End the story where it is: server, org and scratch folder are cleared away on the way out."""
+    signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(128 + number)
 
 
 def _wait_for_the_end() -> None:
