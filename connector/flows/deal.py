@@ -182,7 +182,11 @@ def _line(line: DealLine, tree: OpportunityTree, known: _Known) -> LineDraft:
     quantity = line.quantity
     if request_type in _SAME_PRODUCT and target is not None:
         quantity = target.quantity
+    if not 0 <= line.discount_percent <= 100:
+        raise _Refused(f"the discount is {line.discount_percent} %")
     mr_price, nr_price = _sold_at(line, entry, request_type, request, quantity, known.currency)
+    if mr_price < 0 or nr_price < 0:
+        raise _Refused(f"its price is below zero ({min(mr_price, nr_price).normalize():f})")
     return LineDraft(
         request_type=request_type,
         product_id=product.id,

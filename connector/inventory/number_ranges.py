@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from connector.errors import Misconfigured
 from connector.inventory.operator_file import read_operator_file
 
+RANGE_NUMBERS_MAX = 1_000_000  # free numbers are looked for by counting through the range
+
 
 class BadNumberRanges(Misconfigured):
     """The number policy cannot be used."""
@@ -36,6 +38,8 @@ class NumberRange(_Strict):
     def _in_order(self) -> "NumberRange":
         if len(self.first) != len(self.last) or self.first > self.last:
             raise ValueError("`first` and `last` need the same length, and `first` comes first")
+        if int(self.last) - int(self.first) >= RANGE_NUMBERS_MAX:
+            raise ValueError(f"a range holds at most {RANGE_NUMBERS_MAX:,} numbers; part it")
         if not self.products and not self.service_classes:
             raise ValueError("say which `products` or `service_classes` the range serves")
         return self

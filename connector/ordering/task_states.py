@@ -19,7 +19,6 @@ class TaskState(StrEnum):
 
 
 FINAL = frozenset({TaskState.COMPLETED, TaskState.CANCELED, TaskState.SKIPPED})
-OPEN = frozenset(TaskState) - FINAL
 _WORKED_ON = frozenset({TaskState.READY, TaskState.IN_PROGRESS, TaskState.WAITING})
 
 

@@ -108,20 +108,6 @@ def open_billing_account(
     return int(opened)
 
 
-def billing_account_by_id(*, tx: Connection, billing_account_id: int) -> BillingAccount:
-    """Return one billing account.
-
-    Raises:
-        UnknownBillingAccount: There is none with this id.
-    """
-    row = tx.execute(
-        select(billing_account).where(billing_account.c.id == billing_account_id)
-    ).one_or_none()
-    if row is None:
-        raise UnknownBillingAccount(f"There is no billing account {billing_account_id}.")
-    return _billing_account(row)
-
-
 def billing_account_of(*, tx: Connection, account_id: int, currency: str) -> BillingAccount | None:
     """Return the customer's built-in billing account in a currency, or None."""
     row = tx.execute(

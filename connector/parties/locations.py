@@ -5,16 +5,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
-from connector.errors import StateConflict
 from connector.parties.addresses import Address, parse_address
 from connector.store.tables.parties import account, location
-
-
-class UnknownLocation(StateConflict):
-    """The hub has no such place."""
-
-    code = "parties.unknown_location"
-    remedy = "Choose a location of this customer, or give the address in words."
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +32,6 @@ def ensure_location(*, tx: Connection, account_id: int, facts: LocationFacts) ->
     if found is not None:
         return found
     return _ensure(tx, account_id, facts.address, sfid=facts.sfid)
-
-
-def location_by_sfid(*, tx: Connection, sfid: str) -> int:
-    """Return the place that mirrors a CRM location.
-
-    Raises:
-        UnknownLocation: The hub has not met it.
-    """
-    found: int | None = tx.scalar(select(location.c.id).where(location.c.sfid == sfid))
-    if found is None:
-        raise UnknownLocation(f"The hub knows no location {sfid}.")
-    return found
 
 
 def known_locations(*, tx: Connection, account_id: int, ids: frozenset[int]) -> frozenset[int]:

@@ -242,6 +242,21 @@ class TestRefusal:
         with pytest.raises(DealNotDeliverable, match=reason):
             world.win(sfid)
 
+    @pytest.mark.parametrize(
+        ("facts", "reason"),
+        [
+            ({"discount_percent": Decimal(120)}, "the discount is 120 %"),
+            ({"discount_percent": Decimal(-5)}, "the discount is -5 %"),
+            ({"unit_price": Decimal("-10")}, r"its price is below zero \(-10\)"),
+            ({"new_mrr": Decimal("-1")}, r"its price is below zero \(-1\)"),
+        ],
+    )
+    def test_refuses_to_pay_the_customer_every_month(
+        self, world: DeliveryWorld, facts: dict[str, Decimal], reason: str
+    ) -> None:
+        with pytest.raises(DealNotDeliverable, match=reason):
+            world.win(world.deal([new_line(**facts)]))
+
     def test_wants_something_sold(self, world: DeliveryWorld) -> None:
         with pytest.raises(DealNotDeliverable, match="neither a synced quote with lines nor"):
             world.win(world.deal([]))
