@@ -28,6 +28,7 @@ from connector.inventory.services import (
     StartedOtherwise,
     TermMissing,
     UnknownService,
+    lock_service,
     service_by_id,
     start_service,
 )
@@ -103,6 +104,22 @@ class TestChange:
 
         assert (too_early, in_time, again) == (0, 1, 0)
         assert world.one("SELECT mr_price FROM service").mr_price == Decimal(80)
+
+    def test_that_are_due_leave_a_service_that_somebody_has_in_hand_to_the_next_run(
+        self, world: DeliveryWorld
+    ) -> None:
+        service_id = world.delivered_service(STARTED)
+        august = date(2026, 8, 1)
+        change(world, service_id, august, 80)
+
+        with world.store.transaction() as one, world.store.transaction() as other:
+            lock_service(tx=one, service_id=service_id)
+            other.execute(text("SET LOCAL lock_timeout = '2s'"))
+            meanwhile = apply_due_changes(tx=other, today=august, now=NOW)
+        with world.store.transaction() as tx:
+            afterwards = apply_due_changes(tx=tx, today=august, now=NOW)
+
+        assert (meanwhile, afterwards) == (0, 1)
 
     def test_does_not_pass_a_later_one(self, world: DeliveryWorld) -> None:
         service_id = world.delivered_service(STARTED)
