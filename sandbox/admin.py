@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .auth.admin import ROUTES as ACCESS_ROUTES
 from .clock import from_epoch
 from .errors import ApiError, method_not_allowed, not_found
 from .outbound.queue import Routing
@@ -152,4 +153,5 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "outbound": {"GET": _outbound, "PUT": _route_outbound},
     "outbound/retry": {"POST": _retry},
     "outbound/resend": {"POST": _resend},
+    **ACCESS_ROUTES,
 }
