@@ -48,6 +48,7 @@ class Store:
             pool_timeout=30,
             pool_pre_ping=True,
             pool_reset_on_return="rollback",
+            hide_parameters=True,  # an error that is logged or kept shows no values of customers
             json_serializer=_to_json_text,
             json_deserializer=_from_json,
             connect_args={
