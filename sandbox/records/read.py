@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import ApiError
 from ..schema.model import Field, FieldType, ObjectType
-from ..soql.execute import address_json
+from ..soql.show import address_json
 from ..storage.tables import quoted
 from ..storage.values import decoder
 from .transaction import json_list

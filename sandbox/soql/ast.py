@@ -18,19 +18,24 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function over a field: `COUNT(Id)`, `CALENDAR_YEAR(CloseDate)`; `COUNT()` has no path."""
+    """A function over a field: `COUNT(Id)`, `CALENDAR_YEAR(CloseDate)`; `COUNT()` has no path.
+
+    `zoned` says that the field stands in `convertTimezone()`.
+    """
 
     function: str
     path: Path | None
     at: int
+    zoned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SelectItem:
-    """One selected field or function."""
+    """One selected field or function; `formatted` says that it stands in `FORMAT()`."""
 
     expression: "Path | Call"
     alias: str | None = None
+    formatted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,24 @@ class FieldGroup:
 
     which: str
     at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """WHEN object THEN fields; without an object it is the ELSE of a TYPEOF."""
+
+    object_name: str
+    at: int
+    paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TypeOf:
+    """Fields that depend on which object a polymorphic reference points to."""
+
+    relationship: Path
+    branches: tuple[Branch, ...]
+    otherwise: Branch | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +92,7 @@ class Logic:
 
 
 Condition = Comparison | Logic
+Selected = SelectItem | FieldGroup | TypeOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +108,19 @@ class Order:
 class Query:
     """A whole query; in a child subquery `source` is the relationship name."""
 
-    select: tuple[SelectItem, ...]
-    groups: tuple[FieldGroup, ...]
+    select: tuple[Selected, ...]
     children: "tuple[Query, ...]"
     source: str
     source_at: int
     alias: str | None = None
+    scope: str = "EVERYTHING"
+    scope_at: int = 0
     where: Condition | None = None
     group_by: tuple[Path | Call, ...] = ()
+    grouping: str = ""  # ROLLUP or CUBE
     having: Condition | None = None
     order_by: tuple[Order, ...] = ()
     limit: int | None = None
     offset: int = 0
+    offset_at: int = 0
+    for_update: bool = False

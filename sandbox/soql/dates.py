@@ -47,6 +47,11 @@ def days_of(word: str, *, today: date) -> tuple[date, date] | None:
     return begin, _start(today, unit, count + 1)
 
 
+def ends_now(word: str) -> bool:
+    """Return whether a literal ends with the current second: LAST_N_DAYS:n (C.5)."""
+    return word.startswith("LAST_N_DAYS:")
+
+
 def _start(today: date, unit: str, shift: int) -> date:
     """Return the first day of the period that lies `shift` periods from today."""
     if unit == "DAY":

@@ -5,7 +5,7 @@ SOQL knows two truth values: a null is unequal to every value, and NOT of what d
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, tzinfo
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
 from typing import Any
 
@@ -15,8 +15,9 @@ from ..ids import normalize
 from ..records.transaction import json_list
 from ..schema.model import Field, FieldType
 from ..storage.values import parse_datetime
+from ..storage.zones import start_of_day_s
 from .ast import Call, Comparison, Condition, Literal, Logic, Path
-from .dates import days_of
+from .dates import days_of, ends_now
 from .lexer import error_at, string_value
 
 SQLITE_MAX = 2**63 - 1
@@ -32,24 +33,46 @@ class Operand:
     sql: str
     field: Field
     is_aggregate: bool = False
+    is_float: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who asks, where they are, and when: what a plan leaves open."""
+
+    user_id: str
+    zone_name: str
+    zone: tzinfo
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class DayBound:
-    """A parameter that depends on the day the query runs."""
+    """A parameter that depends on the day the query runs, in the user's time zone."""
 
     word: str
     end: bool
     as_datetime: bool
 
-    def value(self, today: date) -> str | int:
+    def value(self, viewer: Viewer) -> str | int:
         """Return the first day of the literal, or the day after its last."""
-        days = days_of(self.word, today=today)
+        days = days_of(self.word, today=viewer.now.astimezone(viewer.zone).date())
         assert days is not None, self.word
         day = days[1] if self.end else days[0]
         if not self.as_datetime:
             return day.isoformat()
-        return (day - EPOCH.date()).days * 86_400
+        if self.end and ends_now(self.word):
+            return int(viewer.now.timestamp()) + 1
+        return start_of_day_s(day, viewer.zone)
+
+
+@dataclass(frozen=True, slots=True)
+class Myself:
+    """A parameter that is the id of the user who asks (USING SCOPE mine)."""
+
+    def value(self, viewer: Viewer) -> str:
+        """Return the id."""
+        return viewer.user_id
 
 
 Params = list[Any]
@@ -101,6 +124,8 @@ class FilterBuilder:
             return self._null(operand, condition)
         if literal.kind == "date_word":
             return self._date_word(operand, operator, literal)
+        if operand.is_float:
+            return self._average(operand, operator, literal)
         if operand.field.is_decimal or operand.field.type is FieldType.INT:
             return self._number(operand, operator, literal)
         value = self._value(operand.field, literal)
@@ -143,6 +168,12 @@ class FilterBuilder:
             return f"{operand.sql} {word} ?", [_clamped(floor)]
         bound = ceiling if operator in {"<", ">="} else floor
         return f"{operand.sql} {operator} ?", [_clamped(bound)]
+
+    def _average(self, operand: Operand, operator: str, literal: Literal) -> Sql:
+        if literal.kind != "number":
+            raise self._wrong_type(operand.field, literal, "double")
+        word = "IS NOT" if operator == "!=" else operator
+        return f"{operand.sql} {word} ?", [float(literal.text)]
 
     def _decimal(self, field: Field, literal: Literal) -> Decimal:
         if literal.kind != "number":
@@ -189,6 +220,8 @@ class FilterBuilder:
                 has_null = True
             elif literal.kind == "date_word":
                 raise self._wrong_type(operand.field, literal, "date")
+            elif operand.is_float and literal.kind == "number":
+                values.append(float(literal.text))
             elif operand.field.is_decimal or operand.field.type is FieldType.INT:
                 exact = self._decimal(operand.field, literal)
                 if exact == exact.to_integral_value():

@@ -84,8 +84,8 @@ def string_value(token_text: str, *, for_like: bool = False) -> str | None:
         if sequence in _SIMPLE:
             # Within LIKE the backslash is the escape of SQL too.
             return "\\\\" if for_like and sequence == "\\" else _SIMPLE[sequence]
-        if sequence in {"%", "_"}:
-            return "\\" + sequence if for_like else sequence
+        if for_like and sequence in {"%", "_"}:
+            return "\\" + sequence
         if sequence[0] == "u" and len(sequence) == 5:
             char = chr(int(sequence[1:], 16))
             bad = bad or "\ud800" <= char <= "\udfff"

@@ -2,6 +2,7 @@
 
 from ..errors import ApiError
 from .ast import (
+    Branch,
     Call,
     Comparison,
     Condition,
@@ -11,7 +12,9 @@ from .ast import (
     Order,
     Path,
     Query,
+    Selected,
     SelectItem,
+    TypeOf,
 )
 from .lexer import Token, error_at, tokens_of
 
@@ -33,7 +36,19 @@ DATE_FUNCTIONS = frozenset(
         "WEEK_IN_YEAR",
     }
 )
-PLAIN_FUNCTIONS = frozenset({"FORMAT", "CONVERTCURRENCY", "TOLABEL", "CONVERTTIMEZONE"})
+OTHER_FUNCTIONS = frozenset({"FORMAT", "CONVERTCURRENCY", "TOLABEL", "GROUPING"})
+FUNCTIONS = AGGREGATES | DATE_FUNCTIONS | OTHER_FUNCTIONS
+SCOPES = frozenset(
+    {
+        "DELEGATED",
+        "EVERYTHING",
+        "MINE",
+        "MINE_AND_MY_GROUPS",
+        "MY_TERRITORY",
+        "MY_TEAM_TERRITORY",
+        "TEAM",
+    }
+)
 CLAUSES = frozenset(
     {"WHERE", "WITH", "GROUP", "HAVING", "ORDER", "LIMIT", "OFFSET", "FOR", "UPDATE", "USING"}
 )
@@ -41,6 +56,9 @@ COMPARISONS = frozenset({"=", "!=", "<>", "<", ">", "<=", ">="})
 MAX_OFFSET = 2_000
 MAX_NESTING = 60
 MAX_CHILDREN = 20
+MAX_LEVELS = 5
+MAX_GROUPED = 3
+MAX_STRING = 4_000
 
 
 def parse(text: str) -> Query:
@@ -106,11 +124,10 @@ class _Parser:
 
     def _query(self, *, level: int) -> Query:
         self._expect("SELECT")
-        items: list[SelectItem] = []
-        groups: list[FieldGroup] = []
+        items: list[Selected] = []
         children: list[Query] = []
         while True:
-            self._select_item(items, groups, children, level=level)
+            self._select_item(items, children, level=level)
             if not self._take(","):
                 break
         self._expect("FROM")
@@ -119,111 +136,178 @@ class _Parser:
         self._take("AS")
         if self._token.kind == "name" and self._token.upper not in CLAUSES:
             alias = self._next().text
-        if self._take("USING"):
-            self._expect("SCOPE")
-            self._name()
+        scope_at = self._token.at
+        scope = self._scope()
         where = self._condition() if self._take("WHERE") else None
-        self._skip_with()
-        group_by, having = self._group_by()
+        self._with()
+        group_by, grouping = self._group_by()
+        having = self._condition() if group_by and self._take("HAVING") else None
         order_by = self._order_by()
         limit = self._count("LIMIT")
+        offset_at = self._token.at
         offset = self._count("OFFSET") or 0
         if offset > MAX_OFFSET:
             message = "Maximum SOQL offset allowed is 2000"
             raise ApiError(400, "NUMBER_OUTSIDE_VALID_RANGE", message)
-        self._skip_for()
+        for_update = self._purpose(may_lock=level == 1 and not order_by)
         return Query(
             select=tuple(items),
-            groups=tuple(groups),
             children=tuple(children),
             source=source.text,
             source_at=source.at,
             alias=alias,
+            scope=scope,
+            scope_at=scope_at,
             where=where,
             group_by=group_by,
+            grouping=grouping,
             having=having,
             order_by=order_by,
             limit=limit,
             offset=offset,
+            offset_at=offset_at,
+            for_update=for_update,
         )
 
-    def _select_item(
-        self,
-        items: list[SelectItem],
-        groups: list[FieldGroup],
-        children: list[Query],
-        *,
-        level: int,
-    ) -> None:
+    def _select_item(self, items: list[Selected], children: list[Query], *, level: int) -> None:
         if self._is("("):
-            if level >= 5 or len(children) >= MAX_CHILDREN:
+            if level >= MAX_LEVELS or len(children) >= MAX_CHILDREN:
                 raise self._unexpected()
             self._next()
             children.append(self._query(level=level + 1))
             self._expect(")")
-            return
-        if self._is("FIELDS") and self._tokens[self._at + 1].text == "(":
-            at = self._next().at
+        elif self._is("FIELDS") and self._following() == "(":
+            items.append(self._field_group())
+        elif self._is("TYPEOF") and self._tokens[self._at + 1].kind == "name":
+            items.append(self._type_of())
+        else:
+            items.append(self._selected())
+
+    def _selected(self) -> SelectItem:
+        formatted = self._is("FORMAT") and self._following() == "("
+        if formatted:
             self._next()
-            which = self._name().upper
-            if which not in {"ALL", "STANDARD", "CUSTOM"}:
-                raise error_at(self._text, at, f"unexpected token: '{which}'")
-            self._expect(")")
-            groups.append(FieldGroup(which=which, at=at))
-            return
+            self._next()
         expression = self._expression()
+        if formatted:
+            self._expect(")")
         alias = None
         if self._token.kind == "name" and not self._is("FROM"):
             alias = self._next().text
-        items.append(SelectItem(expression=expression, alias=alias))
+        return SelectItem(expression=expression, alias=alias, formatted=formatted)
 
-    def _expression(self) -> Path | Call:
+    def _following(self) -> str:
+        return self._tokens[min(self._at + 1, len(self._tokens) - 1)].text
+
+    def _field_group(self) -> FieldGroup:
+        at = self._next().at
+        self._next()
+        which = self._name().upper
+        if which not in {"ALL", "STANDARD", "CUSTOM"}:
+            raise error_at(self._text, at, f"unexpected token: '{which}'")
+        self._expect(")")
+        return FieldGroup(which=which, at=at)
+
+    def _type_of(self) -> TypeOf:
+        self._next()
+        relationship = self._path()
+        branches = []
+        while self._take("WHEN"):
+            name = self._name()
+            self._expect("THEN")
+            branches.append(Branch(object_name=name.text, at=name.at, paths=self._paths()))
+        if not branches:
+            raise self._unexpected()
+        otherwise = None
+        at = self._token.at
+        if self._take("ELSE"):
+            otherwise = Branch(object_name="", at=at, paths=self._paths())
+        self._expect("END")
+        return TypeOf(relationship=relationship, branches=tuple(branches), otherwise=otherwise)
+
+    def _paths(self) -> tuple[Path, ...]:
+        found = [self._path()]
+        while self._take(","):
+            found.append(self._path())
+        return tuple(found)
+
+    def _path(self) -> Path:
         token = self._name()
-        if self._is("(") and token.upper in AGGREGATES | DATE_FUNCTIONS | PLAIN_FUNCTIONS:
-            return self._call(token)
         return Path(names=tuple(token.text.split(".")), at=token.at)
 
+    def _expression(self) -> Path | Call:
+        if self._following() == "(" and self._token.upper in FUNCTIONS:
+            return self._call(self._name())
+        return self._path()
+
     def _call(self, token: Token) -> Path | Call:
-        self._enter()
         self._expect("(")
-        if self._take(")"):
-            self._depth -= 1
-            if token.upper != "COUNT":
-                raise error_at(self._text, token.at, f"unexpected token: '{token.text}'")
-            return Call(function="COUNT", path=None, at=token.at)
-        inner = self._expression()
-        self._expect(")")
-        self._depth -= 1
-        if token.upper in PLAIN_FUNCTIONS:
-            return inner
-        if isinstance(inner, Call):
-            raise error_at(self._text, inner.at, f"unexpected token: '{inner.function}'")
-        return Call(function=token.upper, path=inner, at=token.at)
-
-    def _skip_with(self) -> None:
-        if self._take("WITH") and not (self._take("SECURITY_ENFORCED") or self._take("USER_MODE")):
-            raise self._unexpected()
-
-    def _skip_for(self) -> None:
-        """FOR VIEW, FOR REFERENCE, FOR UPDATE and UPDATE TRACKING change nothing here."""
-        while self._is("FOR", "UPDATE"):
-            self._next()
-            if not self._is("VIEW", "REFERENCE", "UPDATE", "TRACKING", "VIEWSTAT"):
+        function = token.upper
+        if self._is(")"):
+            if function != "COUNT":
                 raise self._unexpected()
             self._next()
+            return Call(function="COUNT", path=None, at=token.at)
+        if function in {"CONVERTCURRENCY", "FORMAT"}:
+            # One currency: the amount is already the user's.
+            self._enter()
+            inner = self._expression()
+            self._depth -= 1
+            self._expect(")")
+            return inner
+        zoned = self._is("CONVERTTIMEZONE") and self._following() == "("
+        if zoned:
+            if function not in DATE_FUNCTIONS:
+                raise self._unexpected()
+            self._next()
+            self._next()
+        path = self._path()
+        if zoned:
+            self._expect(")")
+        self._expect(")")
+        return Call(function=function, path=path, at=token.at, zoned=zoned)
 
-    def _group_by(self) -> tuple[tuple[Path | Call, ...], Condition | None]:
+    def _scope(self) -> str:
+        if not self._take("USING"):
+            return "EVERYTHING"
+        self._expect("SCOPE")
+        if self._token.upper not in SCOPES:
+            raise self._unexpected()
+        return self._name().upper
+
+    def _with(self) -> None:
+        words = ("SECURITY_ENFORCED", "USER_MODE", "SYSTEM_MODE")
+        if self._take("WITH") and not any(self._take(word) for word in words):
+            raise self._unexpected()
+
+    def _purpose(self, *, may_lock: bool) -> bool:
+        """FOR VIEW, FOR REFERENCE, FOR UPDATE and UPDATE TRACKING change nothing here."""
+        locks = False
+        while self._is("FOR", "UPDATE"):
+            word = self._next().upper
+            allowed = ("VIEW", "REFERENCE", "UPDATE") if word == "FOR" else ("TRACKING", "VIEWSTAT")
+            if not self._is(*allowed) or (self._is("UPDATE") and not may_lock):
+                raise self._unexpected()
+            locks = self._next().upper == "UPDATE" or locks
+        return locks
+
+    def _group_by(self) -> tuple[tuple[Path | Call, ...], str]:
         if not self._take("GROUP"):
-            return (), None
+            return (), ""
         self._expect("BY")
-        if self._is("ROLLUP", "CUBE") and self._tokens[self._at + 1].text == "(":
-            word = self._token
-            raise error_at(self._text, word.at, f"{word.upper} is not supported by the local org")
+        grouping = ""
+        if self._is("ROLLUP", "CUBE") and self._following() == "(":
+            grouping = self._next().upper
+            self._next()
         items = [self._expression()]
         while self._take(","):
+            if grouping and len(items) == MAX_GROUPED:
+                message = f"GROUP BY {grouping} takes at most {MAX_GROUPED} fields"
+                raise error_at(self._text, self._token.at, message)
             items.append(self._expression())
-        having = self._condition() if self._take("HAVING") else None
-        return tuple(items), having
+        if grouping:
+            self._expect(")")
+        return tuple(items), grouping
 
     def _order_by(self) -> tuple[Order, ...]:
         if not self._take("ORDER"):
@@ -328,6 +412,9 @@ class _Parser:
 
     def _literal(self) -> Literal:
         token = self._next()
+        if token.kind == "string" and len(token.text) > MAX_STRING + 2:
+            message = f"string literals cannot be longer than {MAX_STRING} characters"
+            raise error_at(self._text, token.at, message)
         if token.kind in {"string", "number", "date", "datetime"}:
             return Literal(kind=token.kind, text=token.text, at=token.at)
         if token.kind == "currency":

@@ -9,7 +9,8 @@ from .ast import Path
 from .lexer import error_at
 
 MAX_LEVELS = 5
-MAX_JOINS = 60
+MAX_PATHS = 55
+MAX_JOINS = 62  # SQLite joins at most 64 tables
 HINT_FIELD = (
     "If you are attempting to use a custom field, be sure to append the '__c' after the custom "
     "field name. Please reference your WSDL or the describe call for the appropriate names."
@@ -57,6 +58,7 @@ class Scope:
         self._alias = alias.lower() if alias else None
         self._joins: list[str] = []
         self._tables: dict[tuple[str, ...], Table] = {}
+        self._paths: set[tuple[str, ...]] = set()
 
     def from_sql(self) -> str:
         """Return the FROM clause with all joins."""
@@ -73,8 +75,37 @@ class Scope:
         if len(names) - 1 > MAX_LEVELS:
             message = "SOQL relationship paths cannot go deeper than 5 levels"
             raise error_at(self._text, path.at, message)
-        table = self.root
-        key: tuple[str, ...] = ()
+        return self._walk(self.root, names, path, ())
+
+    def reference_of(self, path: Path) -> Field:
+        """Return the reference of this object that a TYPEOF names.
+
+        Raises:
+            ApiError: Unknown, or no reference to several objects.
+        """
+        names = self._without_alias(path)
+        reference = self.root.item.by_relationship.get(names[0].lower())
+        if reference is None:
+            raise self._unknown_relationship(names[0], path)
+        if len(names) > 1 or len(reference.reference_to) < 2:
+            message = f"TYPEOF can only be used with polymorphic relationships: {path.text}"
+            raise error_at(self._text, path.at, message)
+        return reference
+
+    def resolve_in(self, reference: Field, target: ObjectType, path: Path) -> Resolved:
+        """Return the SQL of a path that begins at one object of a polymorphic reference."""
+        name = reference.relationship or reference.name
+        key = (name.lower(), "#" + target.name)
+        column = f"{self.root.alias}.{quoted(reference.name)}"
+        if len(path.names) > MAX_LEVELS:
+            message = "SOQL relationship paths cannot go deeper than 5 levels"
+            raise error_at(self._text, path.at, message)
+        self._count_path(key, path)
+        return self._walk(self._join(key, target, column), path.names, path, key)
+
+    def _walk(
+        self, table: Table, names: tuple[str, ...], path: Path, key: tuple[str, ...]
+    ) -> Resolved:
         parents: list[tuple[str, str]] = []
         for position, name in enumerate(names[:-1]):
             reference = table.item.by_relationship.get(name.lower())
@@ -82,6 +113,7 @@ class Scope:
                 raise self._unknown_relationship(name, path)
             column = f"{table.alias}.{quoted(reference.name)}"
             key = (*key, name.lower())
+            self._count_path(key, path)
             if len(reference.reference_to) > 1:
                 rest = names[position + 1 :]
                 parents.append((reference.relationship or name, column))
@@ -93,6 +125,12 @@ class Scope:
             raise self._unknown_field(names[-1], table.item, path)
         sql = f"{table.alias}.{quoted(field.name)}"
         return Resolved(sql=sql, field=field, parents=tuple(parents), table=table)
+
+    def _count_path(self, key: tuple[str, ...], path: Path) -> None:
+        self._paths.add(key)
+        if len(self._paths) > MAX_PATHS:
+            message = f"a query can name at most {MAX_PATHS} relationships to parents"
+            raise error_at(self._text, path.at, message)
 
     def _without_alias(self, path: Path) -> tuple[str, ...]:
         names = path.names

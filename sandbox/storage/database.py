@@ -10,6 +10,7 @@ from typing import IO
 
 from .. import clock
 from ..errors import SetupError
+from .zones import add_functions
 
 PAGE_CACHE_KIB = 65_536
 STATEMENTS = 512
@@ -53,6 +54,7 @@ class Database:
             connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
         connection.execute("PRAGMA temp_store = MEMORY")
+        add_functions(connection)
         return connection
 
     @contextmanager
