@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import SetupError
+from .limits import DEFAULT_PROFILE, PROFILES
 from .org import Org, OrgSettings
 from .server import SandboxServer
 
@@ -28,6 +29,18 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="SQLite file to keep records in")
     parser.add_argument("--seed", type=Path, help="YAML or JSON file of first records")
     parser.add_argument("--schema", type=Path, help="SFDX source folder of custom objects")
+    parser.add_argument(
+        "--clock",
+        choices=("real", "manual"),
+        default="real",
+        help="manual: time stands still until POST /__sandbox__/clock moves it",
+    )
+    parser.add_argument(
+        "--profile",
+        choices=tuple(PROFILES),
+        default=DEFAULT_PROFILE,
+        help="edition whose allowances hold",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON line instead of text")
     parser.add_argument(
         "--exit-with-stdin", action="store_true", help="end when standard input closes"
@@ -87,7 +100,15 @@ def main(argv: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        org = Org(OrgSettings(schema=schema, data=options.data, seed=options.seed))
+        org = Org(
+            OrgSettings(
+                schema=schema,
+                data=options.data,
+                seed=options.seed,
+                profile=options.profile,
+                manual_clock=options.clock == "manual",
+            )
+        )
         server = SandboxServer(
             org, host=options.host, port=options.port, tls=options.tls, tls_port=options.tls_port
         )

@@ -1,19 +1,26 @@
 """What only a local org can do: reset, faults, audit, addresses of outbound messages."""
 
 import ipaddress
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from . import clock
 from .auth.admin import ROUTES as ACCESS_ROUTES
 from .clock import from_epoch
 from .errors import ApiError, method_not_allowed, not_found
 from .outbound.queue import Routing
+from .records.delete_log import purge
 from .rest.http import Answer, Request, parse_json
+from .rest.routing import METHODS, split_query
+from .storage.values import decoder, parse_datetime
 
 if TYPE_CHECKING:
     from .org import Org
 
 MAX_TIMES = 1_000
+DATA_PATH = re.compile(r"/services/data/v\d{2}\.0/\S")
 Handler = Callable[["Org", Request, Callable[[], dict[str, Any]]], Any]
 
 
@@ -79,11 +86,100 @@ def _audit(org: "Org", request: Request, facts: Callable[[], dict[str, Any]]) ->
     text = request.query.get("limit", "100")
     limit = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 100
     entries = list(org.audit)[-limit:] if limit else []
-    shown = [
-        {"at": from_epoch(e["at_s"]).isoformat()} | {k: v for k, v in e.items() if k != "at_s"}
-        for e in reversed(entries)
-    ]
+    shown = []
+    for entry in reversed(entries):
+        at = from_epoch(entry["at_s"]).isoformat()
+        sides = {side: _decoded(org, entry, side) for side in ("old", "new")}
+        shown.append({"at": at} | {k: v for k, v in entry.items() if k != "at_s"} | sides)
     return {"audit": shown}
+
+
+def _decoded(org: "Org", entry: dict[str, Any], side: str) -> dict[str, Any]:
+    """Return the noted values as the API shows them."""
+    item = org.schema.get(entry["object"])
+    shown = {}
+    for name, value in entry[side].items():
+        field = item.find(name)
+        decode = decoder(field) if field is not None else None
+        shown[name] = value if decode is None else decode(value)
+    return shown
+
+
+def _keep_audit(org: "Org", request: Request, facts: Callable[[], dict[str, Any]]) -> Any:
+    full = _body(request).get("full")
+    if not isinstance(full, bool):
+        raise ApiError(400, "INVALID_INPUT", "full must be true or false")
+    org.keep_audit(full=full)
+    return {"full": full}
+
+
+def _clock(org: "Org", request: Request, facts: Callable[[], dict[str, Any]]) -> Any:
+    return {"now": clock.now().isoformat(), "manual": clock.is_manual()}
+
+
+def _move_clock(org: "Org", request: Request, facts: Callable[[], dict[str, Any]]) -> Any:
+    body = _body(request)
+    text, advance_s = body.get("set"), _whole(body, "advance_s")
+    at_s = parse_datetime(text) if isinstance(text, str) else None
+    if (at_s is None) == (advance_s is None):
+        message = 'give {"advance_s": whole seconds} or {"set": "2026-07-01T00:00:00Z"}'
+        raise ApiError(400, "INVALID_INPUT", message)
+    try:
+        at_ms = clock.epoch_ms() + (advance_s or 0) * clock.MS
+        clock.move_to(at_ms if at_s is None else at_s * clock.MS)
+    except ValueError as error:
+        raise ApiError(400, "INVALID_INPUT", str(error)) from error
+    org.outbound.wake()
+    return _clock(org, request, facts)
+
+
+def _transactions(org: "Org", request: Request, facts: Callable[[], dict[str, Any]]) -> Any:
+    return {"transactions": org.late.overview(), "lock_wait_s": org.locks.wait_s}
+
+
+def _open_transaction(org: "Org", request: Request, facts: Callable[[], dict[str, Any]]) -> Any:
+    body = _body(request)
+    items = body.get("requests")
+    if not isinstance(items, list):
+        raise ApiError(400, "INVALID_INPUT", "requests must be a list")
+    user = body.get("user")
+    calls = [_call(request, item) for item in items]
+    return org.late.open(calls, username=str(user) if user is not None else None)
+
+
+def _call(request: Request, item: Any) -> Request:
+    """Return a call of a transaction as if it had come over the wire."""
+    text = item.get("url") if isinstance(item, dict) else None
+    method = item.get("method", "POST") if isinstance(item, dict) else None
+    if not isinstance(text, str) or not DATA_PATH.match(text) or method not in METHODS:
+        message = f"a request needs a method and a url below /services/data/vNN.0/: {item!r}"
+        raise ApiError(400, "INVALID_INPUT", message)
+    path, _, query_text = text.partition("?")
+    body = item.get("body")
+    return replace(
+        request,
+        method=method,
+        path=path,
+        query=split_query(query_text),
+        headers={},
+        body=b"",
+        parsed=body,
+        inner=True,
+    )
+
+
+def _commit(org: "Org", request: Request, facts: Callable[[], dict[str, Any]]) -> Any:
+    return org.late.commit(str(_body(request).get("id")))
+
+
+def _roll_back(org: "Org", request: Request, facts: Callable[[], dict[str, Any]]) -> Any:
+    return org.late.roll_back(str(_body(request).get("id")))
+
+
+def _purge(org: "Org", request: Request, facts: Callable[[], dict[str, Any]]) -> Any:
+    before_s = clock.epoch_s() - (_whole(_body(request), "older_than_s", 0) or 0)
+    with org.database.write() as connection:
+        return {"purged": purge(connection, org.schema, before_s=before_s + 1)}
 
 
 def _add_faults(org: "Org", request: Request, facts: Callable[[], dict[str, Any]]) -> Any:
@@ -102,7 +198,18 @@ def _clear_faults(org: "Org", request: Request, facts: Callable[[], dict[str, An
 def _limits(org: "Org", request: Request, facts: Callable[[], dict[str, Any]]) -> Any:
     body = _body(request)
     org.meter.set(most=_whole(body, "max"), used=_whole(body, "used"))
-    return {"max": org.meter.most, "used": org.meter.used}
+    long = org.long_calls
+    long.most = _whole(body, "long_calls", long.most) or 0
+    long.long_s = (_whole(body, "long_call_ms", int(long.long_s * clock.MS)) or 0) / clock.MS
+    wait_ms = _whole(body, "lock_wait_ms", int(org.locks.wait_s * clock.MS)) or 0
+    org.locks.wait_s = wait_ms / clock.MS
+    return {
+        "max": org.meter.most,
+        "used": org.meter.used,
+        "long_calls": long.most,
+        "long_call_ms": int(long.long_s * clock.MS),
+        "lock_wait_ms": wait_ms,
+    }
 
 
 def _outbound(org: "Org", request: Request, facts: Callable[[], dict[str, Any]]) -> Any:
@@ -147,7 +254,12 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "reset": {"POST": _reset},
     "info": {"GET": _info},
     "sessions/expire": {"POST": _expire},
-    "audit": {"GET": _audit},
+    "audit": {"GET": _audit, "PUT": _keep_audit},
+    "clock": {"GET": _clock, "POST": _move_clock},
+    "transactions": {"GET": _transactions, "POST": _open_transaction},
+    "transactions/commit": {"POST": _commit},
+    "transactions/rollback": {"POST": _roll_back},
+    "purge": {"POST": _purge},
     "faults": {"POST": _add_faults, "DELETE": _clear_faults},
     "limits": {"POST": _limits},
     "outbound": {"GET": _outbound, "PUT": _route_outbound},

@@ -1,15 +1,20 @@
-"""Faults on purpose: refusals, slowness, lost connections and locks, scheduled by the tests."""
+"""Faults on purpose: refusals, slowness, lost connections, locks, scheduled by the tests."""
 
 import random
 import re
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import ApiError
+from . import clock
+from .errors import ApiError, RowError
 
-KINDS = ("http", "latency", "drop_before", "drop_after", "lock")
+REQUEST_KINDS = ("http", "latency", "drop_before", "drop_after", "truncate", "trickle")
+ROW_KINDS = ("lock", "rows")
+KINDS = REQUEST_KINDS + ROW_KINDS
 MAX_DELAY_S = 60.0
+TRICKLES = 10
 _BODIES = {
     401: ("INVALID_SESSION_ID", "Session expired or invalid"),
     403: ("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."),
@@ -25,9 +30,19 @@ class Fault:
     status: int
     path: re.Pattern[str]
     object: str | None
+    user: str | None
+    code: str
+    message: str
     probability: float
     remaining: int | None
     seconds: float
+
+    def row_error(self) -> RowError:
+        """Return why a row fails."""
+        if self.kind == "lock":
+            message = "unable to obtain exclusive access to this record"
+            return RowError("UNABLE_TO_LOCK_ROW", message)
+        return RowError(self.code, self.message)
 
     def error(self) -> ApiError:
         """Return the refusal of an `http` fault."""
@@ -46,6 +61,11 @@ class Faults:
         # Reproducible, and none of its uses is about secrets.
         self._random = random.Random(1)  # noqa: S311
 
+    @property
+    def any(self) -> bool:
+        """Whether something is scheduled."""
+        return bool(self._faults)
+
     def schedule(self, items: list[Any]) -> None:
         """Add faults as given to the admin call.
 
@@ -61,25 +81,29 @@ class Faults:
         with self._lock:
             self._faults.clear()
 
-    def for_request(self, path: str, kinds: tuple[str, ...]) -> Fault | None:
-        """Return the fault that hits a request, and count it."""
+    def for_request(
+        self, path: str, kinds: tuple[str, ...], *, user: str | None = None
+    ) -> Fault | None:
+        """Return the fault that hits a request of a user, and count it."""
         if not self._faults:
             return None
         with self._lock:
             for fault in self._faults:
-                if fault.kind in kinds and fault.path.search(path) and self._hits(fault):
+                meant = fault.kind in kinds and fault.user in {None, user}
+                if meant and fault.path.search(path) and self._hits(fault):
                     return fault
         return None
 
-    def lock_refused(self, object_name: str) -> bool:
-        """Return whether the next row of an object cannot be locked, and count it."""
+    def for_row(self, object_name: str, *, user: str) -> RowError | None:
+        """Return why the next row of an object fails, and count it."""
         if not self._faults:
-            return False
+            return None
         with self._lock:
-            return any(
-                fault.kind == "lock" and fault.object in {None, object_name} and self._hits(fault)
-                for fault in self._faults
-            )
+            for fault in self._faults:
+                meant = fault.kind in ROW_KINDS and fault.user in {None, user}
+                if meant and fault.object in {None, object_name} and self._hits(fault):
+                    return fault.row_error()
+        return None
 
     def _hits(self, fault: Fault) -> bool:
         if fault.remaining == 0 or self._random.random() >= fault.probability:
@@ -87,6 +111,21 @@ class Faults:
         if fault.remaining is not None:
             fault.remaining -= 1
         return True
+
+
+def trickled(content: bytes, *, seconds: float) -> Iterator[bytes]:
+    """Give an answer away in small pieces, over so many seconds."""
+    size = -(-len(content) // TRICKLES)
+    for start in range(0, len(content), size):
+        clock.pause(seconds / TRICKLES)
+        yield content[start : start + size]
+
+
+def truncated(content: bytes, *, drop: Callable[[], None]) -> Iterator[bytes]:
+    """Give half an answer away, then cut the connection."""
+    if len(content) > 1:
+        yield content[: len(content) // 2]
+    drop()
 
 
 def _parse(item: Any) -> Fault:
@@ -99,6 +138,9 @@ def _parse(item: Any) -> Fault:
             status=int(item.get("status", 503)),
             path=re.compile(str(item.get("path", ""))),
             object=item.get("object"),
+            user=item.get("user"),
+            code=str(item.get("code", "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY")),
+            message=str(item.get("message", "a trigger failed: refused on purpose")),
             probability=float(item.get("probability", 1.0)),
             remaining=None if count is None else int(count),
             seconds=min(float(item.get("seconds", 0.5)), MAX_DELAY_S),

@@ -13,14 +13,18 @@ from typing import Any
 from . import clock
 from .faults import Faults
 from .ids import make_id, number_of
+from .late import LateCommits
+from .limits import DEFAULT_PROFILE, PROFILES, LongCalls, Meter
 from .outbound.queue import OutboundQueue
+from .records import delete_log
+from .records.locks import LockTable
 from .records.save import Writer
-from .records.transaction import Actor, Transaction
+from .records.transaction import Actor, Course, Transaction
 from .schema.automation import Automation, read_automation
 from .schema.metadata import build_schema
 from .schema.model import ObjectType, Schema
 from .seed import built_in_seed, plant, read_seed
-from .sessions import ADMIN, Meter, Sessions
+from .sessions import ADMIN, Sessions
 from .soql.execute import QueryEngine
 from .storage.database import Database
 from .storage.tables import create_tables, quoted
@@ -35,6 +39,8 @@ class OrgSettings:
     schema: Path | None = None
     data: Path | None = None
     seed: Path | None = None
+    profile: str = DEFAULT_PROFILE
+    manual_clock: bool = False
 
 
 class Org:
@@ -42,17 +48,23 @@ class Org:
 
     def __init__(self, settings: OrgSettings) -> None:
         self._settings = settings
+        if settings.manual_clock:
+            clock.stand_still()
         self.database = Database(settings.data)
         prefixes = self._stored_prefixes()
         self.schema: Schema = build_schema(settings.schema, prefixes=prefixes)
         self.automation: Automation = read_automation(settings.schema, self.schema)
         self._local = threading.local()
-        self._ids = _IdCounters()
+        self.ids = _IdCounters()
         self.faults = Faults()
+        self.locks = LockTable()
         self.audit: deque[dict[str, Any]] = deque(maxlen=AUDIT_LENGTH)
         self.queries = QueryEngine(self.schema, self.database)
         self.sessions = Sessions(self.database)
-        self.meter = Meter()
+        self.profile = PROFILES[settings.profile]
+        self.meter = Meter(self.profile.daily_calls)
+        self.long_calls = LongCalls(self.profile.long_calls)
+        self.late = LateCommits(self)
         with self.database.write() as connection:
             create_tables(connection, self.schema)
             sql = "INSERT OR REPLACE INTO sandbox_meta (key, value) VALUES ('prefixes', ?)"
@@ -74,24 +86,37 @@ class Org:
             row = connection.execute('SELECT "Id" FROM "Organization"').fetchone()
         return str(row[0])
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the present thread is inside a transaction."""
+        return getattr(self._local, "transaction", None) is not None
+
     @contextmanager
-    def transaction(self, actor: Actor, *, request_id: str) -> Iterator[Writer]:
+    def transaction(
+        self, actor: Actor, *, request_id: str, course: Course | None = None
+    ) -> Iterator[Writer]:
         """Write in one transaction; inside another one, join it.
 
+        All records get the stamp of the outermost one, which is its beginning or its course's.
         Audit entries and outbound messages take effect when the outermost one commits.
         """
         outer: Transaction | None = getattr(self._local, "transaction", None)
         with self.database.write() as connection:
+            if outer is not None:
+                course = outer.course
+            now_s = outer.now_s if outer is not None else clock.epoch_s()
             tx = Transaction(
                 schema=self.schema,
                 automation=self.automation,
                 database=self.database,
                 connection=connection,
                 actor=actor,
-                now_s=clock.epoch_s(),
+                now_s=course.now_s if course is not None else now_s,
                 request_id=request_id,
-                ids=self._ids,
+                ids=course.ids if course is not None else self.ids,
                 faults=self.faults,
+                locks=self.locks,
+                course=course,
             )
             self._local.transaction = tx
             try:
@@ -108,22 +133,30 @@ class Org:
 
     def reset(self) -> None:
         """Restore the seed: all records, queued messages, faults and locators go."""
+        self.late.forget()
         with self.database.write() as connection:
             for item in self.schema:
                 connection.execute(f"DELETE FROM {quoted(item.name)}")
             connection.execute("DELETE FROM sandbox_counter")
             connection.execute("DELETE FROM sandbox_notification")
-            self._ids.forget()
+            delete_log.forget(connection)
+            self.ids.forget()
             self._plant()
         self.faults.clear()
         self.queries.forget_cursors()
         self.audit.clear()
-        self.meter.set(most=None, used=0)
+        self.meter.set(most=self.profile.daily_calls, used=0)
+
+    def keep_audit(self, *, full: bool) -> None:
+        """Remember every write from now on, or the last ones only."""
+        self.audit = deque(self.audit, maxlen=None if full else AUDIT_LENGTH)
 
     def close(self) -> None:
         """Stop sending and close the database."""
         self.outbound.close()
         self.database.close()
+        if self._settings.manual_clock:
+            clock.run()
 
     def _plant(self) -> None:
         admin_id = make_id(prefix=self.schema.get("User").prefix, number=1)

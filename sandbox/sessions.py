@@ -1,7 +1,6 @@
-"""Who may come in: users, tokens, and the meter of API calls."""
+"""Who may come in: users and tokens."""
 
 import secrets
-import threading
 from collections import deque
 from dataclasses import dataclass
 
@@ -16,7 +15,6 @@ CLIENT_SECRET = "sandbox-secret"  # noqa: S105 - a public credential of a local 
 PASSWORD = "sandbox"  # noqa: S105
 ADMIN = "admin@sandbox.example"
 INTEGRATION = "integration@sandbox.example"
-DAILY_CALLS = 100_000
 MAX_SESSIONS = 10_000
 IDLE_S = 7_200
 LOGINS_PER_HOUR = 3_600
@@ -119,30 +117,3 @@ class Sessions:
         if row is None:
             return None
         return Actor(user_id=row[0], username=row[1], sends_outbound_messages=row[2] == 1)
-
-
-class Meter:
-    """Counts API calls against the daily allowance."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.used = 0
-        self.most = DAILY_CALLS
-
-    def count(self, calls: int = 1) -> bool:
-        """Count calls; return False, counting nothing, where the allowance is used up."""
-        with self._lock:
-            if self.used >= self.most:
-                return False
-            self.used += calls
-            return True
-
-    def set(self, *, most: int | None, used: int | None) -> None:
-        """Set the allowance or what is used of it."""
-        with self._lock:
-            self.most = self.most if most is None else most
-            self.used = self.used if used is None else used
-
-    def header(self) -> str:
-        """Return the value of Sforce-Limit-Info."""
-        return f"api-usage={self.used}/{self.most}"

@@ -48,9 +48,10 @@ def _refusal(tx: Transaction, item: ObjectType, row: Row) -> RowError | None:
     if not item.deletable:
         message = "insufficient access rights on object id"
         return RowError("INSUFFICIENT_ACCESS_OR_READONLY", message)
-    if tx.faults.lock_refused(item.name):
-        message = "unable to obtain exclusive access to this record"
-        return RowError("UNABLE_TO_LOCK_ROW", message)
+    refused = tx.faults.for_row(item.name, user=tx.actor.username)
+    refused = refused or tx.lock(item, row["Id"], old=row, values={})
+    if refused is not None:
+        return refused
     if item.name == "Pricebook2" and row["IsStandard"] == 1:
         return RowError("DELETE_FAILED", "The standard price book cannot be deleted")
     if item.name == "Contact" and row["IsPersonAccount"] == 1:
@@ -105,8 +106,8 @@ def _execute(writer: Writer, plan: _Plan) -> None:
         ids = [row["Id"] for row in rows]
         stamp = (tx.now_s, tx.now_s, tx.actor.user_id, json_list(ids))
         tx.connection.execute(sql, stamp)
-        for record_id in ids:
-            tx.note("delete", item, record_id)
+        for row in rows:
+            tx.note("delete", item, row["Id"], old=row, new={})
     for name, rows in plan.doomed.items():
         item = tx.schema.get(name)
         behaviour = behaviour_of(name)

@@ -34,10 +34,12 @@ class Writer:
         """
         tx = self.tx
         if not system:
-            self._apply_lock_faults(item, drafts)
+            self._apply_faults(item, drafts)
         self._load_old(item, drafts)
         resolve_links(tx, drafts)
         check_references(tx, item, drafts)
+        if not system or tx.course is not None:
+            self._lock(item, drafts)
         live = [draft for draft in drafts if not draft.errors]
         for draft in live:
             self._merge(item, draft, system=system)
@@ -51,7 +53,8 @@ class Writer:
         self._insert(item, [draft for draft in saved if draft.creating])
         self._update(item, [draft for draft in saved if not draft.creating])
         for draft in saved:
-            tx.note("create" if draft.creating else "update", item, draft.new["Id"])
+            verb = "create" if draft.creating else "update"
+            tx.note(verb, item, draft.new["Id"], old=draft.old, new=draft.new)
         if behaviour is not None and saved:
             behaviour.after(self, item, saved)
         changes = [(draft.old, draft.new) for draft in saved]
@@ -80,11 +83,20 @@ class Writer:
                 raise row_failure(draft.errors[0])
         return [draft.new["Id"] for draft in drafts]
 
-    def _apply_lock_faults(self, item: ObjectType, drafts: Sequence[Draft]) -> None:
+    def _apply_faults(self, item: ObjectType, drafts: Sequence[Draft]) -> None:
+        user = self.tx.actor.username
         for draft in drafts:
-            if not draft.errors and self.tx.faults.lock_refused(item.name):
-                message = "unable to obtain exclusive access to this record"
-                draft.refuse("UNABLE_TO_LOCK_ROW", message)
+            error = None if draft.errors else self.tx.faults.for_row(item.name, user=user)
+            if error is not None:
+                draft.errors.append(error)
+
+    def _lock(self, item: ObjectType, drafts: Sequence[Draft]) -> None:
+        for draft in drafts:
+            if draft.errors:
+                continue
+            refusal = self.tx.lock(item, draft.id, old=draft.old, values=draft.values)
+            if refusal is not None:
+                draft.errors.append(refusal)
 
     def _load_old(self, item: ObjectType, drafts: Sequence[Draft]) -> None:
         wanted = [d.id for d in drafts if not d.creating and d.id is not None and not d.errors]

@@ -1,18 +1,21 @@
 """One transaction: who acts, when, and what has to happen once it is committed."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import orjson
 
+from ..errors import RowError
 from ..schema.automation import Automation
 from ..schema.model import ObjectType, Schema
 from ..storage.database import Database
 from ..storage.tables import quoted
+from .locks import LockTable, keys_of, refusal_text
 
+LONGEST_NOTED = 2_000
 Row = dict[str, Any]  # stored values by field name, all columns of one record
 
 
@@ -33,11 +36,20 @@ class IdSource(Protocol):
         """Return new ids of an object."""
 
 
-class LockFaults(Protocol):
-    """Tells whether a scheduled fault makes a record's lock unobtainable."""
+class RowFaults(Protocol):
+    """Tells whether a scheduled fault makes a row fail."""
 
-    def lock_refused(self, object_name: str) -> bool:
-        """Return whether the next row of an object fails, and count it."""
+    def for_row(self, object_name: str, *, user: str) -> RowError | None:
+        """Return why the next row of an object fails, and count it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How a transaction runs that does not simply happen now."""
+
+    now_s: int
+    ids: IdSource
+    locked: set[str] | None = None  # collects what it locks
 
 
 @dataclass(slots=True)
@@ -52,7 +64,9 @@ class Transaction:
     now_s: int
     request_id: str
     ids: IdSource
-    faults: LockFaults
+    faults: RowFaults
+    locks: LockTable
+    course: Course | None = None
     audit: list[dict[str, Any]] = field(default_factory=list)
     messages: set[str] = field(default_factory=set)
     syncing_quotes: bool = False
@@ -91,8 +105,25 @@ class Transaction:
         rows = self.connection.execute(sql, (json_list(values),))
         return [dict(zip(names, row, strict=True)) for row in rows]
 
-    def note(self, verb: str, item: ObjectType, record_id: str) -> None:
-        """Remember a write for the audit."""
+    def lock(
+        self, item: ObjectType, record_id: str | None, *, old: Row, values: Mapping[str, Any]
+    ) -> RowError | None:
+        """Lock what writing a record locks; return why it cannot be locked, or None.
+
+        Raises:
+            RowLockedError: The caller will wait and run the whole transaction again.
+        """
+        collected = self.course.locked if self.course is not None else None
+        if collected is None and self.locks.idle:
+            return None
+        keys = keys_of(item, record_id, old, values)
+        if collected is not None:
+            collected |= keys
+        blocked = self.locks.blocked(keys)
+        return RowError("UNABLE_TO_LOCK_ROW", refusal_text(blocked)) if blocked else None
+
+    def note(self, verb: str, item: ObjectType, record_id: str, *, old: Row, new: Row) -> None:
+        """Remember a write for the audit: what was and what is, where they differ."""
         self.audit.append(
             {
                 "at_s": self.now_s,
@@ -102,8 +133,17 @@ class Transaction:
                 "object": item.name,
                 "id": record_id,
                 "request_id": self.request_id,
+                "old": {n: _shortened(v) for n, v in old.items() if v != new.get(n)},
+                "new": {n: _shortened(v) for n, v in new.items() if v != old.get(n)},
             }
         )
+
+
+def _shortened(value: Any) -> Any:
+    """Keep files and long texts out of the audit."""
+    return (
+        f"{value[:LONGEST_NOTED]}…" if type(value) is str and len(value) > LONGEST_NOTED else value
+    )
 
 
 def json_list(values: Sequence[Any]) -> str:

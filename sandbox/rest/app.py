@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .. import clock
 from ..admin import admin
 from ..errors import ApiError, not_found
-from ..faults import Fault
+from ..faults import Fault, trickled, truncated
 from . import collections, composite, info, query, rows, tree
 from .auth import authenticate, identity_body, oauth
 from .http import GZIP_FROM, MAX_BODY, Answer, Request, deflate, inflate
@@ -109,7 +109,9 @@ def _versioned(org: "Org", request: Request) -> Answer:
             raise ApiError(403, "REQUEST_LIMIT_EXCEEDED", message)
     if len(segments) == 1:
         return info.resources(org, request)
-    return ROUTER.dispatch(org, request, segments[1:])
+    if org.in_transaction:
+        return ROUTER.dispatch(org, request, segments[1:])
+    return org.locks.patiently(lambda: ROUTER.dispatch(org, request, segments[1:]))
 
 
 class Application:
@@ -141,6 +143,21 @@ class Application:
 
     def _answer(self, environ: dict[str, Any]) -> tuple[Answer, Request]:
         request = self._read(environ)
+        number = None
+        if request.path.startswith("/services/"):
+            number = self._org.long_calls.begin()
+            if number is None:
+                message = "ConcurrentPerOrgLongTxn Limit exceeded."
+                error = ApiError(403, "REQUEST_LIMIT_EXCEEDED", message)
+                return Answer(403, error.body()), request
+        try:
+            return self._faulty(request), request
+        finally:
+            if number is not None:
+                self._org.long_calls.end(number)
+
+    def _faulty(self, request: Request) -> Answer:
+        """Answer a request with the faults scheduled for it."""
         fault = self._fault_before(request)
         try:
             if fault is not None and fault.kind == "http":
@@ -149,20 +166,27 @@ class Application:
         except ApiError as error:
             counted = error.status != 401
             answer = Answer(error.status, error.body(), counted=counted)
-        if self._org.faults.for_request(request.path, ("drop_after",)) is not None:
+        if self._fault(request, "drop_after") is not None:
             raise ConnectionDropped
-        return answer, request
+        return answer
+
+    def _fault(self, request: Request, *kinds: str) -> Fault | None:
+        """Return the scheduled fault of some kinds that hits a request."""
+        faults = self._org.faults
+        if not faults.any or request.path.startswith("/__sandbox__"):
+            return None
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        session = self._org.sessions.find(token.strip()) if scheme else None
+        user = session.actor.username if session is not None else None
+        return faults.for_request(request.path, kinds, user=user)
 
     def _fault_before(self, request: Request) -> Fault | None:
-        if request.path.startswith("/__sandbox__"):
-            return None
-        faults = self._org.faults
-        latency = faults.for_request(request.path, ("latency",))
+        latency = self._fault(request, "latency")
         if latency is not None:
             clock.pause(latency.seconds)
-        if faults.for_request(request.path, ("drop_before",)) is not None:
+        if self._fault(request, "drop_before") is not None:
             raise ConnectionDropped
-        return faults.for_request(request.path, ("http",))
+        return self._fault(request, "http")
 
     def _route(self, request: Request) -> Answer:
         segments = split_path(request.path)
@@ -238,4 +262,11 @@ class Application:
         start_response(
             f"{answer.status} {REASONS.get(answer.status, 'Unknown')}", [*headers.items()]
         )
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [content]
+        if environ["REQUEST_METHOD"] == "HEAD":
+            return []
+        fault = self._fault(request, "truncate", "trickle") if request is not None else None
+        if fault is None or not content:
+            return [content]
+        if fault.kind == "trickle":
+            return trickled(content, seconds=fault.seconds)
+        return truncated(content, drop=environ["l2c_sandbox.drop"])

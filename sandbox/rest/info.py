@@ -15,28 +15,6 @@ if TYPE_CHECKING:
 FIRST_VERSION, LAST_VERSION = 50, 67
 RESOURCES = ("sobjects", "query", "queryAll", "limits", "composite")
 SEASONS = ("Winter", "Spring", "Summer")
-# Allowances the local org names but does not use up.
-LIMITS = {
-    "ConcurrentAsyncGetReportInstances": 200,
-    "ConcurrentSyncReportRuns": 20,
-    "DailyAsyncApexExecutions": 250_000,
-    "DailyBulkApiBatches": 15_000,
-    "DailyBulkV2QueryFileStorageMB": 976_562,
-    "DailyBulkV2QueryJobs": 10_000,
-    "DailyDeliveredPlatformEvents": 10_000,
-    "DailyDurableStreamingApiEvents": 10_000,
-    "DailyGenericStreamingApiEvents": 10_000,
-    "DailyStreamingApiEvents": 10_000,
-    "DailyWorkflowEmails": 100_000,
-    "DataStorageMB": 1_073,
-    "DurableStreamingApiConcurrentClients": 20,
-    "FileStorageMB": 1_073,
-    "HourlyPublishedPlatformEvents": 50_000,
-    "HourlyTimeBasedWorkflow": 1_000,
-    "MassEmail": 5_000,
-    "SingleEmail": 5_000,
-    "StreamingApiConcurrentClients": 20,
-}
 
 
 def label_of(version: int) -> str:
@@ -97,7 +75,7 @@ def _record_types(org: "Org", item: ObjectType) -> list[dict[str, Any]]:
 
 def limits(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """GET /limits."""
-    body = {name: {"Max": most, "Remaining": most} for name, most in LIMITS.items()}
+    body = {name: {"Max": most, "Remaining": most} for name, most in org.profile.limits.items()}
     meter = org.meter
     left = max(0, meter.most - meter.used)
     body["DailyApiRequests"] = {"Max": meter.most, "Remaining": left}

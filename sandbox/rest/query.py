@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .. import clock
 from ..errors import ApiError
+from ..records.delete_log import begins_s
 from ..soql.execute import DEFAULT_BATCH, MIN_BATCH
 from ..storage.tables import quoted
 from ..storage.values import datetime_json, parse_datetime
@@ -72,7 +73,7 @@ def updated(org: "Org", request: Request, found: Sequence[str]) -> Answer:
         rows = connection.execute(sql, (start_s, end_s, MAX_IDS + 1)).fetchall()
     if len(rows) > MAX_IDS:
         raise ApiError(400, "EXCEEDED_ID_LIMIT", "exceeded id limit: 600000")
-    covered = datetime_json(min(end_s, clock.epoch_s()))
+    covered = datetime_json(org.late.covered_s(end_s))
     return Answer(200, {"ids": [row[0] for row in rows], "latestDateCovered": covered})
 
 
@@ -86,14 +87,14 @@ def deleted(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     )
     with org.database.read() as connection:
         rows = connection.execute(sql, (start_s, end_s, MAX_IDS + 1)).fetchall()
-        (first,) = connection.execute('SELECT MIN("CreatedDate") FROM "Organization"').fetchone()
+        first = begins_s(connection, start_s=start_s)
     if len(rows) > MAX_IDS:
         raise ApiError(400, "EXCEEDED_ID_LIMIT", "exceeded id limit: 600000")
     records = [{"id": i, "deletedDate": datetime_json(stamp)} for i, stamp in rows]
     body = {
         "deletedRecords": records,
         "earliestDateAvailable": datetime_json(first),
-        "latestDateCovered": datetime_json(min(end_s, clock.epoch_s())),
+        "latestDateCovered": datetime_json(org.late.covered_s(end_s)),
     }
     return Answer(200, body)
 

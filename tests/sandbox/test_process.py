@@ -202,8 +202,8 @@ def exercise(salesforce: Salesforce) -> None:
     salesforce.restful("composite/sobjects", method="POST", json={"records": rows})
     names = [r["LastName"] for r in salesforce.query_all_iter("SELECT LastName FROM Contact")]
     assert len(names) == 150
-    assert salesforce.limits()["DailyApiRequests"]["Max"] == 100_000
-    assert salesforce.api_usage["api-usage"].total == 100_000
+    assert salesforce.limits()["DailyApiRequests"]["Max"] == 110_000
+    assert salesforce.api_usage["api-usage"].total == 110_000
     assert salesforce.Account.describe()["name"] == "Account"
     with pytest.raises(SalesforceMalformedRequest):
         salesforce.query("SELECT Nope FROM Account")
