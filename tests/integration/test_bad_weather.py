@@ -10,6 +10,8 @@ from sqlalchemy import text
 
 from connector.cli.demo import deals, sales
 from connector.cli.demo.crm_user import CrmUser
+from connector.cli.demo.ending import StoryDoesNotTieOut, summarise
+from connector.cli.demo.narrator import Narrator
 from connector.cli.demo.stage import Stage, set_stage
 from connector.cli.demo.story import CATALOG
 
@@ -106,3 +108,17 @@ def _admin(stage: Stage, method: str, what: str, body: Any) -> None:
             method, f"{stage.org.base_url}/__sandbox__/{what}", json=body, timeout=10
         )
     answer.raise_for_status()
+
+
+def test_a_story_that_somebody_changed_afterwards_does_not_tie_out(stage: Stage) -> None:
+    crm = CrmUser(stage.org)  # the first session has expired
+    service = crm.rows("SELECT Id FROM L2C_Service__c LIMIT 1")[0]["Id"]
+    crm.change("L2C_Service__c", service, {"Quantity__c": 77})
+    stage.settle()
+
+    with pytest.raises(StoryDoesNotTieOut, match="1 records differ"):
+        summarise(stage=stage, crm=crm, narrator=Narrator())
+
+    assert stage.app.reconcile(repair=True).drift == 1
+    stage.settle()
+    assert stage.app.reconcile().drift == 0

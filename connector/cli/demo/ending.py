@@ -20,7 +20,7 @@ def summarise(*, stage: Stage, crm: CrmUser, narrator: Narrator) -> dict[str, An
     """Compare hub, journal and CRM, reconcile, print the table and return the summary.
 
     Raises:
-        StoryDoesNotTieOut: A count or a sum is not the same everywhere.
+        StoryDoesNotTieOut: A count, a sum or a record is not the same everywhere.
     """
     narrator.chapter("Do hub, journal and CRM tell one story?")
     hub = tie_out.read_hub(stage.app.store)
@@ -34,8 +34,12 @@ def summarise(*, stage: Stage, crm: CrmUser, narrator: Narrator) -> dict[str, An
         f"reconcile: {drift} differences, {calls} API calls, {narrator.seconds} s"
     )
     wrong = tie_out.differences(hub, journal, seen)
-    if wrong or not balanced:
-        raise StoryDoesNotTieOut("; ".join(wrong) or "An entry of the journal does not balance.")
+    if not balanced:
+        wrong.append("an entry of the journal does not balance")
+    if drift:
+        wrong.append(f"{drift} records differ between hub and CRM")
+    if wrong:
+        raise StoryDoesNotTieOut(f"{'; '.join(wrong)}.")
     counts = hub.counts
     return {
         name: counts[name]
