@@ -41,6 +41,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         default=DEFAULT_PROFILE,
         help="edition whose allowances hold",
     )
+    parser.add_argument(
+        "--soap-login", action="store_true", help="accept SOAP login() (API up to 64.0)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON line instead of text")
     parser.add_argument(
         "--exit-with-stdin", action="store_true", help="end when standard input closes"
@@ -107,6 +110,7 @@ def main(argv: list[str] | None = None) -> int:
                 seed=options.seed,
                 profile=options.profile,
                 manual_clock=options.clock == "manual",
+                soap_login=options.soap_login,
             )
         )
         server = SandboxServer(

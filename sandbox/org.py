@@ -16,7 +16,7 @@ from .ids import make_id, number_of
 from .late import LateCommits
 from .limits import DEFAULT_PROFILE, PROFILES, LongCalls, Meter
 from .outbound.queue import OutboundQueue
-from .records import delete_log
+from .records import delete_log, recycle
 from .records.locks import LockTable
 from .records.save import Writer
 from .records.transaction import Actor, Course, Transaction
@@ -41,6 +41,7 @@ class OrgSettings:
     seed: Path | None = None
     profile: str = DEFAULT_PROFILE
     manual_clock: bool = False
+    soap_login: bool = False
 
 
 class Org:
@@ -85,6 +86,20 @@ class Org:
         with self.database.read() as connection:
             row = connection.execute('SELECT "Id" FROM "Organization"').fetchone()
         return str(row[0])
+
+    @property
+    def soap_login(self) -> bool:
+        """Whether user name and password are accepted by SOAP."""
+        return self._settings.soap_login
+
+    def expire_recycle_bin(self) -> None:
+        """Remove what was deleted more than fifteen days ago."""
+        now_s = clock.epoch_s()
+        with self.database.read() as connection:
+            if not recycle.has_expired(connection, now_s=now_s):
+                return
+        with self.database.write() as connection:
+            recycle.expire(connection, self.schema, now_s=now_s)
 
     @property
     def in_transaction(self) -> bool:
@@ -140,6 +155,7 @@ class Org:
             connection.execute("DELETE FROM sandbox_counter")
             connection.execute("DELETE FROM sandbox_notification")
             delete_log.forget(connection)
+            recycle.clear(connection)
             self.ids.forget()
             self._plant()
         self.faults.clear()

@@ -7,6 +7,7 @@ from ..errors import RowError
 from ..schema.model import ChildLink, ObjectType, OnDelete
 from ..storage.tables import quoted
 from .behaviours import behaviour_of
+from .recycle import remember
 from .rollups import recompute_rollups
 from .save import Writer
 from .transaction import Row, Transaction, json_list
@@ -18,8 +19,9 @@ MAX_CASCADE = 10_000
 class _Plan:
     """What goes when one record goes."""
 
+    root_id: str
     doomed: dict[str, list[Row]] = field(default_factory=dict)
-    emptied: list[tuple[ChildLink, list[str]]] = field(default_factory=list)
+    emptied: list[tuple[ChildLink, list[Row]]] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
 
 
@@ -35,7 +37,7 @@ def delete_record(writer: Writer, record_id: str) -> RowError | None:
     refusal = _refusal(tx, item, row)
     if refusal is not None:
         return refusal
-    plan = _Plan(ids={record_id})
+    plan = _Plan(root_id=record_id, ids={record_id})
     plan.doomed[item.name] = [row]
     refusal = _collect(tx, item, [record_id], plan)
     if refusal is not None:
@@ -77,7 +79,7 @@ def _collect(tx: Transaction, item: ObjectType, ids: Sequence[str], plan: _Plan)
             )
             return RowError("DELETE_FAILED", message)
         if link.field.on_delete is OnDelete.SET_NULL:
-            plan.emptied.append((link, [row["Id"] for row in rows]))
+            plan.emptied.append((link, rows))
             continue
         plan.doomed.setdefault(link.child.name, []).extend(rows)
         found = [row["Id"] for row in rows]
@@ -93,9 +95,19 @@ def _collect(tx: Transaction, item: ObjectType, ids: Sequence[str], plan: _Plan)
 
 def _execute(writer: Writer, plan: _Plan) -> None:
     tx = writer.tx
-    for link, ids in plan.emptied:
-        alive = [i for i in ids if i not in plan.ids]
-        writer.touch(link.child, {i: {link.field.name: None} for i in alive})
+    emptied = [
+        (link.child, link.field.name, [row for row in rows if row["Id"] not in plan.ids])
+        for link, rows in plan.emptied
+    ]
+    for child, name, rows in emptied:
+        writer.touch(child, {row["Id"]: {name: None} for row in rows})
+    remember(
+        tx.connection,
+        plan.root_id,
+        deleted_s=tx.now_s,
+        ids=sorted(plan.ids),
+        emptied=[(c.name, name, [(r["Id"], r[name]) for r in rows]) for c, name, rows in emptied],
+    )
     for name, rows in plan.doomed.items():
         item = tx.schema.get(name)
         sql = (

@@ -11,6 +11,7 @@ from .. import clock
 from ..admin import admin
 from ..errors import ApiError, not_found
 from ..faults import Fault, trickled, truncated
+from ..soap.endpoint import as_fault, is_soap, soap, wsdl
 from . import collections, composite, info, query, rows, tree
 from .auth import authenticate, identity_body, oauth
 from .http import GZIP_FROM, MAX_BODY, Answer, Request, deflate, inflate
@@ -139,6 +140,8 @@ class Application:
             number = f"{next(self._numbers)}"
             LOG.exception("sandbox.bug error_id=%s", number)
             answer, request = _stumbled(number), None
+        if is_soap(environ["PATH_INFO"]):
+            answer = as_fault(answer)
         return self._write(environ, start_response, answer, request)
 
     def _answer(self, environ: dict[str, Any]) -> tuple[Answer, Request]:
@@ -195,6 +198,10 @@ class Application:
             if len(segments) == 2:
                 return Answer(200, info.versions(), counted=False)
             return _versioned(self._org, request)
+        if head == ["services", "soap"]:
+            return soap(self._org, request, segments)
+        if head == ["services", "wsdl"]:
+            return wsdl(self._org, request, segments)
         if head == ["services", "oauth2"] and len(segments) == 3:
             return oauth(self._org, request, segments[2].lower())
         if head[:1] == ["id"] and len(segments) == 3:

@@ -36,6 +36,8 @@ def _query(org: "Org", request: Request, *, include_deleted: bool) -> Answer:
     text = request.query.get("q")
     if text is None:
         raise ApiError(400, "MALFORMED_QUERY", "A query string has to be specified")
+    if include_deleted:
+        org.expire_recycle_bin()
     page = org.queries.query(
         text,
         base=request.base,

@@ -20,6 +20,16 @@ CREATE TABLE IF NOT EXISTS sandbox_notification (
 );
 CREATE INDEX IF NOT EXISTS sandbox_notification_due
     ON sandbox_notification (message, next_attempt_ms) WHERE state = 'pending';
+CREATE TABLE IF NOT EXISTS sandbox_recycled (
+    record_id TEXT PRIMARY KEY, root_id TEXT NOT NULL, deleted_s INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS sandbox_recycled_root ON sandbox_recycled (root_id);
+CREATE INDEX IF NOT EXISTS sandbox_recycled_when ON sandbox_recycled (deleted_s);
+CREATE TABLE IF NOT EXISTS sandbox_emptied (
+    root_id TEXT NOT NULL, object TEXT NOT NULL, field TEXT NOT NULL,
+    record_id TEXT NOT NULL, target_id TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS sandbox_emptied_root ON sandbox_emptied (root_id);
 """
 
 

@@ -4,7 +4,7 @@ from .base import Behaviour
 from .files import ContentVersionBehaviour
 from .lines import OpportunityLineBehaviour, QuoteLineBehaviour
 from .opportunity import OpportunityBehaviour
-from .people import AccountBehaviour, PersonNameBehaviour
+from .people import AccountBehaviour, LeadBehaviour, PersonNameBehaviour
 from .prices import PricebookEntryBehaviour
 from .quote import QuoteBehaviour
 from .simple import CaseBehaviour, ContractBehaviour, TaskBehaviour
@@ -12,7 +12,7 @@ from .simple import CaseBehaviour, ContractBehaviour, TaskBehaviour
 _BEHAVIOURS: dict[str, Behaviour] = {
     "Account": AccountBehaviour(),
     "Contact": PersonNameBehaviour(),
-    "Lead": PersonNameBehaviour(),
+    "Lead": LeadBehaviour(),
     "User": PersonNameBehaviour(),
     "Opportunity": OpportunityBehaviour(),
     "OpportunityLineItem": OpportunityLineBehaviour(),

@@ -24,3 +24,6 @@ class Behaviour:
 
     def deleted(self, writer: "Writer", item: ObjectType, rows: Sequence[Row]) -> None:
         """React to records that have just been deleted."""
+
+    def restored(self, writer: "Writer", item: ObjectType, rows: Sequence[Row]) -> None:
+        """React to records that have just come back from the recycle bin."""

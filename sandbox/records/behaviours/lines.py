@@ -95,6 +95,10 @@ class _LineBehaviour(Behaviour):
         if "Subtotal" in new and new["UnitPrice"] is not None:
             new["Subtotal"] = line_total({**new, "Discount": None})
 
+    def restored(self, writer: "Writer", item: ObjectType, rows: Sequence[Row]) -> None:
+        """Sum again; lines mirrored on the other side come back by themselves only."""
+        self._refresh_parents(writer, rows)
+
     def _refresh_parents(self, writer: "Writer", rows: Sequence[Row]) -> None:
         ids = sorted({row[self.parent_field] for row in rows})
         tx = writer.tx

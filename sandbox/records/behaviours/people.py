@@ -48,6 +48,20 @@ class PersonNameBehaviour(Behaviour):
             draft.new["Name"] = full_name(draft.new)
 
 
+class LeadBehaviour(PersonNameBehaviour):
+    """A converted lead stays as it was."""
+
+    def before(
+        self, writer: "Writer", item: ObjectType, drafts: Sequence[Draft], system: bool
+    ) -> None:
+        """Refuse changes after the conversion."""
+        for draft in drafts:
+            if draft.old.get("IsConverted") == 1 and not system:
+                message = "cannot reference converted lead"
+                draft.refuse("CANNOT_UPDATE_CONVERTED_LEAD", message)
+        super().before(writer, item, drafts, system)
+
+
 class AccountBehaviour(Behaviour):
     """Tells persons from businesses and keeps the contact of a person in step."""
 
