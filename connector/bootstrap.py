@@ -7,6 +7,7 @@ it on as `now`.
 
 import threading
 from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -95,24 +96,24 @@ class App:
         Raises:
             Misconfigured: The store cannot be reached, or a newer release has written it.
         """
-        server = None
-        if settings.store.url is None:
-            server = EmbeddedPostgres.start(
-                settings.store.data_dir / "postgres", durable=settings.store.durable
-            )
-            ensure_database(server)
-            url = server.url_of(DATABASE)
-        else:
-            url = settings.store.url.get_secret_value()
-        store = Store(url, pool_size=settings.store.pool_size)
-        try:
+        with ExitStack() as opened:
+            server = None
+            if settings.store.url is None:
+                server = opened.enter_context(
+                    EmbeddedPostgres.start(
+                        settings.store.data_dir / "postgres", durable=settings.store.durable
+                    )
+                )
+                ensure_database(server)
+                url = server.url_of(DATABASE)
+            else:
+                url = settings.store.url.get_secret_value()
+            store = Store(url, pool_size=settings.store.pool_size)
+            opened.callback(store.close)
             upgrade(store, mappings=settings.sync.mappings_dir)
-        except BaseException:
-            store.close()
-            if server is not None:
-                server.close()
-            raise
-        return cls(settings=settings, store=store, server=server, clock=clock)
+            app = cls(settings=settings, store=store, server=server, clock=clock)
+            opened.pop_all()  # from here on the application closes them
+        return app
 
     def close(self) -> None:
         """Stop what runs in the background and close what was opened."""
@@ -380,7 +381,12 @@ def _login(org: SalesforceSettings) -> Login:
             "No Salesforce org is configured.",
             remedy="Set salesforce.login_url and salesforce.client_id in config.yaml.",
         )
-    return Login(login_url=org.login_url, grant=_grant(org), ca_file=org.ca_file)
+    return Login(
+        login_url=org.login_url,
+        grant=_grant(org),
+        ca_file=org.ca_file,
+        organization_id=org.organization_id,
+    )
 
 
 def _grant(org: SalesforceSettings) -> Grant:

@@ -80,6 +80,7 @@ class SalesforceSettings(Section):
     )
     organization_id: str | None = Field(
         default=None,
+        pattern=r"^00D[A-Za-z0-9]{15}$",
         description="Refuse every other org and every message of another org; 18 characters.",
     )
     api_version: str = Field(

@@ -91,11 +91,12 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Where and how to log in."""
+    """Where and how to log in; with an `organization_id`, to that org and no other."""
 
     login_url: str
     grant: Grant
     ca_file: Path | None = None
+    organization_id: str | None = None  # 15 or 18 characters
     timeout_s: float = 30
     now: Callable[[], datetime] = field(default=SystemClock().now, repr=False)
 
@@ -103,7 +104,7 @@ class Login:
         """Open a session.
 
         Raises:
-            OrgLoginFailed: Salesforce refuses these credentials.
+            OrgLoginFailed: Salesforce refuses these credentials, or it is another org.
             OrgLimit: Too many logins in this hour.
             OrgUnavailable: No usable answer.
         """
@@ -133,6 +134,12 @@ class Login:
         if is_loopback(instance_url) and not is_loopback(self.login_url):
             raise OrgLoginFailed("The login points the connector at its own machine.")
         token = Token(access_token, instance_url.rstrip("/"), _organization_id(body))
+        if self.organization_id and token.organization_id != to_18(self.organization_id):
+            raise OrgLoginFailed(
+                f"{self.login_url} leads to the org {token.organization_id}, "
+                f"not to {self.organization_id}.",
+                remedy="Correct salesforce.login_url or salesforce.organization_id.",
+            )
         log.info("org.logged_in", organization_id=token.organization_id)
         return token
 

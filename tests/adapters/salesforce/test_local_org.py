@@ -54,6 +54,17 @@ def test_is_told_about_a_wrong_secret(org) -> None:
         client.identity()
 
 
+def test_sends_nothing_to_an_org_that_is_not_the_one_it_is_meant_for(org) -> None:
+    grant = ClientCredentials(org.client_id, org.client_secret)
+    mine = OrgClient(Login(org.base_url, grant, organization_id=org.organization_id[:15]))
+    another = OrgClient(Login(org.base_url, grant, organization_id="00D000000000001AAA"))
+
+    assert mine.identity() == org.organization_id
+    with pytest.raises(OrgLoginFailed, match="leads to the org"):
+        another.query_all("SELECT Id FROM Account LIMIT 1")
+    assert another.calls == 0
+
+
 def test_names_salesforces_own_code_of_a_refusal(client) -> None:
     with pytest.raises(OrgRefused) as refused:
         client.query_all("SELECT Nonsense__c FROM Account")
