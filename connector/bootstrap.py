@@ -18,7 +18,6 @@ import psycopg
 from psycopg import sql
 
 from connector.adapters.documents.invoice_pdf import InvoicePdf
-from connector.adapters.engine.duckdb import DuckDbRating
 from connector.adapters.salesforce.client import OrgClient
 from connector.adapters.salesforce.login import ClientCredentials, Grant, JwtBearer, Login
 from connector.background.queue import JobQueue, idle
@@ -182,6 +181,9 @@ class App:
     @cached_property
     def engine(self) -> RatingEngine:
         """The engine that rates usage."""
+        # Imported here: a quarter second that only rating has to wait for.
+        from connector.adapters.engine.duckdb import DuckDbRating
+
         lake = self.settings.lake
         return DuckDbRating(
             lambda: self.lake.session(memory_mib=lake.memory_max_mib, threads=lake.threads)

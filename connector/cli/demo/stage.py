@@ -151,6 +151,7 @@ def _settings(folder: Path, org: LocalOrg) -> Settings:
         # The story says when a month is rated and billed and when both sides are compared.
         "jobs": {"schedules": dict.fromkeys(TOLD_BY_THE_STORY, "off")},
     }
+    config.touch(mode=0o600)  # it holds secrets, if only those of a demo
     config.write_text(yaml.safe_dump(sections, sort_keys=False))
     # What the environment says about another installation must not lead the demo there.
     return load_settings(config, overrides={**sections, "store": {"url": None, "durable": False}})
