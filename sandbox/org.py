@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import clock
+from .auth.access import Access
 from .faults import Faults
 from .ids import make_id, number_of
 from .late import LateCommits
@@ -23,8 +24,9 @@ from .records.transaction import Actor, Course, Transaction
 from .schema.automation import Automation, read_automation
 from .schema.metadata import build_schema
 from .schema.model import ObjectType, Schema
+from .schema.permissions import read_permission_sets
 from .seed import built_in_seed, plant, read_seed
-from .sessions import ADMIN, Sessions
+from .sessions import ADMIN, INTEGRATION, Sessions
 from .soql.execute import QueryEngine
 from .storage.database import Database
 from .storage.tables import create_tables, quoted
@@ -61,7 +63,12 @@ class Org:
         self.locks = LockTable()
         self.audit: deque[dict[str, Any]] = deque(maxlen=AUDIT_LENGTH)
         self.queries = QueryEngine(self.schema, self.database)
-        self.sessions = Sessions(self.database)
+        access = Access(
+            schema=self.schema,
+            database=self.database,
+            permission_sets=read_permission_sets(settings.schema),
+        )
+        self.sessions = Sessions(self.database, access)
         self.profile = PROFILES[settings.profile]
         self.meter = Meter(self.profile.daily_calls)
         self.long_calls = LongCalls(self.profile.long_calls)
@@ -73,6 +80,9 @@ class Org:
             empty = connection.execute('SELECT 1 FROM "Organization"').fetchone() is None
             if empty:
                 self._plant()
+            else:
+                with self.transaction(self._system(), request_id="start") as writer:
+                    access.plant(writer, integration=None)
         self.outbound = OutboundQueue(
             schema=self.schema,
             automation=self.automation,
@@ -174,12 +184,14 @@ class Org:
         if self._settings.manual_clock:
             clock.run()
 
-    def _plant(self) -> None:
+    def _system(self) -> Actor:
         admin_id = make_id(prefix=self.schema.get("User").prefix, number=1)
-        system = Actor(
+        return Actor(
             user_id=admin_id, username=ADMIN, sends_outbound_messages=False, is_system=True
         )
-        with self.transaction(system, request_id="seed") as writer:
+
+    def _plant(self) -> None:
+        with self.transaction(self._system(), request_id="seed") as writer:
             own = read_seed(self._settings.seed) if self._settings.seed is not None else {}
             built_in = built_in_seed()
             if "Organization" in own:
@@ -187,6 +199,7 @@ class Org:
                 built_in["Organization"] = own.pop("Organization")
             plant(writer, built_in, source="built-in seed")
             plant(writer, own, source=str(self._settings.seed))
+            self.sessions.access.plant(writer, integration=INTEGRATION)
 
     def _stored_prefixes(self) -> dict[str, str]:
         """Return the id prefixes given to custom objects when this data was first written."""

@@ -5,6 +5,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from . import clock
+from .auth.access import Access
 from .auth.assertion import Certificates
 from .auth.offline import OfflineAccess
 from .records.transaction import Actor
@@ -35,11 +36,14 @@ class Session:
 class Sessions:
     """The open sessions of an org; they do not outlive the process."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, access: Access) -> None:
         self._database = database
+        self.access = access
         self._open: dict[str, Session] = {}
         self._logins: dict[str, deque[float]] = {}
         self.idle_s = IDLE_S
+        self.since_s = clock.epoch_s()  # the schema does not change while the org runs
+        self.recent: dict[str, deque[tuple[str, str]]] = {}
         self.certificates = Certificates()
         self.offline = OfflineAccess()
 
@@ -47,7 +51,7 @@ class Sessions:
         self, username: str, *, organization_id: str, refresh: str | None = None
     ) -> Session | None:
         """Open a session for an active user, or return None."""
-        actor = self._actor(username)
+        actor = self.access.actor(username)
         if actor is None:
             return None
         token = f"{organization_id[:15]}!{secrets.token_urlsafe(48)}"
@@ -71,6 +75,17 @@ class Sessions:
         if session is not None:
             session.used_s = clock.monotonic_s()
         return session
+
+    def renew(self, username: str) -> None:
+        """Give the open sessions of a user what is granted by now; close them if that is none."""
+        actor = self.access.actor(username)
+        for token, session in list(self._open.items()):
+            if session.actor.username.lower() != username.lower():
+                continue
+            if actor is None:
+                self._open.pop(token, None)
+            else:
+                session.actor = actor
 
     def ends_s(self, session: Session) -> int:
         """Return when a session ends if nobody uses it from here on."""
@@ -105,15 +120,3 @@ class Sessions:
         count = len(self._open)
         self._open.clear()
         return count
-
-    def _actor(self, username: str) -> Actor | None:
-        sql = (
-            'SELECT u."Id", u."Username", p."PermissionsSendOutboundMessages" FROM "User" u '
-            'LEFT JOIN "Profile" p ON p."Id" = u."ProfileId" '
-            'WHERE u."Username" = ? AND u."IsActive" = 1 AND u."IsDeleted" = 0'
-        )
-        with self._database.read() as connection:
-            row = connection.execute(sql, (username,)).fetchone()
-        if row is None:
-            return None
-        return Actor(user_id=row[0], username=row[1], sends_outbound_messages=row[2] == 1)

@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ApiError
 from ..rest.http import Request, parse_json
+from .access import UnknownName, Wanted
 
 if TYPE_CHECKING:
     from ..org import Org
 
+ADMIN = "admin@sandbox.example"
+MAX_USERNAME = 80
 Facts = Callable[[], dict[str, Any]]
 
 
@@ -57,8 +60,33 @@ def add_refresh_token(org: "Org", request: Request, facts: Facts) -> Any:
     return {"refresh_token": org.sessions.offline.issue(username)}
 
 
+def put_user(org: "Org", request: Request, facts: Facts) -> Any:
+    """PUT users: a user with a profile and permission sets; open sessions see the change."""
+    body = _body(request)
+    username = body.pop("username", None)
+    if not isinstance(username, str) or "@" not in username or len(username) > MAX_USERNAME:
+        raise ApiError(400, "INVALID_INPUT", "username must have the form of an email address")
+    profile = body.pop("profile", "Standard User")
+    sets = names_in(body, "permission_sets") or []
+    body.pop("permission_sets", None)
+    wanted = Wanted(
+        username=username, profile=str(profile), permission_sets=tuple(sets), fields=body
+    )
+    admin = org.sessions.access.actor(ADMIN)
+    assert admin is not None
+    try:
+        user_id = org.sessions.access.put_user(
+            org, wanted, actor=admin, request_id=request.request_id
+        )
+    except UnknownName as error:
+        raise ApiError(400, "INVALID_INPUT", str(error)) from error
+    org.sessions.renew(username)
+    return {"id": user_id, "username": username}
+
+
 ROUTES: dict[str, dict[str, Callable[["Org", Request, Facts], Any]]] = {
     "certificates": {"POST": add_certificate},
     "sessions": {"POST": set_sessions},
+    "users": {"PUT": put_user},
     "refresh-tokens": {"POST": add_refresh_token},
 }

@@ -47,7 +47,8 @@ def delete_record(writer: Writer, record_id: str) -> RowError | None:
 
 
 def _refusal(tx: Transaction, item: ObjectType, row: Row) -> RowError | None:
-    if not item.deletable:
+    seen = tx.seen(item)
+    if not item.deletable or seen is None or not seen.deletable:
         message = "insufficient access rights on object id"
         return RowError("INSUFFICIENT_ACCESS_OR_READONLY", message)
     refused = tx.faults.for_row(item.name, user=tx.actor.username)

@@ -1,7 +1,7 @@
 """Create, update, upsert: from JSON rows to outcomes, for one record or two hundred."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import RowError
@@ -43,11 +43,12 @@ def create(
     writer: Writer, item: ObjectType, rows: Sequence[JsonRow], *, system: bool = False
 ) -> list[Outcome]:
     """Create records."""
-    reader = RowReader(item, writer.tx.schema)
+    item, seen = _whole_and_seen(writer, item, system=system)
+    reader = RowReader(seen, writer.tx.schema)
     drafts = []
     for row in rows:
         draft = Draft(creating=True)
-        if item.createable or system:
+        if seen.createable or system:
             reader.read(row, draft=draft, system=system)
         else:
             _refuse_object(item, draft)
@@ -58,12 +59,13 @@ def create(
 
 def update(writer: Writer, item: ObjectType, rows: Sequence[tuple[Any, JsonRow]]) -> list[Outcome]:
     """Update records given as (id, fields)."""
-    reader = RowReader(item, writer.tx.schema)
+    item, seen = _whole_and_seen(writer, item)
+    reader = RowReader(seen, writer.tx.schema)
     drafts = []
     for raw_id, row in rows:
         draft = Draft(creating=False)
         draft.id = _read_id(item, raw_id, draft)
-        if item.updateable:
+        if seen.updateable:
             reader.read(row, draft=draft)
         else:
             _refuse_object(item, draft)
@@ -76,7 +78,8 @@ def upsert(
     writer: Writer, item: ObjectType, key: Field, rows: Sequence[tuple[Any, JsonRow]]
 ) -> list[Outcome]:
     """Update the records a key names, create the others. Rows are (key value, other fields)."""
-    reader = RowReader(item, writer.tx.schema)
+    item, shown = _whole_and_seen(writer, item)
+    reader = RowReader(shown, writer.tx.schema)
     convert = converter(key, writer.tx.schema)
     drafts: list[Draft] = []
     values: list[Any] = []
@@ -95,7 +98,7 @@ def upsert(
             draft.refuse("DUPLICATE_VALUE", f"Duplicate external id specified: {value}", key.name)
         if value is not None:
             seen.add(known)
-        _aim(draft, item, key, value, ids)
+        _aim(draft, shown, key, value, ids)
         if not draft.errors:
             reader.read(row, draft=draft)
     writer.save(item, drafts)
@@ -103,6 +106,19 @@ def upsert(
         Outcome(id=d.id, created=d.creating, errors=tuple(d.errors), matches=m)
         for d, m in zip(drafts, matches, strict=True)
     ]
+
+
+def _whole_and_seen(
+    writer: Writer, item: ObjectType, *, system: bool = False
+) -> tuple[ObjectType, ObjectType]:
+    """Return an object as it is stored, and as the caller may write it."""
+    whole = writer.tx.schema.get(item.name)
+    if system:
+        return whole, whole
+    seen = writer.tx.seen(whole)
+    if seen is None:
+        seen = replace(whole, createable=False, updateable=False, deletable=False)
+    return whole, seen
 
 
 def _aim(draft: Draft, item: ObjectType, key: Field, value: Any, ids: tuple[str, ...]) -> None:

@@ -27,6 +27,8 @@ class Actor:
     username: str
     sends_outbound_messages: bool
     is_system: bool = False
+    permissions: frozenset[str] = frozenset()  # custom permissions
+    view: Schema | None = None  # the schema as far as the user may see it; None shows all
 
 
 class IdSource(Protocol):
@@ -70,6 +72,11 @@ class Transaction:
     audit: list[dict[str, Any]] = field(default_factory=list)
     messages: set[str] = field(default_factory=set)
     syncing_quotes: bool = False
+
+    def seen(self, item: ObjectType) -> ObjectType | None:
+        """Return an object with the fields and rights its user has; None for a hidden one."""
+        view = self.actor.view
+        return item if view is None else view.find(item.name)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ from ..admin import admin
 from ..errors import ApiError, not_found
 from ..faults import Fault, trickled, truncated
 from ..soap.endpoint import as_fault, is_soap, soap, wsdl
-from . import collections, composite, info, query, rows, tree
+from . import collections, composite, extras, graph, info, query, rows, tree
 from .auth import authenticate, identity_body, oauth
 from .http import GZIP_FROM, MAX_BODY, Answer, Request, deflate, inflate
 from .routing import METHODS, Router, route, split_path, split_query
@@ -47,10 +47,22 @@ ROUTER = Router(
         route("query/*", GET=query.query_more),
         route("queryall", GET=query.query_all),
         route("queryall/*", GET=query.query_more),
+        route("recent", GET=extras.recent),
+        route("search", GET=extras.search),
+        route(
+            "parameterizedsearch",
+            GET=extras.parameterized_search,
+            POST=extras.parameterized_search,
+        ),
+        route("actions", GET=extras.actions),
+        route("actions/*", GET=extras.action_list),
+        route("actions/*/*", GET=extras.action, POST=extras.action),
+        route("actions/*/*/*", GET=extras.action, POST=extras.action),
         route("limits", GET=info.limits),
         route("limits/recordcount", GET=info.record_count),
         route("composite", POST=composite.composite),
         route("composite/batch", POST=composite.batch),
+        route("composite/graph", POST=graph.graphs),
         route("composite/tree/*", POST=tree.create_tree),
         route(
             "composite/sobjects",
@@ -226,7 +238,7 @@ class Application:
             for key, value in environ.items()
             if key.startswith("HTTP_")
         }
-        if len(uri) + sum(len(k) + len(v) for k, v in headers.items()) > 2 * MAX_URI:
+        if len(uri) + sum(len(k) + len(v) for k, v in headers.items()) > MAX_URI:
             raise ApiError(431, "REQUEST_HEADER_FIELDS_TOO_LARGE", "headers too large")
         if environ.get("CONTENT_TYPE"):
             headers["content-type"] = environ["CONTENT_TYPE"]

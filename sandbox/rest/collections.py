@@ -10,9 +10,9 @@ from ..records.delete import delete_record
 from ..records.read import chosen_fields, read_records
 from ..records.save import Writer
 from ..records.service import Outcome, create, update, upsert
-from ..schema.model import ObjectType
+from ..schema.model import ObjectType, Schema
 from .http import Answer, Request
-from .rows import object_of, unknown_key
+from .rows import object_of, seen_by, unknown_key
 
 if TYPE_CHECKING:
     from ..org import Org
@@ -39,7 +39,7 @@ def create_many(org: "Org", request: Request, found: Sequence[str]) -> Answer:
 
     def save(writer: Writer) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        for item, chunk in _chunks(org, records):
+        for item, chunk in _chunks(seen_by(org, request), records):
             outcomes += create(writer, item, chunk)
         return outcomes
 
@@ -54,7 +54,7 @@ def update_many(org: "Org", request: Request, found: Sequence[str]) -> Answer:
 
     def save(writer: Writer) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        for item, chunk in _chunks(org, records):
+        for item, chunk in _chunks(seen_by(org, request), records):
             outcomes += update(writer, item, [_without(row, "id") for row in chunk])
         return outcomes
 
@@ -64,14 +64,14 @@ def update_many(org: "Org", request: Request, found: Sequence[str]) -> Answer:
 
 def upsert_many(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """PATCH /composite/sobjects/T/ext."""
-    item = object_of(org, found[0])
+    item = object_of(org, found[0], request)
     key = item.find(found[1])
     if key is None or not (key.external_id or key.id_lookup):
         raise unknown_key(found[1])
     body = request.json_object()
     records = _records(body)
-    for other, _ in _chunks(org, records):
-        if other is not item:
+    for other, _ in _chunks(seen_by(org, request), records):
+        if other.name != item.name:
             message = f"All records must be of type {item.name}"
             raise ApiError(400, "INVALID_TYPE", message)
     rows = [_without(row, key.name.lower()) for row in records]
@@ -128,7 +128,7 @@ def _texts(value: Any) -> bool:
 def _read(
     org: "Org", request: Request, name: str, ids: Sequence[str], fields: Sequence[str]
 ) -> Answer:
-    item = object_of(org, name)
+    item = object_of(org, name, request)
     if not ids or not fields:
         raise ApiError(400, "REQUIRED_FIELD_MISSING", "ids and fields have to be specified")
     if len(ids) > MOST_READ:
@@ -159,11 +159,13 @@ def _check_count(records: Sequence[Any]) -> None:
         raise ApiError(400, "EXCEEDED_ID_LIMIT", message)
 
 
-def _chunks(org: "Org", records: Sequence[JsonObject]) -> list[tuple[ObjectType, list[JsonObject]]]:
+def _chunks(
+    schema: Schema, records: Sequence[JsonObject]
+) -> list[tuple[ObjectType, list[JsonObject]]]:
     """Return consecutive records of one type together."""
     chunks = []
     for name, rows in groupby(records, key=_type_of):
-        item = org.schema.find(name)
+        item = schema.find(name)
         if item is None:
             raise ApiError(400, "INVALID_TYPE", f"sObject type '{name}' is not supported.")
         chunks.append((item, list(rows)))

@@ -17,6 +17,7 @@ MOST = 25
 MOST_HEAVY = 5
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 FORBIDDEN_HEADERS = frozenset({"accept", "authorization", "content-type"})
+SHOWN_HEADERS = frozenset({"Location", "ETag", "Last-Modified"})
 REFERENCE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*\Z")
 REFERENCE = re.compile(r"@\{([A-Za-z0-9][A-Za-z0-9_]*)((?:\.[A-Za-z_]\w*|\[\d+\])*)\}")
 STEP = re.compile(r"\.([A-Za-z_]\w*)|\[(\d+)\]")
@@ -26,7 +27,7 @@ HEAVY = re.compile(r"/services/data/v[\d.]+/(composite/sobjects|query|queryAll)\
 HALTED = "The transaction was rolled back since another operation in the same transaction failed."
 
 
-class _RollBack(Exception):
+class RollBack(Exception):
     """Undoes all parts of a call in which one failed."""
 
 
@@ -35,7 +36,7 @@ class _UnknownReference(Exception):
 
 
 @dataclass(slots=True)
-class _Part:
+class Part:
     """One subrequest."""
 
     method: str
@@ -46,7 +47,7 @@ class _Part:
 
 
 @dataclass(slots=True)
-class _Result:
+class Result:
     """What a subrequest answered."""
 
     reference_id: str
@@ -56,9 +57,11 @@ class _Result:
 
     @property
     def failed(self) -> bool:
+        """Whether it was refused."""
         return self.status >= 400
 
     def as_json(self) -> dict[str, Any]:
+        """Return the item of the answer."""
         return {
             "body": self.body,
             "httpHeaders": self.headers,
@@ -70,28 +73,33 @@ class _Result:
 def composite(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """POST /composite."""
     body = request.json_object()
-    parts = _parts(body)
+    parts = read_parts(body)
     if body.get("allOrNone") is not True:
-        results = _run(org, request, parts, all_or_none=False)
+        results = run_parts(org, request, parts, all_or_none=False)
         return Answer(200, {"compositeResponse": [r.as_json() for r in results]})
     results = []
     try:
         with org.transaction(request.me.actor, request_id=request.request_id):
-            results = _run(org, request, parts, all_or_none=True)
+            results = run_parts(org, request, parts, all_or_none=True)
             if any(result.failed for result in results):
-                raise _RollBack
-    except _RollBack:
-        results = _halted(parts, results)
+                raise RollBack
+    except RollBack:
+        results = halted(parts, results)
     return Answer(200, {"compositeResponse": [r.as_json() for r in results]})
 
 
-def _parts(body: dict[str, Any]) -> list[_Part]:
+def read_parts(body: dict[str, Any], *, most: int = MOST) -> list[Part]:
+    """Return the subrequests of a call.
+
+    Raises:
+        ApiError: One of them, or their number, is refused.
+    """
     items = body.get("compositeRequest")
     if not isinstance(items, list) or not items:
         message = "compositeRequest must be a list of subrequests at [line:1, column:1]"
         raise ApiError(400, "JSON_PARSER_ERROR", message)
-    if len(items) > MOST:
-        message = f"The request can have no more than {MOST} subrequests"
+    if len(items) > most:
+        message = f"The request can have no more than {most} subrequests"
         raise ApiError(400, "INVALID_INPUT", message)
     parts = [_part(item) for item in items]
     names = [part.reference_id for part in parts]
@@ -103,7 +111,7 @@ def _parts(body: dict[str, Any]) -> list[_Part]:
     return parts
 
 
-def _part(item: Any) -> _Part:
+def _part(item: Any) -> Part:
     if not isinstance(item, dict):
         message = "a subrequest must be an object at [line:1, column:1]"
         raise ApiError(400, "JSON_PARSER_ERROR", message)
@@ -119,7 +127,7 @@ def _part(item: Any) -> _Part:
     if not isinstance(headers, dict) or any(h.lower() in FORBIDDEN_HEADERS for h in headers):
         message = "httpHeaders cannot contain Accept, Authorization or Content-Type"
         raise ApiError(400, "INVALID_INPUT", message)
-    return _Part(
+    return Part(
         method=method,
         url=url,
         reference_id=name,
@@ -128,11 +136,12 @@ def _part(item: Any) -> _Part:
     )
 
 
-def _run(
-    org: "Org", request: Request, parts: Sequence[_Part], *, all_or_none: bool
-) -> list[_Result]:
-    results: list[_Result] = []
-    known: dict[str, _Result] = {}
+def run_parts(
+    org: "Org", request: Request, parts: Sequence[Part], *, all_or_none: bool
+) -> list[Result]:
+    """Answer subrequests in order; with all or none, up to the first failure."""
+    results: list[Result] = []
+    known: dict[str, Result] = {}
     for part in parts:
         result = _run_part(org, request, part, known, all_or_none=all_or_none)
         results.append(result)
@@ -145,11 +154,11 @@ def _run(
 def _run_part(
     org: "Org",
     request: Request,
-    part: _Part,
-    known: dict[str, _Result],
+    part: Part,
+    known: dict[str, Result],
     *,
     all_or_none: bool,
-) -> _Result:
+) -> Result:
     try:
         url = _substitute_url(part.url, known)
         body = _substitute(part.body, known)
@@ -164,8 +173,8 @@ def _run_part(
     answer = call(org, request, method=part.method, url=url, body=body, headers=part.headers)
     if all_or_none and _has_failed_rows(answer):
         answer.status = 400
-    headers = {k: v for k, v in answer.headers.items() if k in {"Location", "ETag"}}
-    return _Result(part.reference_id, answer.status, answer.body, headers)
+    headers = {k: v for k, v in answer.headers.items() if k in SHOWN_HEADERS}
+    return Result(part.reference_id, answer.status, answer.body, headers)
 
 
 def _has_failed_rows(answer: Answer) -> bool:
@@ -197,11 +206,11 @@ def call(
     return answer_inner(org, inner)
 
 
-def _substitute_url(url: str, known: dict[str, _Result]) -> str:
+def _substitute_url(url: str, known: dict[str, Result]) -> str:
     return REFERENCE.sub(lambda m: quote(_text(_look_up(m, known)), safe=""), url)
 
 
-def _substitute(value: Any, known: dict[str, _Result]) -> Any:
+def _substitute(value: Any, known: dict[str, Result]) -> Any:
     if isinstance(value, str):
         whole = REFERENCE.fullmatch(value)
         if whole:
@@ -218,7 +227,7 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _look_up(match: re.Match[str], known: dict[str, _Result]) -> Any:
+def _look_up(match: re.Match[str], known: dict[str, Result]) -> Any:
     name, path = match.group(1), match.group(2)
     result = known.get(name)
     if result is None or result.failed:
@@ -242,12 +251,12 @@ def _unknown(match: re.Match[str], name: str) -> _UnknownReference:
     return _UnknownReference(f"Invalid reference specified. No value for {path} found in {name}")
 
 
-def _failed(reference_id: str, code: str, message: str) -> _Result:
+def _failed(reference_id: str, code: str, message: str) -> Result:
     body = [{"errorCode": code, "message": message}]
-    return _Result(reference_id, 400, body, {})
+    return Result(reference_id, 400, body, {})
 
 
-def _halted(parts: Sequence[_Part], results: Sequence[_Result]) -> list[_Result]:
+def halted(parts: Sequence[Part], results: Sequence[Result]) -> list[Result]:
     """Keep the answer that failed; every other part is told that it was undone."""
     by_name = {result.reference_id: result for result in results if result.failed}
     return [

@@ -6,14 +6,26 @@ from typing import TYPE_CHECKING, Any
 from ..schema.describe import describe_global, describe_object
 from ..schema.model import ObjectType
 from ..storage.tables import quoted
+from .conditions import unless_known, validators
+from .extras import recent_items
 from .http import Answer, Request
-from .rows import object_of
+from .rows import object_of, seen_by
 
 if TYPE_CHECKING:
     from ..org import Org
 
 FIRST_VERSION, LAST_VERSION = 50, 67
-RESOURCES = ("sobjects", "query", "queryAll", "limits", "composite")
+RESOURCES = (
+    "sobjects",
+    "query",
+    "queryAll",
+    "search",
+    "parameterizedSearch",
+    "limits",
+    "composite",
+    "recent",
+    "actions",
+)
 SEASONS = ("Winter", "Spring", "Summer")
 
 
@@ -42,22 +54,28 @@ def resources(org: "Org", request: Request) -> Answer:
 
 def global_describe(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """GET /sobjects."""
-    return Answer(200, describe_global(org.schema, base=request.base))
+    answer = Answer(200, describe_global(seen_by(org, request), base=request.base))
+    return unless_known(request, answer, validators(None, "", org.sessions.since_s))
 
 
 def basic_info(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """GET /sobjects/T."""
-    item = object_of(org, found[0])
-    everything = describe_global(org.schema, base=request.base)["sobjects"]
+    item = object_of(org, found[0], request)
+    everything = describe_global(seen_by(org, request), base=request.base)["sobjects"]
     described = next(entry for entry in everything if entry["name"] == item.name)
-    return Answer(200, {"objectDescribe": described, "recentItems": []})
+    recent = recent_items(org, request, only=item)
+    return Answer(200, {"objectDescribe": described, "recentItems": recent})
 
 
 def describe(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """GET /sobjects/T/describe."""
-    item = object_of(org, found[0])
+    item = object_of(org, found[0], request)
     types = _record_types(org, item)
-    return Answer(200, describe_object(item, org.schema, base=request.base, record_types=types))
+    schema = seen_by(org, request)
+    body = describe_object(item, schema, base=request.base, record_types=types)
+    return unless_known(
+        request, Answer(200, body), validators(None, item.name, org.sessions.since_s)
+    )
 
 
 def _record_types(org: "Org", item: ObjectType) -> list[dict[str, Any]]:

@@ -43,6 +43,7 @@ def _query(org: "Org", request: Request, *, include_deleted: bool) -> Answer:
         base=request.base,
         user_id=request.me.actor.user_id,
         include_deleted=include_deleted,
+        view=request.me.actor.view,
         batch=_batch(request),
     )
     return Answer(200, page)
@@ -65,7 +66,7 @@ def _batch(request: Request) -> int:
 
 def updated(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """GET /sobjects/T/updated?start=&end=."""
-    item = object_of(org, found[0])
+    item = object_of(org, found[0], request)
     start_s, end_s = _window(request, oldest_s=UPDATED_WINDOW_S)
     sql = (
         f'SELECT "Id" FROM {quoted(item.name)} WHERE "SystemModstamp" >= ? '
@@ -81,7 +82,7 @@ def updated(org: "Org", request: Request, found: Sequence[str]) -> Answer:
 
 def deleted(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """GET /sobjects/T/deleted?start=&end=."""
-    item = object_of(org, found[0])
+    item = object_of(org, found[0], request)
     start_s, end_s = _window(request, oldest_s=DELETED_WINDOW_S)
     sql = (
         f'SELECT "Id", "SystemModstamp" FROM {quoted(item.name)} WHERE "SystemModstamp" >= ? '

@@ -10,9 +10,12 @@ from ..records.convert import Refused, converter
 from ..records.delete import delete_record
 from ..records.read import chosen_fields, read_records, record_json
 from ..records.service import Outcome, create, update, upsert
-from ..schema.model import Field, FieldType, ObjectType
+from ..schema.model import Field, FieldType, ObjectType, Schema
 from ..storage.tables import quoted
+from .conditions import check_write, stamps_of, unless_known, validators
+from .extras import note_recent
 from .http import Answer, Request
+from .multipart import is_multipart, read_record
 
 if TYPE_CHECKING:
     from ..org import Org
@@ -22,9 +25,14 @@ UPSERT_BODY_VERSION = 46.0
 GONE = frozenset({"INVALID_CROSS_REFERENCE_KEY", "ENTITY_IS_DELETED"})
 
 
-def object_of(org: "Org", name: str) -> ObjectType:
-    """Return an object by name, or the 404 of an unknown one."""
-    found = org.schema.find(name)
+def seen_by(org: "Org", request: Request) -> Schema:
+    """Return the schema as the caller sees it."""
+    return request.me.actor.view or org.schema
+
+
+def object_of(org: "Org", name: str, request: Request) -> ObjectType:
+    """Return an object by name, or the 404 of one that is unknown or hidden from the caller."""
+    found = seen_by(org, request).find(name)
     if found is None:
         raise not_found()
     return found
@@ -32,10 +40,12 @@ def object_of(org: "Org", name: str) -> ObjectType:
 
 def create_row(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """POST /sobjects/T."""
-    item = object_of(org, found[0])
-    row = request.json_object()
+    item = object_of(org, found[0], request)
+    row = read_record(request) if is_multipart(request) else request.json_object()
     with org.transaction(request.me.actor, request_id=request.request_id) as writer:
         outcome = create(writer, item, [row])[0]
+    if outcome.id is not None and not outcome.errors:
+        note_recent(org, request, item, outcome.id)
     return _created(request, item, outcome)
 
 
@@ -58,14 +68,17 @@ def insert_through_upsert(org: "Org", request: Request, found: Sequence[str]) ->
 
 def read_row(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """GET /sobjects/T/id."""
-    item = object_of(org, found[0])
+    item = object_of(org, found[0], request)
     record_id = _id_or_404(item, found[1])
     names = request.query.get("fields")
     fields = chosen_fields(item, names.split(",") if names is not None else None)
     with org.database.read() as connection:
         rows = read_records(connection, item, [record_id], fields, base=request.base)
         if record_id in rows:
-            return Answer(200, rows[record_id])
+            changed_s = stamps_of(connection, item, record_id) or 0
+            note_recent(org, request, item, record_id)
+            headers = validators(item, record_id, changed_s)
+            return unless_known(request, Answer(200, rows[record_id]), headers)
         sql = f'SELECT 1 FROM {quoted(item.name)} WHERE "Id" = ?'
         deleted = connection.execute(sql, (record_id,)).fetchone() is not None
     if deleted:
@@ -91,17 +104,19 @@ def unknown_key(name: str) -> ApiError:
 
 def update_row(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """PATCH /sobjects/T/id."""
-    item = object_of(org, found[0])
+    item = object_of(org, found[0], request)
     record_id = _id_or_404(item, found[1])
     row = request.json_object()
     if any(name.lower() == "id" for name in row):
         message = "The Id field should not be specified in the sobject data."
         raise ApiError(400, "INVALID_FIELD", message)
     with org.transaction(request.me.actor, request_id=request.request_id) as writer:
+        check_write(request, writer.tx.connection, item, record_id)
         outcome = update(writer, item, [(record_id, row)])[0]
     if outcome.errors:
         error = outcome.errors[0]
         raise row_failure(error, status=404 if _is_gone(error) else 400)
+    note_recent(org, request, item, record_id)
     return Answer(204)
 
 
@@ -111,7 +126,7 @@ def _is_gone(error: RowError) -> bool:
 
 def delete_row(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """DELETE /sobjects/T/id."""
-    item = object_of(org, found[0])
+    item = object_of(org, found[0], request)
     record_id = _id_or_404(item, found[1])
     with org.transaction(request.me.actor, request_id=request.request_id) as writer:
         error = delete_record(writer, record_id)
@@ -125,7 +140,7 @@ def delete_row(org: "Org", request: Request, found: Sequence[str]) -> Answer:
 
 def get_nested(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """GET /sobjects/T/ext/value, /sobjects/T/id/relationship, /sobjects/T/id/blob."""
-    item = object_of(org, found[0])
+    item = object_of(org, found[0], request)
     record_id = normalize(found[1])
     if record_id is None or record_id[:3] != item.prefix:
         key = _key(item, found[1])
@@ -143,7 +158,10 @@ def get_nested(org: "Org", request: Request, found: Sequence[str]) -> Answer:
 
 def upsert_row(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """PATCH /sobjects/T/ext/value."""
-    item = object_of(org, found[0])
+    item = object_of(org, found[0], request)
+    parent = _parent_of(org, item, found)
+    if parent is not None and request.method != "POST":
+        return update_row(org, request, parent)
     key = _key(item, found[1])
     row = request.json_object()
     if any(name.lower() == key.name.lower() for name in row):
@@ -169,7 +187,10 @@ def upsert_row(org: "Org", request: Request, found: Sequence[str]) -> Answer:
 
 def delete_by_key(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """DELETE /sobjects/T/ext/value."""
-    item = object_of(org, found[0])
+    item = object_of(org, found[0], request)
+    parent = _parent_of(org, item, found)
+    if parent is not None:
+        return delete_row(org, request, parent)
     ids = _matching(org, item, _key(item, found[1]), found[2])
     if not ids:
         raise not_found()
@@ -214,18 +235,31 @@ def _blob(org: "Org", item: ObjectType, record_id: str, field: Field) -> Answer:
     return Answer(200, raw=base64.b64decode(row[0]), media_type="application/octet-stream")
 
 
+def _parent_of(org: "Org", item: ObjectType, found: Sequence[str]) -> list[str] | None:
+    """Return object and id of the parent that `id/Relationship` leads to; None if it is no such.
+
+    Raises:
+        ApiError: 404 where the record has no parent there.
+    """
+    record_id = normalize(found[1])
+    reference = item.by_relationship.get(found[2].lower())
+    if record_id is None or record_id[:3] != item.prefix or reference is None:
+        return None
+    sql = f'SELECT {quoted(reference.name)} FROM {quoted(item.name)} WHERE "Id" = ?'
+    with org.database.read() as connection:
+        row = connection.execute(sql, (record_id,)).fetchone()
+    target = org.schema.of_id(row[0]) if row is not None and row[0] else None
+    if row is None or target is None:
+        raise not_found()
+    return [target.name, row[0]]
+
+
 def _related(org: "Org", request: Request, item: ObjectType, record_id: str, name: str) -> Answer:
     """Follow a relationship by its name: to the parent's record or the children's list."""
-    reference = item.by_relationship.get(name.lower())
-    if reference is not None:
-        sql = f'SELECT {quoted(reference.name)} FROM {quoted(item.name)} WHERE "Id" = ?'
-        with org.database.read() as connection:
-            row = connection.execute(sql, (record_id,)).fetchone()
-        target = org.schema.of_id(row[0]) if row is not None and row[0] else None
-        if row is None or target is None:
-            raise not_found()
-        return read_row(org, request, [target.name, row[0]])
-    link = org.schema.child_link(item.name, name)
+    parent = _parent_of(org, item, [item.name, record_id, name])
+    if parent is not None:
+        return read_row(org, request, parent)
+    link = seen_by(org, request).child_link(item.name, name)
     if link is None:
         raise not_found()
     names = [f.name for f in link.child.stored]

@@ -38,7 +38,7 @@ class _RollBack(Exception):
 
 def create_tree(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """POST /composite/tree/T."""
-    item = object_of(org, found[0])
+    item = object_of(org, found[0], request)
     levels = _levels(org, item, request.json_object())
     nodes = [node for level in levels for node in level]
     duplicates = _duplicates(nodes)
@@ -88,7 +88,7 @@ def _node(org: "Org", item: ObjectType, record: Any) -> _Node:
         message = "every record needs attributes with a type and a referenceId"
         raise ApiError(400, "INVALID_INPUT", message)
     named = org.schema.find(str(attributes.get("type", "")))
-    if named is not item:
+    if named is None or named.name != item.name:
         message = f"the type of a record must be {item.name}"
         raise ApiError(400, "INVALID_INPUT", message)
     return _Node(item=item, reference_id=attributes["referenceId"], values=dict(record))

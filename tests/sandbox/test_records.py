@@ -369,7 +369,7 @@ class TestWire:
 
     def test_refuses_unknown_resources_and_methods(self, org: Client) -> None:
         assert error_of(org.get("/sobjects/Nothing"))[:2] == (404, "NOT_FOUND")
-        assert error_of(org.get("/search?q=x"))[0] == 404
+        assert error_of(org.get("/searching?q=x"))[0] == 404
         assert error_of(org.call("PUT", "/sobjects/Account"))[:2] == (405, "METHOD_NOT_ALLOWED")
         assert error_of(org.get("/query?q=" + "x" * 17_000))[0] == 414
 
