@@ -12,6 +12,7 @@ from typing import Any
 
 from . import clock
 from .auth.access import Access
+from .bulk.jobs import BulkJobs
 from .faults import Faults
 from .ids import make_id, number_of
 from .late import LateCommits
@@ -89,6 +90,7 @@ class Org:
             database=self.database,
             organization_id=self.organization_id,
         )
+        self.bulk = BulkJobs(self)
 
     @property
     def organization_id(self) -> str:
@@ -166,6 +168,7 @@ class Org:
             connection.execute("DELETE FROM sandbox_notification")
             delete_log.forget(connection)
             recycle.clear(connection)
+            self.bulk.forget()
             self.ids.forget()
             self._plant()
         self.faults.clear()
@@ -179,6 +182,7 @@ class Org:
 
     def close(self) -> None:
         """Stop sending and close the database."""
+        self.bulk.close()
         self.outbound.close()
         self.database.close()
         if self._settings.manual_clock:

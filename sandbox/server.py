@@ -13,7 +13,7 @@ from cheroot.ssl.builtin import BuiltinSSLAdapter
 from . import clock
 from .org import Org
 from .rest.app import Application
-from .rest.http import MAX_BODY
+from .rest.http import MAX_UPLOAD
 from .rest.info import FIRST_VERSION, LAST_VERSION
 from .sessions import ADMIN, CLIENT_ID, CLIENT_SECRET, PASSWORD
 from .tls import make_certificate
@@ -75,7 +75,7 @@ class SandboxServer:
     ) -> str:
         server = wsgi.Server((self._host, port), application, numthreads=THREADS, timeout=IDLE_S)
         server.gateway = _Gateway
-        server.max_request_body_size = MAX_BODY
+        server.max_request_body_size = MAX_UPLOAD
         server.max_request_header_size = MAX_HEADER
         server.keep_alive_conn_limit = KEEP_ALIVE
         server.error_log = _ignore_log  # type: ignore[method-assign]

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from .. import clock
 from ..admin import admin
+from ..bulk import calls as bulk
 from ..errors import ApiError, not_found
 from ..faults import Fault, trickled, truncated
 from ..soap.endpoint import as_fault, is_soap, soap, wsdl
 from . import collections, composite, extras, graph, info, query, rows, tree
 from .auth import authenticate, identity_body, oauth
-from .http import GZIP_FROM, MAX_BODY, Answer, Request, deflate, inflate
+from .http import GZIP_FROM, MAX_BODY, MAX_UPLOAD, Answer, Request, deflate, inflate
 from .routing import METHODS, Router, route, split_path, split_query
 
 if TYPE_CHECKING:
@@ -58,6 +59,26 @@ ROUTER = Router(
         route("actions/*", GET=extras.action_list),
         route("actions/*/*", GET=extras.action, POST=extras.action),
         route("actions/*/*/*", GET=extras.action, POST=extras.action),
+        route("jobs/ingest", GET=bulk.list_ingest, POST=bulk.create_ingest),
+        route(
+            "jobs/ingest/*",
+            GET=bulk.info_ingest,
+            PATCH=bulk.change_ingest,
+            DELETE=bulk.delete_ingest,
+        ),
+        route("jobs/ingest/*/batches", PUT=bulk.upload),
+        route("jobs/ingest/*/successfulresults", GET=bulk.successful),
+        route("jobs/ingest/*/failedresults", GET=bulk.failed),
+        route("jobs/ingest/*/unprocessedrecords", GET=bulk.unprocessed),
+        route("jobs/query", GET=bulk.list_query, POST=bulk.create_query),
+        route(
+            "jobs/query/*",
+            GET=bulk.info_query,
+            PATCH=bulk.change_query,
+            DELETE=bulk.delete_query,
+        ),
+        route("jobs/query/*/results", GET=bulk.results),
+        route("jobs/query/*/resultpages", GET=bulk.result_pages),
         route("limits", GET=info.limits),
         route("limits/recordcount", GET=info.record_count),
         route("composite", POST=composite.composite),
@@ -214,6 +235,8 @@ class Application:
             return soap(self._org, request, segments)
         if head == ["services", "wsdl"]:
             return wsdl(self._org, request, segments)
+        if head == ["services", "async"]:
+            return bulk.refuse_bulk_one(self._org, request)
         if head == ["services", "oauth2"] and len(segments) == 3:
             return oauth(self._org, request, segments[2].lower())
         if head[:1] == ["id"] and len(segments) == 3:
@@ -243,10 +266,11 @@ class Application:
         if environ.get("CONTENT_TYPE"):
             headers["content-type"] = environ["CONTENT_TYPE"]
         body = environ["wsgi.input"].read()
-        if len(body) > MAX_BODY:
+        most = MAX_UPLOAD if method == "PUT" else MAX_BODY
+        if len(body) > most:
             raise ApiError(413, "REQUEST_TOO_LARGE", "the request body is too large")
         if body and headers.get("content-encoding", "").lower() == "gzip":
-            body = inflate(body)
+            body = inflate(body, most=most)
         return Request(
             method=method,
             path=path,

@@ -15,6 +15,7 @@ from ..errors import ApiError
 from ..sessions import Session
 
 MAX_BODY = 52_428_800
+MAX_UPLOAD = 104_857_600  # the data of a bulk job
 GZIP_FROM = 1_400
 JSON_TYPE = "application/json;charset=UTF-8"
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -130,7 +131,7 @@ def _decimal(text: str) -> Decimal:
     return Decimal(text)
 
 
-def inflate(body: bytes) -> bytes:
+def inflate(body: bytes, *, most: int = MAX_BODY) -> bytes:
     """Return a gzip body unpacked, up to the size of a plain one.
 
     Raises:
@@ -138,7 +139,7 @@ def inflate(body: bytes) -> bytes:
     """
     unpacker = zlib.decompressobj(wbits=31)
     try:
-        data = unpacker.decompress(body, MAX_BODY)
+        data = unpacker.decompress(body, most)
     except zlib.error as error:
         raise ApiError(400, "JSON_PARSER_ERROR", f"the gzip body is broken: {error}") from error
     if unpacker.unconsumed_tail:

@@ -25,6 +25,7 @@ RESOURCES = (
     "composite",
     "recent",
     "actions",
+    "jobs",
 )
 SEASONS = ("Winter", "Spring", "Summer")
 
@@ -94,6 +95,8 @@ def _record_types(org: "Org", item: ObjectType) -> list[dict[str, Any]]:
 def limits(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """GET /limits."""
     body = {name: {"Max": most, "Remaining": most} for name, most in org.profile.limits.items()}
+    for name, used in org.bulk.used().items():
+        body[name]["Remaining"] = max(0, body[name]["Max"] - used)
     meter = org.meter
     left = max(0, meter.most - meter.used)
     body["DailyApiRequests"] = {"Max": meter.most, "Remaining": left}
