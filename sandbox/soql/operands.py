@@ -100,7 +100,10 @@ class Operands:
         if function == "AVG":
             sql = f"(AVG({column}) / {10**item.scale}.0)"
             return Operand(sql=sql, field=COUNTED, is_aggregate=True, is_float=True)
-        return Operand(sql=f"{function}({column})", field=item, is_aggregate=True)
+        # A function has no collation of its own.
+        folds = item.is_text and not item.case_sensitive
+        sql = f"({function}({column}) COLLATE NOCASE)" if folds else f"{function}({column})"
+        return Operand(sql=sql, field=item, is_aggregate=True)
 
     def _label(self, call: Call, column: str, item: Field) -> Operand:
         if item.type is not FieldType.PICKLIST:

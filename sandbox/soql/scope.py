@@ -29,7 +29,7 @@ TYPE_FIELD = Field(name="Type", label="Type", type=FieldType.STRING, length=40)
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One joined table; `polymorphic` names the reference column it hangs on."""
+    """One joined table."""
 
     alias: str
     item: ObjectType
@@ -173,19 +173,26 @@ class Scope:
         targets = [self._schema.get(target) for target in reference.reference_to]
         if name == "type":
             cases = " ".join(f"WHEN '{t.prefix}' THEN '{t.name}'" for t in targets)
-            sql = f"CASE substr({column}, 1, 3) {cases} END"
+            sql = f"(CASE substr({column}, 1, 3) {cases} END COLLATE NOCASE)"
             return Resolved(sql=sql, field=TYPE_FIELD, parents=parents, table=table)
         having = [(t, t.by_name[name]) for t in targets if name in t.by_name]
         if not having:
             raise self._unknown_field(rest[0], targets[0], path)
         if name == "id":
-            return Resolved(sql=column, field=having[0][1], parents=parents, table=table)
+            # In brackets: as a grouped expression it is another one than the reference itself.
+            return Resolved(sql=f"({column})", field=having[0][1], parents=parents, table=table)
         parts = []
         for target, field in having:
             joined = self._join((*key, "#" + target.name), target, column)
             parts.append(f"{joined.alias}.{quoted(field.name)}")
-        sql = parts[0] if len(parts) == 1 else f"COALESCE({', '.join(parts)})"
-        return Resolved(sql=sql, field=having[0][1], parents=parents, table=table)
+        field = having[0][1]
+        sql = parts[0]
+        if len(parts) > 1:
+            # A function has no collation of its own.
+            folds = field.is_text and not field.case_sensitive
+            sql = f"COALESCE({', '.join(parts)})" + (" COLLATE NOCASE" if folds else "")
+            sql = f"({sql})"
+        return Resolved(sql=sql, field=field, parents=parents, table=table)
 
     def _unknown_relationship(self, name: str, path: Path) -> ApiError:
         message = f"Didn't understand relationship '{name}' in field path. {HINT_RELATIONSHIP}"

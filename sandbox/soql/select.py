@@ -209,4 +209,11 @@ class SelectBuilder:
 def _decoder_of(selection: SelectItem, operand: Operand) -> Decoder | None:
     if selection.formatted and not operand.is_float:
         return formatter(operand.field)
+    if operand.field.type is FieldType.BOOLEAN:
+        return _boolean_or_null
     return decoder(operand.field)
+
+
+def _boolean_or_null(value: int | None) -> bool | None:
+    """A sum over all values, and a checkbox of a missing parent, are null."""
+    return None if value is None else value == 1
