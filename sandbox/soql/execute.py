@@ -28,15 +28,25 @@ class QueryEngine:
         self._cursors = Cursors()
         self._plan = lru_cache(maxsize=PLANS)(self._make_plan)
 
-    def _make_plan(self, text: str, include_deleted: bool, version: int) -> Plan:
-        return plan_query(text, self._schema, include_deleted=include_deleted, version=version)
+    def _make_plan(
+        self, text: str, include_deleted: bool, version: int, view: Schema | None
+    ) -> Plan:
+        schema = self._schema if view is None else view
+        return plan_query(text, schema, include_deleted=include_deleted, version=version)
 
     def forget_cursors(self) -> None:
         """Drop all locators, as after a reset."""
         self._cursors.forget()
 
     def query(
-        self, text: str, *, base: str, user_id: str, include_deleted: bool, batch: int
+        self,
+        text: str,
+        *,
+        base: str,
+        user_id: str,
+        include_deleted: bool,
+        batch: int,
+        view: Schema | None = None,
     ) -> dict[str, Any]:
         """Return the first page of a query as the API shows it.
 
@@ -46,9 +56,10 @@ class QueryEngine:
             user_id: Who asks; locators are answered to them alone, days begin where they are.
             include_deleted: Whether the recycle bin counts (queryAll).
             batch: Rows per page, 200 to 2,000.
+            view: The schema as the user sees it; None shows all.
         """
         version = _version_of(base)
-        plan = self._plan(text, include_deleted, version)
+        plan = self._plan(text, include_deleted, version, view)
         pin = self._pinner(user_id, version, is_child=True)
         with self._database.read() as connection:
             runner = Runner(
@@ -98,9 +109,11 @@ class QueryEngine:
             page["nextRecordsUrl"] = f"{base}/query/{name}-{start + taken}"
         return page | {"records": records}
 
-    def columns(self, text: str, *, base: str, include_deleted: bool) -> dict[str, Any]:
+    def columns(
+        self, text: str, *, base: str, include_deleted: bool, view: Schema | None = None
+    ) -> dict[str, Any]:
         """Return what a query would select, without running it (`columns=true`)."""
-        return columns_json(self._plan(text, include_deleted, _version_of(base)))
+        return columns_json(self._plan(text, include_deleted, _version_of(base), view))
 
     def _pinner(self, user_id: str, version: int, *, is_child: bool) -> "_Pinner":
         return _Pinner(self._cursors, user_id, version, is_child)
