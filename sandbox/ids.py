@@ -12,11 +12,13 @@ _WELL_FORMED = re.compile(r"[0-9A-Za-z]{15}(?:[A-Z0-5]{3})?\Z")
 
 def checksum(id15: str) -> str:
     """Return the three characters that make an id safe for case-insensitive comparison."""
-    suffix = []
-    for start in (0, 5, 10):
-        bits = sum(1 << i for i, c in enumerate(id15[start : start + 5]) if "A" <= c <= "Z")
-        suffix.append(CHECKSUM[bits])
-    return "".join(suffix)
+    return _of_group(id15[:5]) + _of_group(id15[5:10]) + _of_group(id15[10:15])
+
+
+@lru_cache(maxsize=4_096)
+def _of_group(five: str) -> str:
+    bits = sum(1 << i for i, c in enumerate(five) if "A" <= c <= "Z")
+    return CHECKSUM[bits]
 
 
 def make_id(*, prefix: str, number: int) -> str:

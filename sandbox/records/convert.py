@@ -16,6 +16,7 @@ from ..storage.values import YEARS, parse_datetime, to_scaled
 
 EMAIL = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+\.[^@\s.,;<>\"]+\Z")
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
+PLAIN_NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.([0-9]{1,15}))?\Z")
 INT_LIMIT = 2**31
 MAX_DECIMAL_EXPONENT = 30
 Converter = Callable[[Any], Any]
@@ -139,10 +140,21 @@ def _out_of_range(item: Field, value: Any) -> Refused:
     return Refused("NUMBER_OUTSIDE_VALID_RANGE", message, item.name)
 
 
+def _plain(text: str, *, scale: int) -> int | None:
+    """Return an everyday number scaled; None for one that needs rounding or a closer look."""
+    match = PLAIN_NUMBER.match(text)
+    if match is None:
+        return None
+    missing = scale - len(match[1] or "")
+    return int(text.replace(".", "")) * 10**missing if missing >= 0 else None
+
+
 def _decimal(item: Field, value: Any) -> int | None:
     if value is None or value == "":
         return None
-    scaled = to_scaled(_number(item, value, "double"), scale=item.scale)
+    scaled = _plain(value, scale=item.scale) if type(value) is str else None
+    if scaled is None:
+        scaled = to_scaled(_number(item, value, "double"), scale=item.scale)
     if abs(scaled) >= 10**item.precision:
         raise _out_of_range(item, value)
     return scaled

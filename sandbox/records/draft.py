@@ -53,27 +53,39 @@ class RowReader:
         self._item = item
         self._schema = schema
         self._known: dict[str, tuple[Field, Converter | None] | None] = {}
+        # By key, for updates and creates: fields found writable before, with their converters.
+        self._ready: tuple[dict[str, tuple[str, Converter]], ...] = ({}, {})
 
     def read(self, raw: Mapping[str, Any], *, draft: Draft, system: bool = False) -> None:
         """Fill a draft from a JSON object; every problem becomes an error of the draft."""
+        ready = self._ready[draft.creating]
         for key, value in raw.items():
-            if key == "attributes":
-                continue
-            known = self._known[key] if key in self._known else self._learn(key)
-            if known is None:
-                message = f"No such column '{key}' on sobject of type {self._item.name}"
-                draft.refuse("INVALID_FIELD", message, key)
-                continue
-            item, convert = known
-            if not (system or self._writable(item, draft)):
-                continue
-            try:
-                if convert is None:
-                    self._read_link(item, value, draft)
-                else:
-                    draft.values[item.name] = convert(value)
-            except Refused as refused:
-                draft.errors.append(refused.error)
+            if key in ready:
+                name, convert = ready[key]
+                try:
+                    draft.values[name] = convert(value)
+                except Refused as refused:
+                    draft.errors.append(refused.error)
+            elif key != "attributes":
+                self._read_one(key, value, draft, system=system)
+
+    def _read_one(self, key: str, value: Any, draft: Draft, *, system: bool) -> None:
+        known = self._known[key] if key in self._known else self._learn(key)
+        if known is None:
+            message = f"No such column '{key}' on sobject of type {self._item.name}"
+            draft.refuse("INVALID_FIELD", message, key)
+            return
+        item, convert = known
+        if not (system or self._writable(item, draft)):
+            return
+        try:
+            if convert is None:
+                self._read_link(item, value, draft)
+            else:
+                self._ready[draft.creating][key] = (item.name, convert)
+                draft.values[item.name] = convert(value)
+        except Refused as refused:
+            draft.errors.append(refused.error)
 
     def _learn(self, key: str) -> tuple[Field, Converter | None] | None:
         found: tuple[Field, Converter | None] | None = None

@@ -48,6 +48,8 @@ class Writer:
             behaviour.before(self, item, [d for d in live if not d.errors], system)
         for draft in live:
             _check_required(item, draft)
+        if not system:
+            tx.formulas.check(tx, item, live)
         check_unique(tx, item, live)
         saved = [draft for draft in live if not draft.errors]
         self._insert(item, [draft for draft in saved if draft.creating])
@@ -203,10 +205,15 @@ def _numbered(item: Field, number: int) -> str:
     return ZEROS.sub(lambda m: str(number).zfill(len(m.group(1))), pattern)
 
 
+@lru_cache(maxsize=1_024)
+def _required_names(item: ObjectType) -> tuple[str, ...]:
+    return tuple(f.name for f in item.fields if f.required)
+
+
 def _check_required(item: ObjectType, draft: Draft) -> None:
     if draft.errors:
         return
-    missing = [f.name for f in item.fields if f.required and draft.new.get(f.name) is None]
+    missing = [name for name in _required_names(item) if draft.new.get(name) is None]
     if missing:
         message = f"Required fields are missing: [{', '.join(missing)}]"
         draft.refuse("REQUIRED_FIELD_MISSING", message, *missing)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import orjson
 
 from ..errors import RowError
+from ..formula.formulas import Formulas
 from ..schema.automation import Automation
 from ..schema.model import ObjectType, Schema
 from ..storage.database import Database
@@ -68,6 +69,7 @@ class Transaction:
     ids: IdSource
     faults: RowFaults
     locks: LockTable
+    formulas: Formulas
     course: Course | None = None
     audit: list[dict[str, Any]] = field(default_factory=list)
     messages: set[str] = field(default_factory=set)
@@ -140,17 +142,20 @@ class Transaction:
                 "object": item.name,
                 "id": record_id,
                 "request_id": self.request_id,
-                "old": {n: _shortened(v) for n, v in old.items() if v != new.get(n)},
-                "new": {n: _shortened(v) for n, v in new.items() if v != old.get(n)},
+                "old": _differing(old, new),
+                "new": _differing(new, old),
             }
         )
 
 
-def _shortened(value: Any) -> Any:
-    """Keep files and long texts out of the audit."""
-    return (
-        f"{value[:LONGEST_NOTED]}…" if type(value) is str and len(value) > LONGEST_NOTED else value
-    )
+def _differing(row: Row, other: Row) -> Row:
+    """Return what differs from another row, without the bulk of files and long texts."""
+    get = other.get
+    found = {n: v for n, v in row.items() if v != get(n)}
+    for name, value in found.items():
+        if type(value) is str and len(value) > LONGEST_NOTED:
+            found[name] = f"{value[:LONGEST_NOTED]}…"
+    return found
 
 
 def json_list(values: Sequence[Any]) -> str:
