@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import orjson
 
 from ..errors import RowError
-from ..formula.formulas import Formulas
 from ..schema.automation import Automation
 from ..schema.model import ObjectType, Schema
 from ..storage.database import Database
@@ -69,7 +68,6 @@ class Transaction:
     ids: IdSource
     faults: RowFaults
     locks: LockTable
-    formulas: Formulas
     course: Course | None = None
     audit: list[dict[str, Any]] = field(default_factory=list)
     messages: set[str] = field(default_factory=set)
