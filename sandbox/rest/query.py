@@ -36,6 +36,14 @@ def _query(org: "Org", request: Request, *, include_deleted: bool) -> Answer:
     text = request.query.get("q")
     if text is None:
         raise ApiError(400, "MALFORMED_QUERY", "A query string has to be specified")
+    if request.query.get("columns", "").lower() == "true":
+        told = org.queries.columns(
+            text,
+            base=request.base,
+            include_deleted=include_deleted,
+            view=request.me.actor.view,
+        )
+        return Answer(200, told)
     if include_deleted:
         org.expire_recycle_bin()
     page = org.queries.query(

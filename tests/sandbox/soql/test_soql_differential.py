@@ -4,13 +4,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from l2c_sandbox import clock
+from l2c_sandbox.soql.execute import QueryEngine
 from soql_evaluator import Evaluator, json_value
 from soql_generator import Generator
 from soql_tree import Query
 from soql_world import NOW, Record, World
-
-from l2c_sandbox import clock
-from l2c_sandbox.soql.execute import QueryEngine
 
 BASE = "/services/data/v60.0"
 QUERIES_PER_WORLD = 50
