@@ -1,6 +1,6 @@
 """The catalogue's reads."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -10,20 +10,6 @@ from sqlalchemy import Connection, Row, or_, select
 from connector.catalog.domain import PriceEntry, Product
 from connector.errors import StateConflict
 from connector.store.tables.catalog import price_entry, product, tax_rate
-
-
-class UnknownProduct(StateConflict):
-    """The catalogue has no product of this key."""
-
-    code = "catalog.unknown_product"
-    remedy = "Load a catalogue that has it, or correct the product of the line."
-
-
-class NoPrice(StateConflict):
-    """No price entry is in force for what is asked."""
-
-    code = "catalog.no_price"
-    remedy = "Add a price entry for it to the catalogue and load it."
 
 
 class NoTaxRate(StateConflict):
@@ -54,68 +40,36 @@ def _as_product(row: Row[*tuple[Any, ...]]) -> Product:
     return Product(**row._mapping)
 
 
-def product_by_key(tx: Connection, key: str) -> Product:
-    """Return a product.
-
-    Raises:
-        UnknownProduct: There is none of that key.
-    """
-    found = products_by_keys(tx, (key,))
-    if key not in found:
-        raise UnknownProduct(f"The catalogue has no product '{key}'.")
-    return found[key]
-
-
-def product_by_id(tx: Connection, product_id: int) -> Product:
-    """Return a product by its id.
-
-    Raises:
-        UnknownProduct: There is none of that id.
-    """
-    row = tx.execute(_PRODUCT.where(product.c.id == product_id)).one_or_none()
-    if row is None:
-        raise UnknownProduct(f"The catalogue has no product number {product_id}.")
-    return _as_product(row)
-
-
 def products_by_keys(tx: Connection, keys: Iterable[str]) -> dict[str, Product]:
     """Return the products of these keys; a key nobody knows is left out."""
     rows = tx.execute(_PRODUCT.where(product.c.key.in_(tuple(keys))))
     return {row.key: _as_product(row) for row in rows}
 
 
-def price_in_force(
-    *,
-    tx: Connection,
-    product_id: int,
-    request_type: str,
-    term_months: int,
-    currency: str,
-    on: date,
-) -> PriceEntry:
-    """Return the price of a product on a day.
+def prices_on(
+    *, tx: Connection, product_ids: Collection[int], currency: str, on: date
+) -> dict[tuple[int, str], tuple[PriceEntry, ...]]:
+    """Return every price of these products in force on a day, by product and request type.
 
-    Raises:
-        NoPrice: None is in force.
+    The prices of one product and request type come in the order of their terms.
     """
     columns = [column for column in price_entry.c if column.name not in ("brand_id", "slot")]
-    row = tx.execute(
-        select(*columns).where(
-            price_entry.c.product_id == product_id,
-            price_entry.c.request_type == request_type,
-            price_entry.c.term_months == term_months,
+    rows = tx.execute(
+        select(*columns)
+        .where(
+            price_entry.c.product_id.in_(product_ids),
             price_entry.c.currency == currency,
             price_entry.c.valid_from <= on,
             or_(price_entry.c.valid_to.is_(None), price_entry.c.valid_to > on),
         )
-    ).one_or_none()
-    if row is None:
-        key = tx.execute(select(product.c.key).where(product.c.id == product_id)).scalar()
-        raise NoPrice(
-            f"Product '{key}' has no price for {request_type}, {term_months} months, {currency} "
-            f"on {on}."
-        )
-    return PriceEntry(**row._mapping)
+        .order_by(price_entry.c.term_months)
+    )
+    found: dict[tuple[int, str], tuple[PriceEntry, ...]] = {}
+    for row in rows:
+        entry = PriceEntry(**row._mapping)
+        key = (entry.product_id, entry.request_type)
+        found[key] = (*found.get(key, ()), entry)
+    return found
 
 
 def tax_percent(*, tx: Connection, country: str, category: str, on: date) -> Decimal:

@@ -11,14 +11,14 @@ from decimal import Decimal
 from sqlalchemy import Connection
 
 from connector.catalog.domain import PriceEntry, Product
-from connector.catalog.queries import products_by_keys
+from connector.catalog.queries import prices_on, products_by_keys
 from connector.errors import ConnectorError
 from connector.flows.rules import DeliveryRules
 from connector.inventory.states import ServiceState
 from connector.kernel.money import minor_digits, round_to_currency
 from connector.ordering.decompose import template_for
 from connector.ordering.orders import LineDraft
-from connector.ordering.queries import Target, prices_on, targets
+from connector.ordering.queries import Target, targets
 from connector.ordering.request_types import (
     SUPPORTED,
     Effect,

@@ -2,7 +2,7 @@
 
 from calendar import monthrange
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from connector.errors import InvalidInput
@@ -89,8 +89,3 @@ def local_date(instant: datetime, timezone: str) -> date:
 def local_midnight(day: date, timezone: str) -> datetime:
     """Return the instant at which the day begins where the customer lives."""
     return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(timezone))
-
-
-def days_between(first: date, last: date) -> tuple[date, ...]:
-    """Return every day from the first up to, not including, the last."""
-    return tuple(first + timedelta(days=n) for n in range((last - first).days))

@@ -1,16 +1,14 @@
-"""Ordering's reads: what a deal may be sold at, what a line is about, and lists for people."""
+"""Ordering's reads: what a line is about, and lists for people."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection, or_, select, text
+from sqlalchemy import Connection, text
 
-from connector.catalog.domain import PriceEntry
 from connector.inventory.states import ServiceState
 from connector.ordering.orders import UnknownOrder
-from connector.store.tables.catalog import price_entry
 
 LIST_LIMIT = 1_000
 
@@ -110,29 +108,6 @@ class TaskRow:
     actual_end_at: datetime | None
     error_message: str | None
     why_in_plan: str
-
-
-def prices_on(
-    *, tx: Connection, product_ids: Collection[int], currency: str, on: date
-) -> dict[tuple[int, str], tuple[PriceEntry, ...]]:
-    """Return every price of these products in force on a day, by product and request type."""
-    columns = [column for column in price_entry.c if column.name not in ("brand_id", "slot")]
-    rows = tx.execute(
-        select(*columns)
-        .where(
-            price_entry.c.product_id.in_(product_ids),
-            price_entry.c.currency == currency,
-            price_entry.c.valid_from <= on,
-            or_(price_entry.c.valid_to.is_(None), price_entry.c.valid_to > on),
-        )
-        .order_by(price_entry.c.term_months)
-    )
-    found: dict[tuple[int, str], tuple[PriceEntry, ...]] = {}
-    for row in rows:
-        entry = PriceEntry(**row._mapping)
-        key = (entry.product_id, entry.request_type)
-        found[key] = (*found.get(key, ()), entry)
-    return found
 
 
 def targets(*, tx: Connection, ids: Collection[int]) -> dict[int, Target]:

@@ -10,10 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from connector.catalog.load import load_catalog
 from connector.catalog.queries import (
-    NoPrice,
-    UnknownProduct,
-    price_in_force,
-    product_by_key,
+    prices_on,
     products_by_keys,
     tax_percent,
 )
@@ -50,10 +47,10 @@ def line_with(folder: Path, text: str) -> str:
 
 
 def trunk_price(tx: Connection, on: date) -> Decimal:
-    product = product_by_key(tx, "sip-trunk")
-    return price_in_force(
-        tx=tx, product_id=product.id, request_type="NEW", term_months=24, currency="EUR", on=on
-    ).mr_price
+    product = products_by_keys(tx, ["sip-trunk"])["sip-trunk"]
+    prices = prices_on(tx=tx, product_ids=[product.id], currency="EUR", on=on)
+    (price,) = (entry for entry in prices[product.id, "NEW"] if entry.term_months == 24)
+    return price.mr_price
 
 
 class TestLoading:
@@ -62,7 +59,7 @@ class TestLoading:
 
         assert (report.brands, report.products, report.prices_opened) == (1, 4, 6)
         assert (report.deck_versions, report.rates, report.taxes) == (1, 7, 2)
-        product = product_by_key(tx, "sip-trunk")
+        product = products_by_keys(tx, ["sip-trunk"])["sip-trunk"]
         assert product.rate_plan_key == "trunk-flex"
         assert product.is_location_based
         assert set(products_by_keys(tx, ["cloud", "router", "nobody"])) == {"cloud", "router"}
@@ -108,7 +105,7 @@ class TestLoading:
 
         load_catalog(tx=tx, folder=folder, now=NOW)
 
-        assert product_by_key(tx, "router").name == "Router"
+        assert products_by_keys(tx, ["router"])["router"].name == "Router"
 
 
 class TestDating:
@@ -221,23 +218,17 @@ class TestBadFiles:
 
 
 class TestReads:
-    def test_name_an_unknown_product(self, tx: Connection) -> None:
-        with pytest.raises(UnknownProduct, match="no product 'ghost'"):
-            product_by_key(tx, "ghost")
+    def test_leave_out_a_product_nobody_knows(self, tx: Connection) -> None:
+        assert products_by_keys(tx, ["ghost"]) == {}
 
-    def test_name_a_missing_price(self, tx: Connection) -> None:
+    def test_leave_out_a_price_of_another_day_or_currency(self, tx: Connection) -> None:
         load_catalog(tx=tx, folder=EXAMPLE, now=NOW)
-        router = product_by_key(tx, "router")
+        router = products_by_keys(tx, ["router"])["router"].id
 
-        with pytest.raises(NoPrice, match="'router' has no price for NEW, 12 months, EUR"):
-            price_in_force(
-                tx=tx,
-                product_id=router.id,
-                request_type="NEW",
-                term_months=12,
-                currency="EUR",
-                on=date(2026, 6, 1),
-            )
+        too_early = prices_on(tx=tx, product_ids=[router], currency="EUR", on=date(2020, 1, 1))
+        elsewhere = prices_on(tx=tx, product_ids=[router], currency="USD", on=date(2026, 6, 1))
+
+        assert too_early == elsewhere == {}
 
     def test_plans_name_their_deck(self, tx: Connection) -> None:
         load_catalog(tx=tx, folder=EXAMPLE, now=NOW)
