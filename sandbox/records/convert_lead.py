@@ -89,6 +89,7 @@ def convert_lead(writer: Writer, wish: Wish) -> Converted:
         ApiError: Nothing was converted.
     """
     tx = writer.tx
+    _check_rights(tx, wish)
     lead = _lead(tx, wish)
     status = _status(tx, wish.converted_status)
     if wish.contact_id is not None and wish.account_id is None:
@@ -118,6 +119,19 @@ def convert_lead(writer: Writer, wish: Wish) -> Converted:
         },
     )
     return Converted(lead["Id"], account, contact, opportunity_id)
+
+
+def _check_rights(tx: Transaction, wish: Wish) -> None:
+    """Refuse users who may not write what a conversion writes."""
+    given = {"Account": wish.account_id, "Contact": wish.contact_id}
+    if not wish.without_opportunity:
+        given["Opportunity"] = wish.opportunity_id
+    for name, record_id in (given | {"Lead": wish.lead_id}).items():
+        seen = tx.seen(tx.schema.get(name))
+        allowed = seen is not None and (seen.updateable if record_id else seen.createable)
+        if not allowed:
+            message = f"insufficient access rights on object {name}"
+            raise ApiError(400, "INSUFFICIENT_ACCESS_OR_READONLY", message)
 
 
 def _missing(name: str, why: str) -> ApiError:

@@ -16,6 +16,8 @@ from .transaction import Row
 MERGEABLE = frozenset({"Account", "Contact", "Lead"})
 MOST_LOSERS = 2
 MASTER = "MasterRecordId"
+# References that say what a loser is, not what belongs to it.
+OWN = frozenset({MASTER, "PersonContactId"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ def _move_children(
     tx = writer.tx
     moved: list[str] = []
     for link in tx.schema.links[item.name]:
-        if link.field.name == MASTER or not link.field.stored:
+        if link.field.name in OWN:
             continue
         ids = [
             row["Id"]

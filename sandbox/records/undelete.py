@@ -25,7 +25,8 @@ def undelete_record(writer: Writer, record_id: str) -> None:
     tx = writer.tx
     recycle.expire(tx.connection, tx.schema, now_s=tx.now_s)
     item, row = _in_bin(tx, record_id)
-    refused = tx.lock(item, record_id, old=row, values={})
+    refused = tx.faults.for_row(item.name, user=tx.actor.username)
+    refused = refused or tx.lock(item, record_id, old=row, values={})
     if refused is not None:
         raise row_failure(refused)
     restored = _restored(tx, record_id)
@@ -65,6 +66,10 @@ def _in_bin(tx: Transaction, record_id: str) -> tuple[ObjectType, Row]:
     row = tx.fetch(item, [record_id]).get(record_id) if item is not None else None
     if item is None or row is None:
         raise row_failure(RowError("INVALID_ID_FIELD", "invalid cross reference id"))
+    seen = tx.seen(item)
+    if not item.deletable or seen is None or not seen.deletable:
+        message = "insufficient access rights on object id"
+        raise row_failure(RowError("INSUFFICIENT_ACCESS_OR_READONLY", message))
     sql = "SELECT 1 FROM sandbox_recycled WHERE record_id = ? AND root_id = ?"
     own = tx.connection.execute(sql, (record_id, record_id)).fetchone() is not None
     if row["IsDeleted"] != 1 or not own:
