@@ -90,6 +90,7 @@ order_line = Table(
     text("description", default=""),
     UniqueConstraint("order_id", "sequence"),
     CheckConstraint("quantity > 0", name="quantity_positive"),
+    CheckConstraint("mr_price >= 0 AND nr_price >= 0", name="prices_not_negative"),
 )
 
 work_order = Table(

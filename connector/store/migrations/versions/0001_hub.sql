@@ -735,6 +735,7 @@ CREATE TABLE order_line (
 	CONSTRAINT ck_order_line_request_type_known CHECK (request_type IN ('NEW', 'ADD_ON_CHANGE', 'UPGRADE', 'DOWNGRADE', 'MOVE', 'REPLACE', 'RE_TERM', 'RE_RATE', 'CANCEL', 'SERVICE_REQUEST', 'WIDGET', 'SUSPEND', 'RESUME', 'TRANSFER_OF_BILLING')),
 	CONSTRAINT uq_order_line_order_id_sequence UNIQUE (order_id, sequence),
 	CONSTRAINT ck_order_line_quantity_positive CHECK (quantity > 0),
+	CONSTRAINT ck_order_line_prices_not_negative CHECK (mr_price >= 0 AND nr_price >= 0),
 	CONSTRAINT fk_order_line_order_id FOREIGN KEY(order_id) REFERENCES customer_order (id),
 	CONSTRAINT fk_order_line_product_id FOREIGN KEY(product_id) REFERENCES product (id),
 	CONSTRAINT fk_order_line_price_entry_id FOREIGN KEY(price_entry_id) REFERENCES price_entry (id),
