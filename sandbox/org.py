@@ -14,6 +14,7 @@ from . import clock
 from .auth.access import Access
 from .bulk.jobs import BulkJobs
 from .faults import Faults
+from .formula.formulas import Formulas
 from .ids import make_id, number_of
 from .late import LateCommits
 from .limits import DEFAULT_PROFILE, PROFILES, LongCalls, Meter
@@ -58,6 +59,8 @@ class Org:
         prefixes = self._stored_prefixes()
         self.schema: Schema = build_schema(settings.schema, prefixes=prefixes)
         self.automation: Automation = read_automation(settings.schema, self.schema)
+        self.formulas = Formulas(self.schema, settings.schema)
+        self.database.compute = self.formulas.stored_value
         self._local = threading.local()
         self.ids = _IdCounters()
         self.faults = Faults()
@@ -144,6 +147,7 @@ class Org:
                 faults=self.faults,
                 locks=self.locks,
                 course=course,
+                formulas=self.formulas,
             )
             self._local.transaction = tx
             try:

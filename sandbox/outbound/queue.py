@@ -13,7 +13,7 @@ from .. import clock
 from ..schema.automation import Automation, OutboundMessage
 from ..schema.model import Schema
 from ..storage.database import Database
-from ..storage.tables import quoted
+from ..storage.tables import quoted, value_sql
 from .envelope import acknowledged, build_envelope
 from .transport import TIMEOUT_S, NotDelivered, post
 
@@ -212,7 +212,7 @@ class OutboundQueue:
         names = ["Id", *message.fields]
         stored = [n for n in names if item.has(n)]
         marks = ", ".join("?" * len(due))
-        columns = ", ".join(quoted(n) for n in stored)
+        columns = ", ".join(value_sql(item, item.by_name[n.lower()]) for n in stored)
         sql = (
             f'SELECT {columns} FROM {quoted(item.name)} WHERE "Id" IN ({marks}) AND "IsDeleted" = 0'
         )

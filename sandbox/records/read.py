@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import ApiError
 from ..schema.model import Field, FieldType, ObjectType
 from ..soql.show import address_json
-from ..storage.tables import quoted
+from ..storage.tables import quoted, value_sql
 from ..storage.values import decoder
 from .transaction import json_list
 
@@ -42,7 +42,7 @@ def read_records(
     base: str,
 ) -> dict[str, dict[str, Any]]:
     """Return records by id, deleted ones left out; nulls are shown."""
-    columns = ", ".join(quoted(f.name) for f in item.stored)
+    columns = ", ".join(value_sql(item, f) for f in item.stored)
     sql = (
         f"SELECT {columns} FROM {quoted(item.name)} "
         'WHERE "Id" IN (SELECT value FROM json_each(?)) AND "IsDeleted" = 0'

@@ -48,6 +48,8 @@ class Writer:
             behaviour.before(self, item, [d for d in live if not d.errors], system)
         for draft in live:
             _check_required(item, draft)
+        if not system:
+            tx.formulas.check(tx, item, live)
         check_unique(tx, item, live)
         saved = [draft for draft in live if not draft.errors]
         self._insert(item, [draft for draft in saved if draft.creating])

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import orjson
 
 from ..errors import RowError
+from ..formula.formulas import Formulas
 from ..schema.automation import Automation
 from ..schema.model import ObjectType, Schema
 from ..storage.database import Database
@@ -68,6 +69,7 @@ class Transaction:
     ids: IdSource
     faults: RowFaults
     locks: LockTable
+    formulas: Formulas
     course: Course | None = None
     audit: list[dict[str, Any]] = field(default_factory=list)
     messages: set[str] = field(default_factory=set)

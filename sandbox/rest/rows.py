@@ -11,7 +11,7 @@ from ..records.delete import delete_record
 from ..records.read import chosen_fields, read_records, record_json
 from ..records.service import Outcome, create, update, upsert
 from ..schema.model import Field, FieldType, ObjectType, Schema
-from ..storage.tables import quoted
+from ..storage.tables import quoted, value_sql
 from .conditions import check_write, stamps_of, unless_known, validators
 from .extras import note_recent
 from .http import Answer, Request
@@ -263,7 +263,7 @@ def _related(org: "Org", request: Request, item: ObjectType, record_id: str, nam
     if link is None:
         raise not_found()
     names = [f.name for f in link.child.stored]
-    columns = ", ".join(quoted(n) for n in names)
+    columns = ", ".join(value_sql(link.child, f) for f in link.child.stored)
     sql = (
         f"SELECT {columns} FROM {quoted(link.child.name)} WHERE {quoted(link.field.name)} = ? "
         'AND "IsDeleted" = 0 ORDER BY "Id" LIMIT 2000'

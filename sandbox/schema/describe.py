@@ -175,7 +175,7 @@ def _field(item: Field) -> dict[str, Any]:
         "extraTypeInfo": _extra_type(item),
         "filterable": plain,
         "filteredLookupInfo": None,
-        "formulaTreatNullNumberAsZero": False,
+        "formulaTreatNullNumberAsZero": item.formula is not None and item.blank_is_zero,
         "groupable": plain and not number and item.type is not FieldType.DATETIME,
         "highScaleNumber": False,
         "htmlFormatted": item.html,

@@ -34,6 +34,7 @@ TYPES = {
 }
 LENGTHS = {"TextArea": 255, "Url": 255, "Email": 80, "Phone": 40, "Picklist": 255}
 PREFIX_LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+FORMULA_TEXT = 1_300  # characters of a formula's text
 SUFFIX = "-meta.xml"
 EVENT_SUFFIX = "__e"  # platform events are no records; the local org has none yet
 
@@ -144,6 +145,8 @@ def _read_field(node: Node) -> Field:
             createable=False,
             updateable=False,
             formula=formula,
+            blank_is_zero=node.text("formulaTreatBlanksAs") != "BlankAsBlank",
+            length=FORMULA_TEXT if basic.is_text else basic.length,
             nillable=True,
             defaulted=False,
             default=None,

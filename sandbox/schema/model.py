@@ -104,6 +104,7 @@ class Field:
     compound: str | None = None
     auto_number: str | None = None
     formula: str | None = None
+    blank_is_zero: bool = False  # in its formula, blank numbers count as zero
     summary: Summary | None = None
     help: str | None = None
 

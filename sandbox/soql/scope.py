@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ..errors import ApiError
 from ..schema.model import Field, FieldType, ObjectType, Schema
-from ..storage.tables import quoted
+from ..storage.tables import quoted, value_sql
 from .ast import Path
 from .lexer import error_at
 
@@ -123,7 +123,7 @@ class Scope:
         field = table.item.find(names[-1])
         if field is None:
             raise self._unknown_field(names[-1], table.item, path)
-        sql = f"{table.alias}.{quoted(field.name)}"
+        sql = value_sql(table.item, field, alias=table.alias)
         return Resolved(sql=sql, field=field, parents=tuple(parents), table=table)
 
     def _count_path(self, key: tuple[str, ...], path: Path) -> None:
@@ -184,7 +184,7 @@ class Scope:
         parts = []
         for target, field in having:
             joined = self._join((*key, "#" + target.name), target, column)
-            parts.append(f"{joined.alias}.{quoted(field.name)}")
+            parts.append(value_sql(target, field, alias=joined.alias))
         field = having[0][1]
         sql = parts[0]
         if len(parts) > 1:

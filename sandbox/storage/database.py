@@ -3,10 +3,10 @@
 import fcntl
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from .. import clock
 from ..errors import SetupError
@@ -14,6 +14,7 @@ from .zones import add_functions
 
 PAGE_CACHE_KIB = 65_536
 STATEMENTS = 512
+Compute = Callable[[sqlite3.Connection, str, str], Any]
 CLAIM_TRIES = 50
 CLAIM_PAUSE_S = 0.1
 
@@ -32,6 +33,7 @@ class Database:
         self._readers: list[sqlite3.Connection] = []
         self._depth = 0
         self._savepoints = 0
+        self.compute: Compute = _nothing
         self._claim = _claim(file) if file is not None else None
         try:
             self._writer = self._connect()
@@ -52,6 +54,9 @@ class Database:
         if self._file is not None:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
+        connection.create_function(
+            "l2c_formula", 2, lambda key, record_id: self.compute(connection, key, record_id)
+        )
         connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
         connection.execute("PRAGMA temp_store = MEMORY")
         add_functions(connection)
@@ -122,6 +127,10 @@ class Database:
             self._readers.clear()
             if self._claim is not None:
                 self._claim.close()
+
+
+def _nothing(connection: sqlite3.Connection, key: str, record_id: str) -> Any:
+    return None
 
 
 def _claim(file: Path) -> IO[bytes]:

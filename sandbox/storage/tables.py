@@ -50,6 +50,15 @@ def column_sql(item: Field) -> str:
     return f"{quoted(item.name)} {'INTEGER' if integer else 'TEXT'}{_collation(item)}"
 
 
+def value_sql(item: ObjectType, field: Field, *, alias: str | None = None) -> str:
+    """Return the SQL that reads a field: its column, or its formula."""
+    prefix = "" if alias is None else f"{alias}."
+    if field.formula is None:
+        return f"{prefix}{quoted(field.name)}"
+    sql = f"l2c_formula('{item.name}.{field.name}', {prefix}\"Id\")"
+    return f"({sql} COLLATE NOCASE)" if field.is_text else sql
+
+
 def create_tables(connection: sqlite3.Connection, schema: Schema) -> None:
     """Create what is missing: tables, columns added to the schema since, indexes."""
     for statement in OWN_TABLES.split(";"):
