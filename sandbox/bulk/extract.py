@@ -125,7 +125,7 @@ def _text(value: Any, column: Column) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, orjson.Fragment):
-        return str(value.contents)
+        return orjson.dumps(value).decode()
     if isinstance(value, float):
         text = repr(value)
         return f"{Decimal(text):f}" if "e" in text else text
