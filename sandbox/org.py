@@ -233,7 +233,8 @@ class _IdCounters:
         if first is None:
             sql = f'SELECT MAX("Id") FROM {quoted(item.name)}'
             (last,) = connection.execute(sql).fetchone()
-            first = number_of(last) + 1 if last else 1
+            removed = recycle.last_removed(connection, item.name)
+            first = 1 + max((number_of(known) for known in (last, removed) if known), default=0)
         self._next[item.name] = first + count
         return [make_id(prefix=item.prefix, number=n) for n in range(first, first + count)]
 

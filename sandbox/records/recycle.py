@@ -12,6 +12,7 @@ from ..storage.tables import quoted
 from .transaction import json_list
 
 KEPT_S = 15 * 24 * 3_600
+LAST_ID = "last_id."
 
 
 def remember(
@@ -84,8 +85,16 @@ def expire(connection: sqlite3.Connection, schema: Schema, *, now_s: int) -> Non
         remove_for_good(connection, schema, root_id)
 
 
+def last_removed(connection: sqlite3.Connection, object_name: str) -> str | None:
+    """Return the latest id of an object whose record was removed for good."""
+    sql = "SELECT value FROM sandbox_meta WHERE key = ?"
+    row = connection.execute(sql, (LAST_ID + object_name,)).fetchone()
+    return None if row is None else str(row[0])
+
+
 def clear(connection: sqlite3.Connection) -> None:
     """Forget everything, as after a reset."""
+    connection.execute("DELETE FROM sandbox_meta WHERE key LIKE ?", (LAST_ID + "%",))
     connection.execute("DELETE FROM sandbox_recycled")
     connection.execute("DELETE FROM sandbox_emptied")
 
@@ -95,7 +104,14 @@ def _remove(connection: sqlite3.Connection, schema: Schema, ids: Sequence[str]) 
     for record_id in ids:
         by_prefix.setdefault(record_id[:3], []).append(record_id)
     for prefix, chosen in by_prefix.items():
-        table = quoted(schema.by_prefix[prefix].name)
+        name = schema.by_prefix[prefix].name
+        # Ids are given once: the next one follows the last even where that is gone.
+        connection.execute(
+            "INSERT INTO sandbox_meta (key, value) VALUES (?, ?) ON CONFLICT (key) "
+            "DO UPDATE SET value = MAX(value, excluded.value)",
+            (LAST_ID + name, max(chosen)),
+        )
+        table = quoted(name)
         sql = (
             f'DELETE FROM {table} WHERE "IsDeleted" = 1 '
             'AND "Id" IN (SELECT value FROM json_each(?))'

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 Result = dict[str, Any]
 MOST = 200
 MOST_LEADS = 100
+NOT_CONVERTED = (
+    "accountRecord",
+    "contactRecord",
+    "opportunityRecord",
+    "relatedPersonAccountId",
+    "relatedPersonAccountRecord",
+)
 
 
 class _Undo(Exception):
@@ -166,6 +173,10 @@ def convert_leads(org: "Org", request: Request, call: Call) -> list[Result]:
 
 
 def _convert(given: Given, writer: Writer) -> Result:
+    for name in NOT_CONVERTED:
+        if given.all(name):
+            message = f"{name} is not supported by the local org"
+            raise ApiError(400, "INVALID_ARGUMENT_TYPE", message)
     done = convert_lead(
         writer,
         Wish(

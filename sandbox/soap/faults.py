@@ -26,6 +26,10 @@ TYPE_OF_CODE = {
 }
 
 
+# What the REST handlers call otherwise.
+RENAMED = {"NOT_FOUND": "INVALID_TYPE", "REQUEST_TOO_LARGE": "EXCEEDED_MAX_SIZE_REQUEST"}
+
+
 class SoapFault(Exception):
     """A call refused as a whole; `kind` is None for faults without a type of their own."""
 
@@ -86,8 +90,7 @@ def fault_of(error: ApiError) -> SoapFault:
     if code == "JSON_PARSER_ERROR":
         # Only the transport of a SOAP call is read like that of any other: gzip, nesting.
         return client_fault(message)
-    if code == "NOT_FOUND":
-        code = "INVALID_TYPE"
+    code = RENAMED.get(code, code)
     status = error.status if error.status > FAULT_STATUS else FAULT_STATUS
     kind = TYPE_OF_CODE.get(code, "UnexpectedErrorFault")
     return SoapFault(code, message, kind=kind, status=status)

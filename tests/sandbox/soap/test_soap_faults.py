@@ -1,5 +1,8 @@
 """Faults, hardened reading, and what the SOAP door does not offer (fact sheet A.7, A.8, F.6)."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ from l2c_sandbox.server import SandboxServer
 from l2c_sandbox.soap.types import OPERATIONS
 from lxml import etree
 from org_client import Client
-from partner_client import Partner, fault_code
+from partner_client import Partner, fault_code, wsdl_client
 
 SCHEMA = Path(__file__).parent.parent / "schema"
 USER_INFO = "<getUserInfo/>"
@@ -132,6 +135,23 @@ class TestDoors:
         assert answer.status_code == 500
         assert "<faultcode>sf:API_DISABLED_FOR_ORG</faultcode>" in answer.text
         assert "sf:LoginFault" in answer.text
+
+    def test_the_command_line_switches_login_on(self) -> None:
+        command = [sys.executable, "-m", "l2c_sandbox", "--json", "--soap-login"]
+        command += ["--exit-with-stdin", "--schema", str(SCHEMA)]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            facts = json.loads(process.stdout.readline())
+            found = wsdl_client(facts["base_url"]).service.login(
+                facts["username"], facts["password"]
+            )
+            process.stdin.close()
+            assert process.wait(timeout=10) == 0
+
+        assert found.userInfo.organizationId == facts["organization_id"]
 
     @pytest.mark.parametrize("version", ["49.0", "68.0", "64", "x", "64.5"])
     def test_versions_beyond_the_range_are_refused(self, partner: Partner, version: str) -> None:

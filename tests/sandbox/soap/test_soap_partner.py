@@ -205,6 +205,32 @@ class TestQuery:
 
 
 class TestWriting:
+    def test_accepts_every_header_of_the_wsdl(self, partner: Partner) -> None:
+        headers = {
+            "CallOptions": {"client": "Rehearsal/1.0", "defaultNamespace": None},
+            "AssignmentRuleHeader": {"assignmentRuleId": None, "useDefaultRule": True},
+            "MruHeader": {"updateMru": False},
+            "AllowFieldTruncationHeader": {"allowFieldTruncation": False},
+            "DisableFeedTrackingHeader": {"disableFeedTracking": True},
+            "DuplicateRuleHeader": {
+                "allowSave": True,
+                "includeRecordDetails": False,
+                "runAsCurrentUser": False,
+            },
+            "LocaleOptions": {"language": "en_US"},
+            "EmailHeader": {
+                "triggerAutoResponseEmail": False,
+                "triggerOtherEmail": False,
+                "triggerUserEmail": False,
+            },
+        }
+
+        (result,) = partner.call(
+            "create", [partner.record("Account", Name="A")], headers=headers | ALL_OR_NONE
+        )
+
+        assert result.success
+
     def test_rows_succeed_and_fail_by_themselves(self, partner: Partner) -> None:
         good, bad = partner.call(
             "create", [partner.record("Account", Name="A"), partner.record("Account")]

@@ -1,16 +1,19 @@
 """Recycle bin, undelete, merge and lead conversion (fact sheet F.5)."""
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 from l2c_sandbox import clock
+from l2c_sandbox.org import Org, OrgSettings
 from l2c_sandbox.server import SandboxServer
 from org_client import Client
 from partner_client import Partner
 
 ALL_OR_NONE = {"AllOrNoneHeader": {"allOrNone": True}}
 DAY_S = 86_400
+SCHEMA = Path(__file__).parent.parent / "schema"
 
 
 def one(org: Client, soql: str) -> dict[str, Any]:
@@ -127,6 +130,27 @@ class TestUndelete:
         assert org.query("SELECT Id FROM Account") == []
 
 
+class TestDeletedLog:
+    def test_names_cascades_and_losers_until_they_come_back(
+        self, partner: Partner, org: Client
+    ) -> None:
+        master, loser, gone = (org.create("Account", Name=name) for name in "ABC")
+        contact = org.create("Contact", LastName="K", AccountId=gone)
+        org.delete(f"/sobjects/Account/{gone}")
+        partner.call("merge", [_merge(partner, "Account", master, loser)])
+        window = {"start": _stamp(-3_600), "end": _stamp(3_600)}
+
+        def deleted(kind: str) -> set[str]:
+            answer = org.get(f"/sobjects/{kind}/deleted", params=window)
+            return {r["id"] for r in answer.json()["deletedRecords"]}
+
+        before = deleted("Account"), deleted("Contact")
+        partner.call("undelete", [gone])
+
+        assert before == ({loser, gone}, {contact})
+        assert (deleted("Account"), deleted("Contact")) == ({loser}, set())
+
+
 class TestBin:
     def test_what_is_emptied_is_gone_for_good(self, partner: Partner, org: Client) -> None:
         account = org.create("Account", Name="A")
@@ -140,6 +164,31 @@ class TestBin:
         assert not again.success
         for name in ("Account", "Contact"):
             assert partner.call("queryAll", f"SELECT Id FROM {name}").size == 0
+
+    def test_an_id_is_given_once_even_where_its_record_is_gone(
+        self, org: Client, tmp_path: Path
+    ) -> None:
+        def begin() -> tuple[SandboxServer, Partner, Client]:
+            settings = OrgSettings(schema=SCHEMA, data=tmp_path / "org.db")
+            server = SandboxServer(Org(settings), host="127.0.0.1", port=0)
+            server.start()
+            client = Client(server.base_url)
+            return server, Partner(server.base_url, client.token), client
+
+        server, partner, client = begin()
+        try:
+            first = client.create("Account", Name="A")
+            client.delete(f"/sobjects/Account/{first}")
+            partner.call("emptyRecycleBin", [first])
+        finally:
+            server.close()
+        server, _, client = begin()
+        try:
+            second = client.create("Account", Name="B")
+        finally:
+            server.close()
+
+        assert second > first
 
     def test_only_deleted_records_can_be_emptied(self, partner: Partner, org: Client) -> None:
         account = org.create("Account", Name="A")
@@ -382,6 +431,7 @@ class TestConvertLead:
                 _wish(queued),
                 _wish("00QSb0000099999"),
                 _wish(lead, opportunityName="x" * 81),
+                _wish(lead, accountRecord=partner.record("Account", Name="A")),
             ],
         )
 
@@ -391,6 +441,7 @@ class TestConvertLead:
             "REQUIRED_FIELD_MISSING",
             "INVALID_CROSS_REFERENCE_KEY",
             "STRING_TOO_LONG",
+            "INVALID_ARGUMENT_TYPE",
         ]
         assert org.query("SELECT Id FROM Account") == []  # not even by the last one
 
@@ -398,6 +449,10 @@ class TestConvertLead:
         soql = "SELECT MasterLabel FROM LeadStatus WHERE IsConverted = true"
 
         assert one(org, soql)["MasterLabel"] == "Closed - Converted"
+
+
+def _stamp(offset_s: int) -> str:
+    return clock.from_epoch(clock.epoch_s() + offset_s).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _me(partner: Partner) -> str:
