@@ -46,6 +46,10 @@ test: $(STAMP) ## Run the whole test suite (ARGS="-k name")
 chaos: $(STAMP) ## Kill the demo at twenty random moments and compare the books
 	@$(BIN)/pytest -m slow tests/e2e $(ARGS)
 
+.PHONY: test-soql
+test-soql: $(STAMP) ## Compare 10,000 random SOQL queries with the independent evaluator
+	@$(BIN)/pytest -m slow tests/sandbox/soql $(ARGS)
+
 .PHONY: check
 check: $(STAMP) ## Check format, lint, types, import contracts and architecture
 	@$(BIN)/ruff format --check .
