@@ -24,6 +24,7 @@ from .records.locks import LockTable
 from .records.save import Writer
 from .records.transaction import Actor, Course, Transaction
 from .schema.automation import Automation, read_automation
+from .schema.definitions import DEFINITIONS, write_definitions
 from .schema.metadata import build_schema
 from .schema.model import ObjectType, Schema
 from .schema.permissions import read_permission_sets
@@ -87,6 +88,8 @@ class Org:
             else:
                 with self.transaction(self._system(), request_id="start") as writer:
                     access.plant(writer, integration=None)
+            user_id = self._system().user_id
+            write_definitions(connection, self.schema, now_s=clock.epoch_s(), user_id=user_id)
         self.outbound = OutboundQueue(
             schema=self.schema,
             automation=self.automation,
@@ -167,7 +170,8 @@ class Org:
         self.late.forget()
         with self.database.write() as connection:
             for item in self.schema:
-                connection.execute(f"DELETE FROM {quoted(item.name)}")
+                if item.name not in DEFINITIONS:
+                    connection.execute(f"DELETE FROM {quoted(item.name)}")
             connection.execute("DELETE FROM sandbox_counter")
             connection.execute("DELETE FROM sandbox_notification")
             delete_log.forget(connection)

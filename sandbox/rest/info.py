@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..schema.definitions import DEFINITIONS
 from ..schema.describe import describe_global, describe_object
 from ..schema.model import ObjectType
 from ..storage.tables import quoted
@@ -106,7 +107,11 @@ def limits(org: "Org", request: Request, found: Sequence[str]) -> Answer:
 def record_count(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """GET /limits/recordCount; empty objects are left out."""
     wanted = request.query.get("sObjects")
-    names = wanted.split(",") if wanted else [item.name for item in org.schema]
+    names = (
+        wanted.split(",")
+        if wanted
+        else [item.name for item in org.schema if item.name not in DEFINITIONS]
+    )
     counts = []
     with org.database.read() as connection:
         for item in (org.schema.find(name.strip()) for name in names):
