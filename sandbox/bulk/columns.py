@@ -65,7 +65,9 @@ class Columns:
             at for at, f in enumerate(self._fields) if f and f.type is FieldType.BOOLEAN
         ]
         self.key = self._key(header, job)
-        self._take = _taker(self._places)
+        self._names = [n for n, at in zip(self._names, self._places, strict=True) if at != self.key]
+        places = [at for at in self._places if at != self.key]
+        self._take = _taker(places)
 
     def _learn(self, at: int, name: str) -> None:
         if "." in name:
@@ -110,7 +112,10 @@ class Columns:
         raise BadUploadError(f"InvalidBatch : Field name not found : {job.external_id or 'Id'}")
 
     def rows(self, cells: Sequence[list[str]]) -> list[JsonRow]:
-        """Return rows as JSON objects; an empty cell says nothing, `#N/A` says null."""
+        """Return rows as JSON objects; an empty cell says nothing, `#N/A` says null.
+
+        The column that finds records is left out: `keys` returns it.
+        """
         for at in self._booleans:
             for row in cells:
                 row[at] = BOOLEANS.get(row[at], row[at])
@@ -131,6 +136,11 @@ class Columns:
                     values[parent.relationship] = parent.value(cell)
             made.append(values)
         return made
+
+    def keys(self, cells: Sequence[Sequence[str]]) -> list[str | None]:
+        """Return the values that find records."""
+        found = (row[self.key] for row in cells)
+        return [None if cell in {"", NULL} else cell for cell in found]
 
     @property
     def key_name(self) -> str:

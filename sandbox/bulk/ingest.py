@@ -184,13 +184,10 @@ class Ingest:
         if job.operation in {"delete", "hardDelete"}:
             hard = job.operation == "hardDelete"
             return [self._delete(writer, cell[key], hard=hard) for cell in cells]
-        name = self._columns.key_name
-        keyed = [
-            (row.get(name), {n: value for n, value in row.items() if n != name}) for row in rows
-        ]
+        keyed = list(zip(self._columns.keys(cells), rows, strict=True))
         if job.operation == "update":
             return update(writer, item, keyed)
-        field = item.by_name[name.lower()]
+        field = item.by_name[self._columns.key_name.lower()]
         return upsert(writer, item, field, keyed)
 
     def _delete(self, writer: Writer, text: str, *, hard: bool) -> Outcome:

@@ -60,18 +60,24 @@ class Upload:
         """
         columns = len(self.header)
         has_quotes = '"' in self._text
-        is_long = len(self._text) > MAX_RECORD
         odd = False
         count = 0
+        source = _Counted(self._text, at=self._body_at)
+        rows = self._reader(source)
+        began = self._body_at
         try:
-            for count, row in enumerate(self.rows(0), 1):
+            for row in rows:
+                if not row:
+                    continue
+                count += 1
                 if len(row) != columns:
                     few = "Not enough" if len(row) < columns else "Too many"
                     message = f"{few} columns in row {count}: {len(row)} instead of {columns}"
                     raise BadUploadError(f"InvalidBatch : {message}")
                 if has_quotes and not odd:
                     odd = '"' in "".join(row)
-                if is_long and sum(map(len, row)) > MAX_RECORD:
+                raw, began = source.read - began, source.read
+                if raw > MAX_RECORD and sum(map(len, row)) > MAX_RECORD:
                     message = f"Row {count} has more than {MAX_RECORD} characters"
                     raise BadUploadError(f"InvalidBatch : {message}")
         except csv.Error as error:

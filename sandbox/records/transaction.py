@@ -133,6 +133,8 @@ class Transaction:
 
     def note(self, verb: str, item: ObjectType, record_id: str, *, old: Row, new: Row) -> None:
         """Remember a write for the audit: what was and what is, where they differ."""
+        row, other = (new, old) if new else (old, new)
+        names = [n for n, v in row.items() if v != other.get(n)]
         self.audit.append(
             {
                 "at_s": self.now_s,
@@ -142,16 +144,15 @@ class Transaction:
                 "object": item.name,
                 "id": record_id,
                 "request_id": self.request_id,
-                "old": _differing(old, new),
-                "new": _differing(new, old),
+                "old": _noted(old, names),
+                "new": _noted(new, names),
             }
         )
 
 
-def _differing(row: Row, other: Row) -> Row:
-    """Return what differs from another row, without the bulk of files and long texts."""
-    get = other.get
-    found = {n: v for n, v in row.items() if v != get(n)}
+def _noted(row: Row, names: Sequence[str]) -> Row:
+    """Return some fields of a row, without the bulk of files and long texts."""
+    found = {name: row[name] for name in names if name in row}
     for name, value in found.items():
         if type(value) is str and len(value) > LONGEST_NOTED:
             found[name] = f"{value[:LONGEST_NOTED]}…"
