@@ -1,5 +1,6 @@
 """Works off a query job: the rows of a query as CSV (fact sheet E.4)."""
 
+import sqlite3
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import chain
@@ -76,6 +77,7 @@ def extract(org: "Org", job: Job, actor: Actor) -> None:
     schema = actor.view or org.schema
     plan = plan_bulk(schema, job.query or "", include_deleted=job.operation == "queryAll")
     with org.database.write() as connection:
+        _check_running(connection, job)
         # After an interruption everything is read anew: a page of ids did not outlive it.
         store.delete_lines(connection, job.id, RESULT)
         job.processed = job.parts = 0
@@ -84,15 +86,19 @@ def extract(org: "Org", job: Job, actor: Actor) -> None:
         rows = ([_text(_value(record, c), c) for c in plan.columns] for record in records)
         lines = written(rows, job)
         with org.database.write() as connection:
-            current = store.find(connection, job.id, is_query=True)
-            if current is None or current.state is not State.IN_PROGRESS:
-                raise StoppedError
+            _check_running(connection, job)
             store.put_lines(connection, job, RESULT, lines)
             job.processed += len(lines)
             job.changed_s = clock.epoch_s()
             job.total_ms = int((clock.monotonic_s() - began_s) * MS)
             store.save(connection, job)
         clock.pause(0)
+
+
+def _check_running(connection: sqlite3.Connection, job: Job) -> None:
+    current = store.find(connection, job.id, is_query=True)
+    if current is None or current.state is not State.IN_PROGRESS:
+        raise StoppedError
 
 
 def _pages(org: "Org", job: Job, actor: Actor) -> Iterator[Sequence[dict[str, Any]]]:

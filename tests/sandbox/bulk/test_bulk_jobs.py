@@ -10,7 +10,10 @@ from bulk_client import BulkClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from l2c_sandbox import clock
+from l2c_sandbox.bulk import ingest
+from l2c_sandbox.errors import ApiError
 from l2c_sandbox.org import Org, OrgSettings
+from l2c_sandbox.records.service import create
 from l2c_sandbox.server import SandboxServer
 from org_client import Client
 
@@ -186,6 +189,35 @@ def test_an_aborted_job_keeps_what_is_done_and_tells_the_rest(
     assert rest == f'Id,Name\n{held},"New ""A"""\n'
     names = {r["Name"] for r in org.query("SELECT Name FROM Account")}
     assert names == {"Held", "New B"}
+
+
+def test_rows_that_a_standard_object_refuses_as_a_whole_are_saved_one_by_one(
+    bulk: BulkClient, org: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def choosy(writer: Any, item: Any, rows: Any) -> Any:
+        outcomes = create(writer, item, rows)
+        if any(row["Name"] == "Bad" for row in rows):
+            raise ApiError(400, "FIELD_INTEGRITY_EXCEPTION", "no", fields=("Name",))
+        return outcomes
+
+    monkeypatch.setattr(ingest, "create", choosy)
+
+    ended = bulk.run("insert", "Account", "Name\nA\nBad\nB\n")
+
+    assert [row["Name"] for row in ended.saved] == ["A", "B"]
+    assert ended.failed[0]["sf__Error"] == "FIELD_INTEGRITY_EXCEPTION:no:Name --"
+    assert [r["Name"] for r in org.query("SELECT Name FROM Account ORDER BY Name")] == ["A", "B"]
+
+
+def test_a_bug_of_the_org_fails_the_job_and_the_worker_goes_on(
+    bulk: BulkClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(ingest, "create", None)
+        failed = bulk.run("insert", "Account", "Name\nA\n")
+
+    assert failed.info["errorMessage"] == "Unknown : An unexpected error occurred."
+    assert bulk.run("insert", "Account", "Name\nA\n").info["state"] == "JobComplete"
 
 
 def test_jobs_are_listed_by_kind(bulk: BulkClient, org: Client) -> None:
