@@ -100,6 +100,8 @@ class Sessions:
     def count_login(self, username: str) -> bool:
         """Count a login; return False beyond 3,600 an hour of one user (fact sheet A.6)."""
         now_s = clock.monotonic_s()
+        if len(self._logins) > MAX_SESSIONS:
+            self._logins.clear()  # names that nobody has; the count of others begins anew
         times = self._logins.setdefault(username.lower(), deque(maxlen=LOGINS_PER_HOUR))
         if len(times) == LOGINS_PER_HOUR and now_s - times[0] < HOUR_S:
             return False

@@ -160,7 +160,7 @@ def upsert_row(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """PATCH /sobjects/T/ext/value."""
     item = object_of(org, found[0], request)
     parent = _parent_of(org, item, found)
-    if parent is not None and request.method != "POST":
+    if parent is not None and (request.method != "POST" or "_HttpMethod" in request.query):
         return update_row(org, request, parent)
     key = _key(item, found[1])
     row = request.json_object()

@@ -146,6 +146,8 @@ class TestFriendlyAddresses:
         path = f"/sobjects/Contact/{contact}/Account"
 
         assert org.get(path).json()["Id"] == account
+        assert org.post(f"{path}?_HttpMethod=PATCH", {"Name": "First"}).status_code == 204
+        assert org.get(f"/sobjects/Account/{account}").json()["Name"] == "First"
         assert org.patch(path, {"Name": "Changed"}).status_code == 204
         assert org.get(f"/sobjects/Account/{account}").json()["Name"] == "Changed"
         assert org.delete(path).status_code == 204
