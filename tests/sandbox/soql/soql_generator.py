@@ -243,12 +243,24 @@ class Generator:
             records = records or self._world.things["User"].records
             return pick.choice(records)["Id"]
         if column.kind == "int" or column.kind in NUMBERS:
+            known = self._known(column)
+            if known is not None and pick.random() < 0.5:
+                return known + Decimal(pick.choice(("0", "0.0004", "-0.0004")))
             digits = pick.choice((0, 1, 2, 4))
             span = 3_000 if column.name == "count" else 30
             return Decimal(pick.randint(-5, span * 10**digits)).scaleb(-digits)
         if column.kind in {"multipicklist", "picklist"}:
             return pick.choice((*CHOICES, "draft", "Draft;Open"))
-        return plain_value(column, pick)
+        known = self._known(column)
+        return known if known is not None and pick.random() < 0.5 else plain_value(column, pick)
+
+    def _known(self, column: Column) -> Any:
+        """Return a value that some record holds in a field of this name and kind."""
+        things = [t for t in self._world.things.values() if column in t.columns and t.records]
+        if not things:
+            return None
+        thing = self._pick.choice(things)
+        return self._pick.choice(thing.records)[column.name]
 
     def _literal(self, value: Any) -> str:
         pick = self._pick
