@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from bulk_client import BulkClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -218,6 +219,36 @@ def test_a_bug_of_the_org_fails_the_job_and_the_worker_goes_on(
 
     assert failed.info["errorMessage"] == "Unknown : An unexpected error occurred."
     assert bulk.run("insert", "Account", "Name\nA\n").info["state"] == "JobComplete"
+
+
+def test_a_job_may_do_what_its_user_may(bulk: BulkClient, org: Client) -> None:
+    account = org.create("Account", Name="Ada")
+    bill = org.create("Bill__c", Key__c="B1", Account__c=account, Total__c=5, Notes__c="n")
+    user = {"username": "reader@sandbox.example", "permission_sets": ["Bill_Reader"]}
+    assert org.call("PUT", "/__sandbox__/users", json=user).status_code == 200
+    credentials = {"client_id": "sandbox-client", "client_secret": "sandbox-secret"}
+    form = {"grant_type": "password", "username": user["username"], "password": "sandbox"}
+    url = f"{org.base_url}/services/oauth2/token"
+    token = requests.post(url, data=form | credentials, timeout=10).json()["access_token"]
+    reader = Client(org.base_url)
+    reader.http.headers["Authorization"] = f"Bearer {token}"
+    theirs = BulkClient(reader)
+
+    noted = theirs.run("update", "Bill__c", f"Id,Notes__c\n{bill},new\n")
+    readonly = theirs.run("update", "Bill__c", f"Id,Status__c\n{bill},Paid\n")
+    hidden = theirs.run("update", "Bill__c", f"Id,Total__c\n{bill},9\n")
+    deleted = theirs.run("delete", "Bill__c", f"Id\n{bill}\n")
+    query = {"operation": "query", "query": "SELECT Total__c FROM Bill__c"}
+
+    assert noted.info["numberRecordsFailed"] == 0
+    assert readonly.failed[0]["sf__Error"].startswith("INVALID_FIELD_FOR_INSERT_UPDATE:")
+    assert hidden.info["errorMessage"] == "InvalidBatch : Field name not found : Total__c"
+    assert deleted.failed[0]["sf__Error"].startswith("INSUFFICIENT_ACCESS_OR_READONLY:")
+    assert refusal(reader.post("/jobs/query", query))[0] == "INVALID_FIELD"
+    hidden_object = {"operation": "insert", "object": "Wide__c"}
+    assert refusal(reader.post("/jobs/ingest", hidden_object))[0] == "INVALIDENTITY"
+    job_id = theirs.extract("SELECT Notes__c FROM Bill__c")
+    assert reader.get(f"/jobs/query/{job_id}/results").text == '"Notes__c"\n"new"\n'
 
 
 def test_jobs_are_listed_by_kind(bulk: BulkClient, org: Client) -> None:
