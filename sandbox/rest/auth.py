@@ -5,9 +5,10 @@ import binascii
 import hashlib
 import hmac
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from .. import clock
+from ..admin import is_loopback
 from ..auth.assertion import LOGIN_HOSTS
 from ..errors import ApiError, OAuthError, not_found
 from ..sessions import ADMIN, CLIENT_ID, CLIENT_SECRET, INTEGRATION, PASSWORD, Session
@@ -21,6 +22,7 @@ NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 TOKEN_HINTS = frozenset({"", "access_token", "refresh_token"})
 MAX_USERNAME = 80
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def authenticate(org: "Org", request: Request) -> Session:
@@ -183,7 +185,10 @@ def _authorize(org: "Org", request: Request) -> Answer:
         raise OAuthError("invalid_client_id", "client identifier invalid")
     if form.get("response_type") != "code":
         raise OAuthError("unsupported_response_type", "response type not supported")
-    if not target.startswith(("http://localhost", "http://127.0.0.1", "https://")):
+    if not is_loopback(request.peer):
+        # Nobody is asked for a password here, so the way is for this machine alone.
+        raise OAuthError("access_denied", "end-user denied authorization")
+    if not _is_local(target):
         raise OAuthError("redirect_uri_mismatch", "redirect_uri must match configuration")
     code = org.sessions.offline.grant(
         form.get("login_hint") or ADMIN,
@@ -193,6 +198,14 @@ def _authorize(org: "Org", request: Request) -> Answer:
     answer = {"code": code} | ({"state": form["state"]} if "state" in form else {})
     place = f"{target}{'&' if '?' in target else '?'}{urlencode(answer)}"
     return Answer(302, raw=b"", headers={"Location": place, **NO_STORE}, counted=False)
+
+
+def _is_local(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return parts.scheme in {"http", "https"} and parts.hostname in LOCAL_HOSTS
+    except ValueError:
+        return False
 
 
 def _revoke(org: "Org", request: Request) -> Answer:

@@ -214,6 +214,31 @@ def test_the_web_flow_gives_a_code_that_works_once(org: Client) -> None:
     assert second.json()["error_description"] == "invalid authorization code"
 
 
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"redirect_uri": "https://evil.example"}, "redirect_uri_mismatch"),
+        ({"redirect_uri": "http://localhost.evil.example"}, "redirect_uri_mismatch"),
+        ({"redirect_uri": "http://[x"}, "redirect_uri_mismatch"),
+        ({"client_id": "other"}, "invalid_client_id"),
+        ({"response_type": "token"}, "unsupported_response_type"),
+    ],
+)
+def test_codes_go_to_clients_on_this_machine_only(
+    org: Client, changes: dict[str, str], error: str
+) -> None:
+    query = {
+        "response_type": "code",
+        "client_id": "sandbox-client",
+        "redirect_uri": "http://localhost:1717/x",
+    }
+    url = f"{org.base_url}/services/oauth2/authorize"
+
+    answer = requests.get(url, params=query | changes, allow_redirects=False, timeout=10)
+
+    assert (answer.status_code, answer.json()["error"]) == (400, error)
+
+
 def test_introspection_tells_whether_a_token_lives(org: Client) -> None:
     url = f"{org.base_url}/services/oauth2/introspect"
 
