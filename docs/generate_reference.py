@@ -15,6 +15,7 @@ from pydantic import BaseModel, SecretStr
 
 import connector
 from connector.cli.main import cli
+from connector.cli.probe.coverage import coverage_page
 from connector.config import Settings
 from connector.config_report import section_of
 from connector.errors import (
@@ -306,6 +307,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings,
     "errors.md": errors,
     "mapping-keys.md": mapping_keys,
+    "sandbox.md": coverage_page,
 }
 
 

@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "worker": ("connector.cli.serve", "worker", "Run the background worker alone."),
     "scheduler": ("connector.cli.serve", "scheduler", "Run the clock that defers jobs alone."),
     "sandbox": ("connector.cli.sandbox", "sandbox", "Run the local Salesforce-compatible org."),
+    "org": ("connector.cli.org", "org", "Try what an org answers; list what it has."),
     "doctor": ("connector.cli.doctor", "doctor", "Check configuration, store, org and mappings."),
     "db": ("connector.cli.db", "db", "Migrate, back up and restore the store."),
     "sync": ("connector.cli.sync", "sync", "Pull from, push to and compare with the CRM."),
