@@ -80,6 +80,14 @@ config-example: $(STAMP) ## Write config.example.yaml from the settings classes
 freeze-schema: $(STAMP) ## Write the first migration from the table definitions (before the first release)
 	@$(BIN)/python -m connector.store.migrations.freeze
 
+.PHONY: proto
+proto: $(STAMP) ## Write the Pub/Sub messages from sandbox/events/pubsub.proto
+	@$(BIN)/python -m grpc_tools.protoc -I sandbox/events --python_out=sandbox/events/generated \
+	  --pyi_out=sandbox/events/generated sandbox/events/pubsub.proto
+	@# A pool of its own: a client in the same process may hold the same names.
+	@sed -i.bak 's/_descriptor_pool.Default()/_descriptor_pool.DescriptorPool()/' \
+	  sandbox/events/generated/pubsub_pb2.py && rm sandbox/events/generated/pubsub_pb2.py.bak
+
 .PHONY: lock
 lock: $(STAMP) ## Resolve the dependencies anew into requirements.lock
 	@$(BIN)/pip-compile --quiet --upgrade --extra dev --generate-hashes --strip-extras --allow-unsafe \

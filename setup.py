@@ -14,7 +14,7 @@ CODE = {
 }
 # Kinds of files that travel with the code; a test compares the wheel with what git knows.
 TRAVELS = [
-    "sql", "yaml", "json", "csv", "txt", "mako", "wsdl", "xml", "html", "css",
+    "sql", "yaml", "json", "csv", "txt", "proto", "pyi", "mako", "wsdl", "xml", "html", "css",
     "js", "svg", "png", "ico", "ttf", "otf", "woff2", "typ", "gz",
 ]  # fmt: skip
 DATA = {"l2c_mappings": "mappings", "l2c_salesforce": "salesforce"}

@@ -26,6 +26,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="HTTP port; 0 picks a free one")
     parser.add_argument("--tls", action="store_true", help="serve HTTPS as well")
     parser.add_argument("--tls-port", type=int, default=0, help="HTTPS port; 0 picks a free one")
+    parser.add_argument(
+        "--grpc-port", type=int, help="serve the Pub/Sub API on this port; 0 picks a free one"
+    )
     parser.add_argument("--data", type=Path, help="SQLite file to keep records in")
     parser.add_argument("--seed", type=Path, help="YAML or JSON file of first records")
     parser.add_argument("--schema", type=Path, help="SFDX source folder of custom objects")
@@ -70,6 +73,7 @@ def _say(facts: dict[str, Any], *, as_json: bool) -> None:
         f"Base URL      {facts['base_url']}",
         f"HTTPS         {facts['https_url'] or 'off (--tls)'}",
         f"CA file       {facts['ca_file'] or '-'}",
+        f"Pub/Sub       {facts['pubsub_address'] or 'off (--grpc-port N)'}",
         f"Client        {facts['client_id']} / {facts['client_secret']}",
         f"User          {facts['username']} / {facts['password']}",
         f"API versions  {first} to {last}",
@@ -114,7 +118,12 @@ def main(argv: list[str] | None = None) -> int:
             )
         )
         server = SandboxServer(
-            org, host=options.host, port=options.port, tls=options.tls, tls_port=options.tls_port
+            org,
+            host=options.host,
+            port=options.port,
+            tls=options.tls,
+            tls_port=options.tls_port,
+            grpc_port=options.grpc_port,
         )
     except (SetupError, OSError) as error:
         print(f"the local org cannot start: {error}", file=sys.stderr)  # noqa: T201

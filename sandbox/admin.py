@@ -10,6 +10,7 @@ from . import clock
 from .auth.admin import ROUTES as ACCESS_ROUTES
 from .clock import from_epoch
 from .errors import ApiError, method_not_allowed, not_found
+from .events import admin as events
 from .outbound.queue import Routing
 from .records.delete_log import purge
 from .rest.http import Answer, Request, parse_json
@@ -265,5 +266,6 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "outbound": {"GET": _outbound, "PUT": _route_outbound},
     "outbound/retry": {"POST": _retry},
     "outbound/resend": {"POST": _resend},
+    **events.ROUTES,
     **ACCESS_ROUTES,
 }

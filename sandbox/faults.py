@@ -12,7 +12,8 @@ from .errors import ApiError, RowError
 
 REQUEST_KINDS = ("http", "latency", "drop_before", "drop_after", "truncate", "trickle")
 ROW_KINDS = ("lock", "rows")
-KINDS = REQUEST_KINDS + ROW_KINDS
+EVENT_KINDS = ("event_duplicate", "event_reorder")
+KINDS = REQUEST_KINDS + ROW_KINDS + EVENT_KINDS
 MAX_DELAY_S = 60.0
 TRICKLES = 10
 _BODIES = {

@@ -13,6 +13,7 @@ from typing import Any
 from . import clock
 from .auth.access import Access
 from .bulk.jobs import BulkJobs
+from .events.org_events import OrgEvents
 from .faults import Faults
 from .formula.formulas import Formulas
 from .ids import make_id, number_of
@@ -78,8 +79,10 @@ class Org:
         self.meter = Meter(self.profile.daily_calls)
         self.long_calls = LongCalls(self.profile.long_calls)
         self.late = LateCommits(self)
+        self.events = OrgEvents(schema=self.schema, database=self.database, folder=settings.schema)
         with self.database.write() as connection:
             create_tables(connection, self.schema)
+            self.events.prepare(connection)
             sql = "INSERT OR REPLACE INTO sandbox_meta (key, value) VALUES ('prefixes', ?)"
             connection.execute(sql, (json.dumps(prefixes),))
             empty = connection.execute('SELECT 1 FROM "Organization"').fetchone() is None
@@ -151,10 +154,13 @@ class Org:
                 locks=self.locks,
                 course=course,
                 formulas=self.formulas,
+                events=self.events,
             )
             self._local.transaction = tx
             try:
                 yield Writer(tx)
+                if outer is None:
+                    self.events.commit(tx)
             finally:
                 self._local.transaction = outer
         if outer is not None:
@@ -162,6 +168,7 @@ class Org:
             outer.messages |= tx.messages
             return
         self.audit.extend(tx.audit)
+        self.events.bus.wake()
         if tx.messages:
             self.outbound.wake()
 
@@ -169,6 +176,7 @@ class Org:
         """Restore the seed: all records, queued messages, faults and locators go."""
         self.late.forget()
         with self.database.write() as connection:
+            self.events.pause(connection)
             for item in self.schema:
                 if item.name not in DEFINITIONS:
                     connection.execute(f"DELETE FROM {quoted(item.name)}")
@@ -179,6 +187,7 @@ class Org:
             self.bulk.forget()
             self.ids.forget()
             self._plant()
+            self.events.start_over(connection)
         self.faults.clear()
         self.queries.forget_cursors()
         self.audit.clear()

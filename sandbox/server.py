@@ -5,7 +5,7 @@ import tempfile
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cheroot import wsgi
 from cheroot.ssl.builtin import BuiltinSSLAdapter
@@ -16,7 +16,10 @@ from .rest.app import Application
 from .rest.http import MAX_UPLOAD
 from .rest.info import FIRST_VERSION, LAST_VERSION
 from .sessions import ADMIN, CLIENT_ID, CLIENT_SECRET, PASSWORD
-from .tls import make_certificate
+from .tls import Certificate, make_certificate
+
+if TYPE_CHECKING:
+    from .events.server import PubSubServer
 
 THREADS = 12
 KEEP_ALIVE = 200
@@ -51,7 +54,14 @@ class SandboxServer:
     """An org listening on loopback; close it to free ports and files."""
 
     def __init__(
-        self, org: Org, *, host: str, port: int, tls: bool = False, tls_port: int = 0
+        self,
+        org: Org,
+        *,
+        host: str,
+        port: int,
+        tls: bool = False,
+        tls_port: int = 0,
+        grpc_port: int | None = None,
     ) -> None:
         self.org = org
         self._host = host
@@ -62,12 +72,18 @@ class SandboxServer:
         self.base_url = self._listen(application, port, scheme="http")
         self.https_url: str | None = None
         self.ca_file: str | None = None
+        certificate: Certificate | None = None
         if tls:
             self._folder = tempfile.TemporaryDirectory(prefix="l2c-sandbox-")
-            files = make_certificate(Path(self._folder.name), host=host)
-            self.ca_file = str(files.ca_file)
-            adapter = BuiltinSSLAdapter(str(files.certificate_file), str(files.key_file))
+            certificate = make_certificate(Path(self._folder.name), host=host)
+            self.ca_file = str(certificate.ca_file)
+            adapter = BuiltinSSLAdapter(
+                str(certificate.certificate_file), str(certificate.key_file)
+            )
             self.https_url = self._listen(application, tls_port, scheme="https", adapter=adapter)
+        self._pubsub: PubSubServer | None = None
+        if grpc_port is not None:
+            self._pubsub = _listen_for_events(org, host, grpc_port, certificate)
         org.outbound.base_url = self.https_url or self.base_url
 
     def _listen(
@@ -91,6 +107,8 @@ class SandboxServer:
             thread = threading.Thread(target=server.serve, daemon=True)
             thread.start()
             self._threads.append(thread)
+        if self._pubsub is not None:
+            self._pubsub.start()
         self.org.outbound.start()
 
     def facts(self) -> dict[str, Any]:
@@ -99,6 +117,7 @@ class SandboxServer:
             "base_url": self.base_url,
             "https_url": self.https_url,
             "ca_file": self.ca_file,
+            "pubsub_address": self._pubsub.address if self._pubsub is not None else None,
             "organization_id": self.org.organization_id,
             "client_id": CLIENT_ID,
             "client_secret": CLIENT_SECRET,
@@ -109,6 +128,8 @@ class SandboxServer:
 
     def close(self) -> None:
         """Stop serving; the org is closed too."""
+        if self._pubsub is not None:
+            self._pubsub.close()
         # Each takes up to half a second to notice, so both are told at once.
         stops = [threading.Thread(target=server.stop) for server in self._servers]
         for stop in stops:
@@ -118,6 +139,15 @@ class SandboxServer:
         self.org.close()
         if self._folder is not None:
             self._folder.cleanup()
+
+
+def _listen_for_events(
+    org: Org, host: str, port: int, certificate: Certificate | None
+) -> "PubSubServer":
+    # gRPC takes a tenth of a second to load: only who wants it waits for it.
+    from .events.server import PubSubServer
+
+    return PubSubServer(org, host=host, port=port, certificate=certificate)
 
 
 def _prepare(server: Any, *, waits: bool) -> None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from ..errors import row_failure
+from ..errors import RowError, row_failure
 from ..outbound.trigger import fire_flows
 from ..schema.model import Field, FieldType, ObjectType
 from ..storage.tables import quoted
@@ -62,6 +62,20 @@ class Writer:
         changes = [(draft.old, draft.new) for draft in saved]
         recompute_rollups(self, item, changes)
         fire_flows(tx, item, changes)
+
+    def publish(self, item: ObjectType, drafts: Sequence[Draft]) -> list[str | None]:
+        """Publish platform events; return their uuids, None for a draft that ends with errors."""
+        uuids: list[str | None] = []
+        for draft in drafts:
+            draft.new = _blank(item) | draft.values
+            _check_required(item, draft)
+            published = None if draft.errors else self.tx.events.publish(self.tx, item, draft.new)
+            if isinstance(published, RowError):
+                draft.errors.append(published)
+            elif published is not None:
+                draft.id = self.tx.ids.take(self.tx.connection, item, 1)[0]
+            uuids.append(published if isinstance(published, str) else None)
+        return uuids
 
     def touch(self, item: ObjectType, changes: Mapping[str, Row]) -> None:
         """Set fields of records as the org itself, read-only ones included."""

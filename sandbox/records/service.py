@@ -23,17 +23,24 @@ class Outcome:
     created: bool
     errors: tuple[RowError, ...]
     matches: tuple[str, ...] = ()
+    enqueued: str | None = None  # the uuid of a published event
 
     @property
     def success(self) -> bool:
         """Whether the row was saved."""
         return not self.errors
 
+    def messages(self) -> list[dict[str, object]]:
+        """Return the errors, or the one that tells of an event's success (fact sheet H.5)."""
+        if self.enqueued is not None:
+            return [RowError("OPERATION_ENQUEUED", self.enqueued).as_result()]
+        return [error.as_result() for error in self.errors]
+
     def as_result(self, *, with_created: bool = False) -> dict[str, Any]:
         """Return the JSON item of collections; failed rows carry no id."""
         item: dict[str, Any] = {"id": self.id} if self.success else {}
         item["success"] = self.success
-        item["errors"] = [error.as_result() for error in self.errors]
+        item["errors"] = self.messages()
         if with_created:
             item["created"] = self.created and self.success
         return item
@@ -53,8 +60,18 @@ def create(
         else:
             _refuse_object(item, draft)
         drafts.append(draft)
+    if item.event:
+        return _publish(writer, item, drafts)
     writer.save(item, drafts, system=system)
     return _outcomes(drafts)
+
+
+def _publish(writer: Writer, item: ObjectType, drafts: Sequence[Draft]) -> list[Outcome]:
+    uuids = writer.publish(item, drafts)
+    return [
+        Outcome(id=d.id, created=True, errors=tuple(d.errors), enqueued=uuid)
+        for d, uuid in zip(drafts, uuids, strict=True)
+    ]
 
 
 def update(writer: Writer, item: ObjectType, rows: Sequence[tuple[Any, JsonRow]]) -> list[Outcome]:

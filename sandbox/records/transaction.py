@@ -55,6 +55,13 @@ class Course:
     locked: set[str] | None = None  # collects what it locks
 
 
+class EventSink(Protocol):
+    """Takes platform events."""
+
+    def publish(self, tx: "Transaction", item: ObjectType, row: Row) -> str | RowError:
+        """Publish an event when the transaction commits; return its uuid, or why not."""
+
+
 @dataclass(slots=True)
 class Transaction:
     """The state that all writes of one transaction share."""
@@ -69,6 +76,7 @@ class Transaction:
     ids: IdSource
     faults: RowFaults
     locks: LockTable
+    events: EventSink
     formulas: Formulas
     course: Course | None = None
     audit: list[dict[str, Any]] = field(default_factory=list)

@@ -12,6 +12,7 @@ from ..admin import admin
 from ..bulk import calls as bulk
 from ..errors import ApiError, not_found
 from ..faults import Fault, trickled, truncated
+from ..origin import origin, origin_of
 from ..soap.endpoint import as_fault, is_soap, soap, wsdl
 from . import collections, composite, extras, graph, info, query, rows, tree
 from .auth import authenticate, identity_body, oauth
@@ -227,6 +228,7 @@ class Application:
     def _route(self, request: Request) -> Answer:
         segments = split_path(request.path)
         head = [part.lower() for part in segments[:2]]
+        origin.set(origin_of(request.path, request.headers.get("sforce-call-options", "")))
         if head == ["services", "data"]:
             if len(segments) == 2:
                 return Answer(200, info.versions(), counted=False)

@@ -54,7 +54,7 @@ def _created(request: Request, item: ObjectType, outcome: Outcome) -> Answer:
         raise row_failure(outcome.errors[0])
     return Answer(
         201,
-        {"id": outcome.id, "success": True, "errors": []},
+        {"id": outcome.id, "success": True, "errors": outcome.messages()},
         headers={"Location": f"{request.base}/sobjects/{item.name}/{outcome.id}"},
     )
 

@@ -36,7 +36,7 @@ LENGTHS = {"TextArea": 255, "Url": 255, "Email": 80, "Phone": 40, "Picklist": 25
 PREFIX_LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 FORMULA_TEXT = 1_300  # characters of a formula's text
 SUFFIX = "-meta.xml"
-EVENT_SUFFIX = "__e"  # platform events are no records; the local org has none yet
+EVENT_SUFFIX = "__e"
 
 
 def build_schema(folder: Path | None, *, prefixes: dict[str, str]) -> Schema:
@@ -57,6 +57,10 @@ def build_schema(folder: Path | None, *, prefixes: dict[str, str]) -> Schema:
             name = path.name.removesuffix(f".object{SUFFIX}")
             prefix = prefixes.setdefault(name, _next_prefix(prefixes))
             custom[name] = _read_object(path, fields.pop(name, []), prefix=prefix)
+        for path in sorted(folder.rglob(f"*{EVENT_SUFFIX}.object{SUFFIX}")):
+            name = path.name.removesuffix(f".object{SUFFIX}")
+            prefix = prefixes.setdefault(name, _next_event_prefix(prefixes))
+            custom[name] = _read_event(path, fields.pop(name, []), prefix=prefix)
         for name, extra in fields.items():
             if name not in standard:
                 raise SetupError(f"{folder}: fields for {name}, an object the org does not have")
@@ -68,17 +72,21 @@ def build_schema(folder: Path | None, *, prefixes: dict[str, str]) -> Schema:
 
 
 def _next_prefix(prefixes: dict[str, str]) -> str:
-    number = len(prefixes)
+    number = sum(not name.endswith(EVENT_SUFFIX) for name in prefixes)
     high, low = divmod(number, len(PREFIX_LETTERS))
     return "a" + PREFIX_LETTERS[high] + PREFIX_LETTERS[low]
+
+
+def _next_event_prefix(prefixes: dict[str, str]) -> str:
+    number = sum(name.endswith(EVENT_SUFFIX) for name in prefixes)
+    high, low = divmod(number, len(PREFIX_LETTERS))
+    return "e" + PREFIX_LETTERS[high] + PREFIX_LETTERS[low]
 
 
 def _read_fields(folder: Path) -> dict[str, list[Field]]:
     found: dict[str, list[Field]] = defaultdict(list)
     for path in sorted(folder.rglob(f"objects/*/fields/*.field{SUFFIX}")):
         object_name = path.parent.parent.name
-        if object_name.endswith(EVENT_SUFFIX):
-            continue
         try:
             found[object_name].append(_read_field(read_xml(path)))
         except (ValueError, KeyError, AssertionError) as error:
@@ -103,6 +111,32 @@ def _read_object(path: Path, fields: list[Field], *, prefix: str) -> ObjectType:
             first=(_name_field(name_node), *fields), owner=("User", "Group") if owned else ()
         ),
         custom=True,
+    )
+
+
+def _read_event(path: Path, fields: list[Field], *, prefix: str) -> ObjectType:
+    """Return a platform event: its fields can be given when it is published, and that is all."""
+    root = read_xml(path)
+    name = path.name.removesuffix(f".object{SUFFIX}")
+    label = root.text("label") or name
+    replay = Field(
+        name="ReplayId",
+        label="Replay ID",
+        type=FieldType.STRING,
+        length=1000,
+        createable=False,
+        updateable=False,
+    )
+    return ObjectType(
+        name=name,
+        label=label,
+        plural=root.text("pluralLabel") or label,
+        prefix=prefix,
+        fields=system_fields(first=(replay, *fields), owner=()),
+        custom=True,
+        updateable=False,
+        deletable=False,
+        event=True,
     )
 
 

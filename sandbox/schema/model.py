@@ -147,6 +147,7 @@ class ObjectType:
     createable: bool = True
     updateable: bool = True
     deletable: bool = True
+    event: bool = False  # a platform event: published, never stored
 
     @cached_property
     def by_name(self) -> dict[str, Field]:

@@ -102,6 +102,10 @@ class _Planner:
         if item is None:
             message = f"sObject type '{query.source}' is not supported. {HINT_OBJECT}"
             raise error_at(self._text, query.source_at, message, code="INVALID_TYPE")
+        if item.event:
+            message = f"entity type {item.name} does not support query"
+            code = "INVALID_TYPE_FOR_OPERATION"
+            raise error_at(self._text, query.source_at, message, code=code)
         return item
 
     def _scope(self, query: Query, item: ObjectType, letter: str) -> Scope:

@@ -52,6 +52,7 @@ def test_tells_where_it_is_and_ends_with_its_starter(start: Start) -> None:
         "base_url",
         "https_url",
         "ca_file",
+        "pubsub_address",
         "organization_id",
         "client_id",
         "client_secret",

@@ -1,0 +1,229 @@
+"""The event bus: a ring of events kept for 72 hours, numbered in the order of their commits."""
+
+import json
+import sqlite3
+import threading
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .. import clock
+from ..storage.database import Database
+from .avro import EventSchema, schema_of_text
+
+RETENTION_MS = 72 * 3_600 * 1_000
+MOST_KEPT = 1_000_000
+FIRST_REPLAY = 1_000
+REPLAY_BYTES = 8
+PURGE_EVERY_S = 30.0
+TABLES = """
+CREATE TABLE IF NOT EXISTS sandbox_event (
+    replay INTEGER PRIMARY KEY AUTOINCREMENT,
+    topic TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    event_id TEXT NOT NULL,
+    schema_id TEXT NOT NULL,
+    payload BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS sandbox_event_topic ON sandbox_event (topic, replay);
+CREATE TABLE IF NOT EXISTS sandbox_event_schema (id TEXT PRIMARY KEY, text TEXT NOT NULL);
+"""
+
+
+class ReplayRefused(Exception):
+    """A replay id that is no place in the ring any more, or never was."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason  # corrupted, or validation.failed
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """One event of the ring."""
+
+    replay: int
+    event_id: str
+    schema_id: str
+    payload: bytes
+
+
+class EventBus:
+    """Events of one org; appended within the transaction that causes them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: set[str] = set()
+        self._purged_at_s: float | None = None
+        self.changed = threading.Condition()
+        self.version = 0  # grows whenever there may be something new
+        self.closing = False
+
+    def prepare(self, connection: sqlite3.Connection) -> None:
+        """Create the ring where there is none."""
+        for statement in TABLES.split(";"):
+            connection.execute(statement)
+        sql = "SELECT seq FROM sqlite_sequence WHERE name = 'sandbox_event'"
+        if connection.execute(sql).fetchone() is None:
+            sql = "INSERT INTO sqlite_sequence (name, seq) VALUES ('sandbox_event', ?)"
+            connection.execute(sql, (FIRST_REPLAY,))
+            _set_floor(connection, FIRST_REPLAY - 1)
+
+    def append(
+        self,
+        connection: sqlite3.Connection,
+        topic: str,
+        schema: EventSchema,
+        payload: bytes,
+        *,
+        event_id: str | None = None,
+    ) -> int:
+        """Add an event and return its replay number; it is seen when the transaction commits."""
+        self._purge_now_and_then(connection)
+        if schema.id not in self._known:
+            sql = "INSERT OR IGNORE INTO sandbox_event_schema (id, text) VALUES (?, ?)"
+            connection.execute(sql, (schema.id, schema.text))
+        sql = (
+            "INSERT INTO sandbox_event (topic, created_ms, event_id, schema_id, payload) "
+            "VALUES (?, ?, ?, ?, ?)"
+        )
+        name = event_id or str(uuid.uuid4())
+        row = (topic, clock.epoch_ms(), name, schema.id, payload)
+        return int(connection.execute(sql, row).lastrowid or 0)
+
+    def keep_schema(self, schema: EventSchema) -> None:
+        """Remember a schema, so that it is found by its id as long as the data lives."""
+        if schema.id in self._known:
+            return
+        with self._database.write() as connection:
+            sql = "INSERT OR IGNORE INTO sandbox_event_schema (id, text) VALUES (?, ?)"
+            connection.execute(sql, (schema.id, schema.text))
+        self._known.add(schema.id)
+
+    def schema(self, schema_id: str) -> EventSchema | None:
+        """Return a schema by its id, those of earlier days included."""
+        with self._database.read() as connection:
+            sql = "SELECT text FROM sandbox_event_schema WHERE id = ?"
+            row = connection.execute(sql, (schema_id,)).fetchone()
+        return schema_of_text(row[0]) if row is not None else None
+
+    def wake(self) -> None:
+        """Tell the subscriptions that there may be something new."""
+        with self.changed:
+            self.version += 1
+            self.changed.notify_all()
+
+    def close(self) -> None:
+        """End the subscriptions."""
+        self.closing = True
+        self.wake()
+
+    # --- reading ---
+
+    def last(self) -> int:
+        """Return the newest replay number there is or was."""
+        with self._database.read() as connection:
+            return _last(connection)
+
+    def floor(self) -> int:
+        """Return the replay number below which nothing is kept."""
+        with self._database.read() as connection:
+            return _floor(connection)
+
+    def read(
+        self, topics: Sequence[str], *, after: int, most: int
+    ) -> tuple[list[StoredEvent], int]:
+        """Return the next events of some topics, oldest first, and the place reached."""
+        sql = (
+            "SELECT replay, event_id, schema_id, payload FROM sandbox_event "
+            "WHERE replay > ? AND topic IN (SELECT value FROM json_each(?)) "
+            "ORDER BY replay LIMIT ?"
+        )
+        with self._database.read() as connection:
+            # Read first: an event that commits in between is behind this place, not before it.
+            last = _last(connection)
+            rows = connection.execute(sql, (after, json.dumps(list(topics)), most)).fetchall()
+        events = [StoredEvent(*row) for row in rows]
+        if events:
+            return events, events[-1].replay
+        return [], max(after, last)
+
+    def position(self, replay_id: bytes) -> int:
+        """Return the number of a client's replay id.
+
+        Raises:
+            ReplayRefused: It is too old, or not from this org.
+        """
+        if len(replay_id) != REPLAY_BYTES:
+            raise ReplayRefused("corrupted", "The Replay ID is corrupted.")
+        number = int.from_bytes(replay_id, "big")
+        with self._database.write() as connection:
+            self.purge(connection)
+            floor, last = _floor(connection), _last(connection)
+        if not floor < number <= last:
+            message = (
+                f"The Replay ID validation failed. Ensure that the Replay ID is valid: {number}"
+            )
+            raise ReplayRefused("validation.failed", message)
+        return number
+
+    def counts(self) -> dict[str, int]:
+        """Return how many events are kept, and the replay numbers around them."""
+        with self._database.read() as connection:
+            (kept,) = connection.execute("SELECT COUNT(*) FROM sandbox_event").fetchone()
+            return {"kept": kept, "last_replay": _last(connection), "floor": _floor(connection)}
+
+    # --- forgetting ---
+
+    def purge(self, connection: sqlite3.Connection, *, everything: bool = False) -> int:
+        """Drop events older than 72 hours (or all of them); return how many."""
+        sql = "SELECT MAX(replay) FROM sandbox_event WHERE ? OR created_ms < ? OR replay <= ?"
+        last = _last(connection)
+        oldest_ms = clock.epoch_ms() - RETENTION_MS
+        bounds = (everything, oldest_ms, last - MOST_KEPT)
+        (through,) = connection.execute(sql, bounds).fetchone()
+        if through is None:
+            return 0
+        sql = "DELETE FROM sandbox_event WHERE replay <= ?"
+        count = connection.execute(sql, (through,)).rowcount
+        _set_floor(connection, through)
+        if through == last:
+            # The newest number must stay a place from which a client can go on.
+            _skip_number(connection)
+        return int(count)
+
+    def forget(self, connection: sqlite3.Connection) -> None:
+        """Drop all events; replay ids from before are foreign afterwards."""
+        connection.execute("DELETE FROM sandbox_event")
+        _set_floor(connection, _last(connection))
+        _skip_number(connection)
+
+    def _purge_now_and_then(self, connection: sqlite3.Connection) -> None:
+        now_s = clock.monotonic_s()
+        if self._purged_at_s is None or now_s - self._purged_at_s > PURGE_EVERY_S:
+            self._purged_at_s = now_s
+            self.purge(connection)
+
+
+def replay_bytes(number: int) -> bytes:
+    """Return a replay number as clients get it."""
+    return number.to_bytes(REPLAY_BYTES, "big")
+
+
+def _last(connection: sqlite3.Connection) -> int:
+    sql = "SELECT seq FROM sqlite_sequence WHERE name = 'sandbox_event'"
+    return int(connection.execute(sql).fetchone()[0])
+
+
+def _skip_number(connection: sqlite3.Connection) -> None:
+    connection.execute("UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'sandbox_event'")
+
+
+def _floor(connection: sqlite3.Connection) -> int:
+    sql = "SELECT value FROM sandbox_meta WHERE key = 'event_floor'"
+    return int(connection.execute(sql).fetchone()[0])
+
+
+def _set_floor(connection: sqlite3.Connection, number: int) -> None:
+    sql = "INSERT OR REPLACE INTO sandbox_meta (key, value) VALUES ('event_floor', ?)"
+    connection.execute(sql, (str(number),))

@@ -1,0 +1,247 @@
+"""Turns what a transaction did to records into change events (fact sheet H.3).
+
+Triggers of the writing connection keep each record as it was before its first change; at commit
+it is compared with what it is now. So no way of writing is forgotten, undone savepoints leave
+nothing, and several changes of one record in one transaction are one event.
+"""
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..origin import origin
+from ..records.transaction import Row, json_list
+from ..schema.model import Field, FieldType, ObjectType
+from ..storage.tables import quoted
+from .avro import ChangeShape, change_event_name, change_shape
+from .bitmap import bitmaps
+from .bus import EventBus
+from .channels import DATA
+
+MAX_EVENT_BYTES = 1_000_000
+OVERFLOW_AT = 100_000
+MOST_MERGED = 1_000
+ALL_RECORDS = "000000000000000AAA"
+COMMIT_BASE = 10**12
+# SQLite functions take at most 127 arguments.
+PER_ARRAY = 100
+CHANGES = (
+    "CREATE TEMP TABLE IF NOT EXISTS sandbox_change "
+    "(n INTEGER PRIMARY KEY, object TEXT NOT NULL, id TEXT NOT NULL UNIQUE, old TEXT)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One event to be: a kind of change and what it says."""
+
+    shape: ChangeShape
+    kind: str
+    record_ids: list[str]
+    body: dict[str, Any]
+    changed: frozenset[str] = frozenset()
+    nulled: frozenset[str] = frozenset()
+
+    def same_as(self) -> tuple[object, ...]:
+        """Return what is equal in changes that become one event."""
+        body = json.dumps(self.body, sort_keys=True)
+        return (self.shape.entity, self.kind, self.changed, self.nulled, body)
+
+
+class Capture:
+    """Watches the tables of selected objects."""
+
+    def __init__(self, bus: EventBus) -> None:
+        self._bus = bus
+        self._watched: dict[str, ObjectType] = {}
+        self.overflow_at = OVERFLOW_AT
+
+    def watch(self, connection: sqlite3.Connection, items: Iterable[ObjectType]) -> None:
+        """Watch these objects and no others."""
+        connection.execute(CHANGES)
+        for name in self._watched:
+            for when in ("insert", "update", "delete"):
+                connection.execute(f"DROP TRIGGER IF EXISTS {quoted(f'cdc_{when}_{name}')}")
+        self._watched = {item.name: item for item in items}
+        for item in self._watched.values():
+            for statement in _triggers(item):
+                connection.execute(statement)
+
+    def forget(self, connection: sqlite3.Connection) -> None:
+        """Drop what the present transaction did so far: it is no change of a user."""
+        if self._watched:
+            connection.execute("DELETE FROM sandbox_change")
+
+    def collect(self, connection: sqlite3.Connection, *, user_id: str, now_s: int) -> int:
+        """Write the events of the transaction that is about to commit; return how many."""
+        if not self._watched:
+            return 0
+        sql = "SELECT object, id, old FROM sandbox_change ORDER BY n"
+        noted = connection.execute(sql).fetchall()
+        if not noted:
+            return 0
+        connection.execute("DELETE FROM sandbox_change")
+        changes = _merged(self._changes(connection, noted[: self.overflow_at]))
+        changes += self._overflow(noted[self.overflow_at :])
+        key, commit = str(uuid.uuid4()), COMMIT_BASE + self._bus.last() + 1
+        for number, change in enumerate(changes, start=1):
+            header = {
+                "transactionKey": key,
+                "sequenceNumber": number,
+                "commitTimestamp": now_s * 1_000,
+                "commitNumber": commit,
+                "commitUser": user_id,
+                "changeOrigin": origin.get(),
+            }
+            self._write(connection, change, header)
+        return len(changes)
+
+    def gap(
+        self,
+        connection: sqlite3.Connection,
+        item: ObjectType,
+        *,
+        kind: str,
+        record_ids: Sequence[str],
+        user_id: str,
+        now_s: int,
+    ) -> None:
+        """Write a gap event: something happened to these records that nobody describes."""
+        shape = change_shape(item)
+        change = Change(shape, kind, list(record_ids) or [ALL_RECORDS], shape.nothing())
+        header = {
+            "transactionKey": str(uuid.uuid4()),
+            "sequenceNumber": 1,
+            "commitTimestamp": now_s * 1_000,
+            "commitNumber": COMMIT_BASE + self._bus.last() + 1,
+            "commitUser": user_id,
+            "changeOrigin": "",
+        }
+        self._write(connection, change, header)
+
+    def _write(
+        self, connection: sqlite3.Connection, change: Change, header: dict[str, Any]
+    ) -> None:
+        shape = change.shape
+        full = header | {
+            "entityName": shape.entity,
+            "recordIds": change.record_ids,
+            "changeType": change.kind,
+            "nulledFields": bitmaps(shape.slots, change.nulled),
+            "diffFields": [],
+            "changedFields": bitmaps(shape.slots, change.changed),
+        }
+        payload = shape.schema.encode({"ChangeEventHeader": full, **change.body})
+        if len(payload) > MAX_EVENT_BYTES:
+            # Too large to be told: the subscriber reads the record itself.
+            gap = full | {"changeType": f"GAP_{change.kind}", "nulledFields": []}
+            gap["changedFields"] = []
+            payload = shape.schema.encode({"ChangeEventHeader": gap, **shape.nothing()})
+        topic = DATA + change_event_name(shape.entity)
+        self._bus.append(connection, topic, shape.schema, payload)
+
+    def _changes(
+        self, connection: sqlite3.Connection, noted: Sequence[tuple[str, str, str | None]]
+    ) -> Iterator[Change]:
+        present: dict[str, Row] = {}
+        for name in {name for name, _, _ in noted}:
+            ids = [record_id for object_name, record_id, _ in noted if object_name == name]
+            present |= _rows(connection, self._watched[name], ids)
+        for name, record_id, text in noted:
+            item = self._watched[name]
+            columns = _columns(item)
+            old = None
+            if text is not None:
+                values = [value for chunk in json.loads(text) for value in chunk]
+                old = dict(zip((f.name for f in columns), values, strict=True))
+            change = _change(item, record_id, old, present.get(record_id))
+            if change is not None:
+                yield change
+
+    def _overflow(self, noted: Sequence[tuple[str, str, str | None]]) -> list[Change]:
+        """Return one event per object for what is beyond the most a transaction may tell."""
+        shapes = [change_shape(self._watched[name]) for name in dict.fromkeys(n[0] for n in noted)]
+        return [Change(shape, "GAP_OVERFLOW", [ALL_RECORDS], shape.nothing()) for shape in shapes]
+
+
+def _change(item: ObjectType, record_id: str, old: Row | None, new: Row | None) -> Change | None:
+    shape = change_shape(item)
+    was = old is not None and old["IsDeleted"] == 0
+    remains = new is not None and new["IsDeleted"] == 0
+    if was and not remains:
+        return Change(shape, "DELETE", [record_id], shape.nothing())
+    if new is None or not remains:
+        return None
+    if old is None or not was:
+        kind = "CREATE" if old is None else "UNDELETE"
+        return Change(shape, kind, [record_id], shape.body(new))
+    if old == new:
+        return None
+    # The stamp moves with every change, even with two within one second.
+    changed = {name for name, value in new.items() if value != old[name]} | {"LastModifiedDate"}
+    body = {
+        slot.name: slot.value(_only(new, changed, [f for _, f in slot.parts]))
+        if any(f.name in changed for _, f in slot.parts)
+        else None
+        for slot in shape.slots
+    }
+    nulled = frozenset(name for name in changed if new[name] is None)
+    return Change(shape, "UPDATE", [record_id], body, frozenset(changed), nulled)
+
+
+def _only(row: Row, names: set[str], fields: Sequence[Field]) -> Row:
+    """Return the values of some fields, null for those that are not named."""
+    return {f.name: row[f.name] if f.name in names else None for f in fields}
+
+
+def _merged(changes: Iterable[Change]) -> list[Change]:
+    """Join identical changes of several records of one object."""
+    merged: list[Change] = []
+    known: dict[tuple[object, ...], Change] = {}
+    for change in changes:
+        key = change.same_as()
+        first = known.get(key)
+        if first is not None and len(first.record_ids) < MOST_MERGED:
+            first.record_ids.extend(change.record_ids)
+            continue
+        known[key] = change
+        merged.append(change)
+    return merged
+
+
+def _columns(item: ObjectType) -> list[Field]:
+    return [f for f in item.stored if f.type is not FieldType.BASE64]
+
+
+def _rows(connection: sqlite3.Connection, item: ObjectType, ids: Sequence[str]) -> dict[str, Row]:
+    names = [f.name for f in _columns(item)]
+    sql = (
+        f"SELECT {', '.join(quoted(n) for n in names)} FROM {quoted(item.name)} "
+        'WHERE "Id" IN (SELECT value FROM json_each(?))'
+    )
+    rows = (
+        dict(zip(names, row, strict=True)) for row in connection.execute(sql, (json_list(ids),))
+    )
+    return {row["Id"]: row for row in rows}
+
+
+def _triggers(item: ObjectType) -> Iterator[str]:
+    columns = [f"OLD.{quoted(f.name)}" for f in _columns(item)]
+    chunks = [", ".join(columns[i : i + PER_ARRAY]) for i in range(0, len(columns), PER_ARRAY)]
+    arrays = ", ".join(f"json_array({chunk})" for chunk in chunks)
+    old = f"json_array({arrays})"
+    for when, side, value in (
+        ("insert", "NEW", "NULL"),
+        ("update", "OLD", old),
+        ("delete", "OLD", old),
+    ):
+        yield (
+            f"CREATE TEMP TRIGGER {quoted(f'cdc_{when}_{item.name}')} "
+            f"AFTER {when.upper()} ON main.{quoted(item.name)} BEGIN "
+            "INSERT INTO sandbox_change (object, id, old) "
+            f"SELECT '{item.name}', {side}.\"Id\", {value} WHERE NOT EXISTS "
+            f'(SELECT 1 FROM sandbox_change WHERE id = {side}."Id"); END'
+        )
