@@ -41,6 +41,15 @@ def rating(*, records: int, as_json: bool) -> None:
     _report(_benchmark("rating")(records=records), as_json=as_json)
 
 
+@bench.command()
+@click.option("--requests", type=click.IntRange(10, 1_000_000), default=4_000, show_default=True)
+@click.option("--rows", type=click.IntRange(200, 1_000_000), default=20_000, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object last.")
+def sandbox(*, requests: int, rows: int, as_json: bool) -> None:
+    """Ask and fill the local org; reference: the same server answering a prepared body."""
+    _report(_benchmark("sandbox")(requests=requests, rows=rows), as_json=as_json)
+
+
 def _benchmark(name: str) -> Callable[..., dict[str, Any]]:
     # The benchmarks are a package of their own beside the connector, as jobs and sandbox are.
     run: Callable[..., dict[str, Any]] = importlib.import_module(f"l2c_bench.{name}").run
