@@ -145,7 +145,7 @@ class App:
         with self._org_lock:
             if self._org is None:
                 self._org = OrgClient(
-                    _login(self.settings.salesforce),
+                    login_of(self.settings.salesforce),
                     api_version=self.settings.salesforce.api_version,
                     timeout_s=self.settings.salesforce.timeout_s,
                 )
@@ -377,7 +377,12 @@ def ensure_database(server: EmbeddedPostgres) -> None:
                 return  # another process was quicker
 
 
-def _login(org: SalesforceSettings) -> Login:
+def login_of(org: SalesforceSettings) -> Login:
+    """Return how to log in to the org that the settings name.
+
+    Raises:
+        Misconfigured: They name none, or lack what the login needs.
+    """
     if org.login_url is None or org.client_id is None:
         raise Misconfigured(
             "No Salesforce org is configured.",

@@ -120,7 +120,7 @@ def _tried_org(
 ) -> Any:
     from connector.adapters.salesforce.login import ClientCredentials, Login
     from connector.adapters.salesforce.transport import prepare
-    from connector.bootstrap import _login as login_of
+    from connector.bootstrap import login_of
     from connector.cli.probe.trying import TriedOrg
     from connector.kernel.clock import SystemClock
 
