@@ -13,7 +13,7 @@ from sqlalchemy import text
 from connector.errors import InvalidInput
 from connector.flows.order_action import act_on_order
 from connector.flows.task_action import act_on_task
-from connector.ordering.orders import PastPointOfNoReturn
+from connector.ordering.orders import OrderFinal, PastPointOfNoReturn
 from connector.ordering.templates import Templates, load_templates
 
 JUNE_16 = date(2026, 6, 16)
@@ -284,6 +284,31 @@ class TestCancel:
         assert [row.state for row in services] == ["Order Canceled", "In Service"]
         aliases = world.rows("SELECT value FROM service_alias")
         assert {row.value for row in aliases} == {"+49613155500000"}
+
+    def test_of_an_order_is_its_end_and_nothing_is_made_for_it_any_more(
+        self, world: DeliveryWorld
+    ) -> None:
+        order = world.win(
+            world.deal([line("seat", "NEW", term_months=24, location_text=ADDRESS)])
+        ).order_id
+
+        def act(action: str) -> None:
+            act_on_order(
+                store=world.store,
+                rules=world.rules,
+                order_id=order,
+                action=action,
+                now=at(date(2026, 6, 10)),
+            )
+
+        act("Cancel")
+        before = world.rows("SELECT id, state FROM task ORDER BY id")
+
+        for again in ("Create", "Start"):
+            with pytest.raises(OrderFinal, match="nothing is made for it any more"):
+                act(again)
+
+        assert world.rows("SELECT id, state FROM task ORDER BY id") == before
 
     def test_of_an_order_is_refused_once_the_device_is_installed(
         self, world: DeliveryWorld
