@@ -191,11 +191,12 @@ class Story:
             calls, numbers=numbers, first=since, last=month.end, count=self.calls_a_month
         )
         files.append(("cdr", calls))
-        for alias in subscriptions:
+        for nth, alias in enumerate(subscriptions):
             cloud = self.folder / f"{alias.value}-{month.start:%Y-%m}.csv"
             usage_files.write_cloud_usage(
                 cloud,
                 subscription=alias.value,
+                nth=nth,
                 first=max(month.start, alias.valid_from),
                 last=month.end,
             )

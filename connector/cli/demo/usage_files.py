@@ -55,9 +55,13 @@ def write_calls(path: Path, *, numbers: Sequence[str], first: date, last: date, 
             )
 
 
-def write_cloud_usage(path: Path, *, subscription: str, first: date, last: date) -> None:
-    """Write hourly compute, storage and traffic of one subscription, for whole local days."""
-    chance = random.Random(f"cloud/{subscription}/{first}")  # noqa: S311
+def write_cloud_usage(path: Path, *, subscription: str, nth: int, first: date, last: date) -> None:
+    """Write hourly compute, storage and traffic of one subscription, for whole local days.
+
+    How much is used depends on its place among the subscriptions, not on its name: names carry
+    service numbers, and an interrupted story may skip some of these.
+    """
+    chance = random.Random(f"cloud/{nth}/{first}")  # noqa: S311
     begin = local_midnight(first, TIMEZONE).astimezone(UTC)
     hours = (local_midnight(last, TIMEZONE).astimezone(UTC) - begin) // timedelta(hours=1)
     with path.open("w", newline="", encoding="utf-8") as file:
