@@ -27,8 +27,8 @@ from connector.adapters.salesforce.login import ClientCredentials, Login
 from connector.store.embedded import EmbeddedPostgres
 from connector.store.engine import Store
 from connector.store.migrate import upgrade
-from connector.sync.mapping import load_mappings
-from connector.sync.push import push_until_quiet
+from connector.sync.mapping.definition import load_mappings
+from connector.sync.push.run import push_until_quiet
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
 ROWS_PER_CALL = 1_000

@@ -46,15 +46,15 @@ from connector.store.embedded import EmbeddedPostgres
 from connector.store.engine import Store
 from connector.store.lake import Lake
 from connector.store.migrate import upgrade
-from connector.sync.apply import ApplyReport, apply_pending
-from connector.sync.capture import SweepReport, sweep
-from connector.sync.intents import Flow
-from connector.sync.mapping import Mappings, load_mappings
-from connector.sync.opportunity_tree import OpportunityReader
-from connector.sync.push import PushReport, push_pending
-from connector.sync.reconcile import ReconcileReport, reconcile
+from connector.sync.apply.intents import Flow
+from connector.sync.apply.opportunity_tree import OpportunityReader
+from connector.sync.apply.run import ApplyReport, apply_pending
+from connector.sync.capture.sweep import SweepReport, sweep
+from connector.sync.inbox.wsdl import MessageShape, message_shapes
+from connector.sync.mapping.definition import Mappings, load_mappings
+from connector.sync.push.run import PushReport, push_pending
+from connector.sync.reconcile.compare import ReconcileReport, reconcile
 from connector.sync.status import sync_status
-from connector.sync.wsdl import MessageShape, message_shapes
 
 DATABASE = "l2c"
 MAINTENANCE_DATABASE = "postgres"

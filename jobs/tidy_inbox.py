@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from connector.sync.inbox import forget_old
+from connector.sync.inbox.store import forget_old
 
 if TYPE_CHECKING:
     from connector.bootstrap import App

@@ -19,7 +19,7 @@ from connector.flows.win import Won, win_opportunity
 from connector.parties.billing_accounts import PayerTerms
 from connector.resources import mappings_dir
 from connector.store.engine import Store
-from connector.sync.opportunity import DealAccount, DealLine, OpportunityTree
+from connector.sync.apply.opportunity import DealAccount, DealLine, OpportunityTree
 
 CATALOG = Path(__file__).parent / "flows" / "data"
 ADDRESS = "Practice Mainz, Rheinallee 12, 55116 Mainz, DE"

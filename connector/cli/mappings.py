@@ -19,7 +19,7 @@ def mappings() -> None:
 @click.pass_obj
 def check(session: Session, *, offline: bool, as_json: bool) -> None:
     """Hold every mapping file against the org; exit 1 when something does not fit."""
-    from connector.sync.check import check_mappings
+    from connector.sync.mapping.check import check_mappings
 
     app = session.app()
     found = () if offline else check_mappings(app.mappings, app.org.describe)

@@ -9,8 +9,8 @@ from connector.cli.printing import print_json
 from connector.cli.session import Session
 
 if TYPE_CHECKING:
-    from connector.sync.push import PushReport
-    from connector.sync.reconcile import EntityReport
+    from connector.sync.push.run import PushReport
+    from connector.sync.reconcile.compare import EntityReport
     from connector.sync.status import SyncStatus
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -27,8 +27,8 @@ def sync() -> None:
 @click.pass_obj
 def pull(session: Session, *, retry: bool, as_json: bool) -> None:
     """Ask the CRM for every change and carry out what it asks for; exit 1 on problems."""
-    from connector.sync.inbox import retry_failed
-    from connector.sync.intents import retry_parked
+    from connector.sync.apply.intents import retry_parked
+    from connector.sync.inbox.store import retry_failed
 
     app = session.app()
     if retry:
@@ -54,7 +54,7 @@ def pull(session: Session, *, retry: bool, as_json: bool) -> None:
 @click.pass_obj
 def push(session: Session, *, as_json: bool) -> None:
     """Send everything the CRM is owed; exit 1 when something could not go."""
-    from connector.sync.push import push_until_quiet
+    from connector.sync.push.run import push_until_quiet
 
     app = session.app()
     report = push_until_quiet(
@@ -90,8 +90,8 @@ def _show_push(report: "PushReport") -> None:
 @click.pass_obj
 def reconcile(session: Session, *, repair: bool, as_json: bool) -> None:
     """Compare both sides in full; exit 1 when they differ."""
-    from connector.sync.push import push_until_quiet
-    from connector.sync.reconcile import reconcile as compare
+    from connector.sync.push.run import push_until_quiet
+    from connector.sync.reconcile.compare import reconcile as compare
 
     app = session.app()
     report = compare(

@@ -29,8 +29,8 @@ from connector.ordering.request_types import (
 from connector.parties.accounts import brand_by_key, find_account
 from connector.parties.addresses import parse_address
 from connector.parties.billing_accounts import billing_account_of
-from connector.sync.keys import hub_id_of
-from connector.sync.opportunity import DealLine, OpportunityTree
+from connector.sync.apply.opportunity import DealLine, OpportunityTree
+from connector.sync.mapping.keys import hub_id_of
 
 # What a line without a request type means, by the kind of its product.
 _DEFAULT_REQUEST = {

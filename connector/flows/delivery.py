@@ -13,8 +13,8 @@ from connector.flows.task_action import act_on_task
 from connector.flows.win import ReadTree, win_opportunity
 from connector.store.engine import Store
 from connector.store.tables.sync import crm_record
-from connector.sync.intents import Flow, IntentRequest
-from connector.sync.keys import hub_id_of
+from connector.sync.apply.intents import Flow, IntentRequest
+from connector.sync.mapping.keys import hub_id_of
 
 log = structlog.get_logger(__name__)
 

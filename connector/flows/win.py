@@ -29,8 +29,8 @@ from connector.parties.locations import (
 )
 from connector.store.engine import Store
 from connector.store.tables.ordering import customer_order
-from connector.sync.keys import hub_id_of
-from connector.sync.opportunity import DealAccount, DealLine, DealLocation, OpportunityTree
+from connector.sync.apply.opportunity import DealAccount, DealLine, DealLocation, OpportunityTree
+from connector.sync.mapping.keys import hub_id_of
 
 log = structlog.get_logger(__name__)
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from connector.sync.collapse import mark
+from connector.sync.push.collapse import mark
 
 _OWED = text("""
     SELECT e.name, count(*) AS owed FROM (

@@ -15,8 +15,8 @@ from connector.adapters.salesforce.login import ClientCredentials, Login
 from connector.adapters.salesforce.retry import RetryPolicy
 from connector.errors import InvalidInput
 from connector.flows.delivery import UnknownRecord, delivery_flows
-from connector.sync.intents import IntentRequest
-from connector.sync.opportunity_tree import OpportunityGone, OpportunityReader
+from connector.sync.apply.intents import IntentRequest
+from connector.sync.apply.opportunity_tree import OpportunityGone, OpportunityReader
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from connector.errors import TransientFailure
 from connector.flows.win import DealNotDeliverable
 from connector.parties.billing_accounts import PayerTerms
-from connector.sync.opportunity import DealLocation
+from connector.sync.apply.opportunity import DealLocation
 
 
 class TestWin:

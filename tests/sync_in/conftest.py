@@ -13,11 +13,11 @@ from connector.adapters.salesforce.client import OrgClient
 from connector.adapters.salesforce.login import ClientCredentials, Login
 from connector.adapters.salesforce.retry import RetryPolicy
 from connector.store.engine import Store
-from connector.sync.apply import ApplyReport, apply_pending
-from connector.sync.capture import SweepReport, sweep
-from connector.sync.intents import IntentRequest
-from connector.sync.mapping import Mappings, load_mappings
-from connector.sync.wsdl import MessageShape, message_shapes
+from connector.sync.apply.intents import IntentRequest
+from connector.sync.apply.run import ApplyReport, apply_pending
+from connector.sync.capture.sweep import SweepReport, sweep
+from connector.sync.inbox.wsdl import MessageShape, message_shapes
+from connector.sync.mapping.definition import Mappings, load_mappings
 
 CHECKOUT = Path(__file__).parents[2]
 BUSINESS_NOW = datetime(2026, 6, 15, 10, tzinfo=UTC)
@@ -128,7 +128,7 @@ class WayIn:
     def apply_without_answer(self) -> None:
         """Apply as if the process died before the CRM was answered."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("connector.sync.apply.answer_intents", lambda **_: 0)
+            patch.setattr("connector.sync.apply.run.answer_intents", lambda **_: 0)
             self.apply()
 
     def sweep(self) -> SweepReport:

@@ -264,7 +264,7 @@ class TestOrgAway:
         assert [row["name"] for row in way_in.rows(ACCOUNTS)] == ["Patient"]
 
     def test_a_pass_beside_another_does_nothing(self, way_in, monkeypatch) -> None:
-        monkeypatch.setattr("connector.sync.apply._LOCK_WAIT", "50ms")
+        monkeypatch.setattr("connector.sync.apply.run._LOCK_WAIT", "50ms")
         with way_in.store.engine.connect() as other:
             other.execute(text("SELECT pg_advisory_lock(hashtextextended('sync.apply', 0))"))
 

@@ -3,7 +3,7 @@
 import pytest
 
 from connector.errors import StateConflict, TransientFailure
-from connector.sync.intents import retry_parked
+from connector.sync.apply.intents import retry_parked
 
 INTENTS = "SELECT * FROM intent ORDER BY id"
 TODAY = "2026-06-15"

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 from connector.adapters.salesforce.client import OrgClient
 from connector.config import Settings
 from connector.store.engine import Store
-from connector.sync.inbox import pending
-from connector.sync.notifications import decode
+from connector.sync.inbox.notifications import decode
+from connector.sync.inbox.store import pending
 from connector.web.server import WebServer
 
 

@@ -7,9 +7,9 @@ from io import BytesIO
 import pytest
 import zeep
 
-from connector.sync.envelope import MalformedEnvelope
-from connector.sync.notifications import decode
-from connector.sync.wsdl import wsdl_text
+from connector.sync.inbox.envelope import MalformedEnvelope
+from connector.sync.inbox.notifications import decode
+from connector.sync.inbox.wsdl import wsdl_text
 
 DEAL = "006000000000001AAA"
 

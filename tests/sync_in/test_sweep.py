@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from connector.sync.capture import sweep
+from connector.sync.capture.sweep import sweep
 
 CURSORS = "SELECT object, position_at FROM sync_cursor ORDER BY object"
 

@@ -13,8 +13,8 @@ from connector.adapters.salesforce.client import OrgClient
 from connector.adapters.salesforce.login import ClientCredentials, Login
 from connector.adapters.salesforce.retry import RetryPolicy
 from connector.store.engine import Store
-from connector.sync.mapping import Mappings, load_mappings
-from connector.sync.push import PushReport, push_until_quiet
+from connector.sync.mapping.definition import Mappings, load_mappings
+from connector.sync.push.run import PushReport, push_until_quiet
 
 FOLDER = Path(__file__).parents[2] / "mappings" / "salesforce"
 

@@ -7,8 +7,8 @@ from sqlalchemy import text
 
 from connector.errors import Misconfigured
 from connector.store.mapping_files import MappingError
-from connector.sync.check import check_mappings
-from connector.sync.mapping import load_mappings
+from connector.sync.mapping.check import check_mappings
+from connector.sync.mapping.definition import load_mappings
 from connector.yaml_file import UnreadableFile
 
 GOOD = """\

@@ -9,7 +9,7 @@ from sync_out.world import NOW, finalise, insert, make_account, make_world
 
 from connector.store.engine import copy_rows
 from connector.store.tables.catalog import product
-from connector.sync.collapse import collapse, mark
+from connector.sync.push.collapse import collapse, mark
 
 ACCOUNT = "001000000000001AAA"
 

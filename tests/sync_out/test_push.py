@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import text
 from sync_out.world import NOW, finalise, insert
 
-from connector.sync.mapping import Mappings, PushField
-from connector.sync.push import push_pending, push_until_quiet
-from connector.sync.queue import sole_pusher
+from connector.sync.mapping.definition import Mappings, PushField
+from connector.sync.push.queue import sole_pusher
+from connector.sync.push.run import push_pending, push_until_quiet
 from connector.sync.status import dead_letters, record_state, sync_status
 
 OBJECTS = {

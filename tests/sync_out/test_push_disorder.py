@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import text
 from sync_out.world import NOW, insert
 
-from connector.sync.push import push_pending
-from connector.sync.reconcile import reconcile
+from connector.sync.push.run import push_pending
+from connector.sync.reconcile.compare import reconcile
 
 FAULTS = (
     {"kind": "drop_before", "path": "composite", "count": 1},

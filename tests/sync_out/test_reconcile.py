@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sync_out.world import NOW
 
-from connector.sync.reconcile import reconcile
+from connector.sync.reconcile.compare import reconcile
 
 
 @pytest.fixture

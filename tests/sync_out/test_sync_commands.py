@@ -12,7 +12,7 @@ from connector.cli.mappings import mappings as mappings_group
 from connector.cli.sync import sync as sync_group
 from connector.kernel.clock import MovableClock
 from connector.store.engine import Store
-from connector.sync.mapping import Mappings
+from connector.sync.mapping.definition import Mappings
 
 
 @dataclass

@@ -16,8 +16,8 @@ import psycopg_pool
 import structlog
 
 from connector.errors import ConnectorError, TransientFailure
-from connector.sync.envelope import ForeignOrganization, MalformedEnvelope, read_head
-from connector.sync.inbox import InboxWriter
+from connector.sync.inbox.envelope import ForeignOrganization, MalformedEnvelope, read_head
+from connector.sync.inbox.store import InboxWriter
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -8,8 +8,8 @@ from typing import Any
 from connector.adapters.salesforce.ids import to_18
 from connector.adapters.salesforce.payload import read_instant
 from connector.errors import InvalidInput
-from connector.sync.mapping import HUB_KEY_FIELD, IntentRule, Mappings
-from connector.sync.mapping import Mapping as EntityMapping
+from connector.sync.mapping.definition import HUB_KEY_FIELD, IntentRule, Mappings
+from connector.sync.mapping.definition import Mapping as EntityMapping
 
 ID = "Id"
 STAMP = "SystemModstamp"

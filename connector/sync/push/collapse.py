@@ -4,7 +4,7 @@ from sqlalchemy import Connection, text
 
 from connector.store.engine import advisory_lock
 
-_LOCK = "connector.sync.collapse"
+_LOCK = "connector.sync.push.collapse"
 # Ids of the log are not in commit order, so what was read is deleted, never "up to the last id".
 _COLLAPSE = text("""
     WITH taken AS (DELETE FROM push_log RETURNING entity, keys),

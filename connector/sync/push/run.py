@@ -12,11 +12,11 @@ import structlog
 
 from connector.adapters.salesforce.client import OrgClient
 from connector.store.engine import Store
-from connector.sync import queue
-from connector.sync.api_usage import record_calls
-from connector.sync.mapping import Mappings
-from connector.sync.push_pass import PushPass
-from connector.sync.push_report import Halt, PushReport
+from connector.sync.budget.usage import record_calls
+from connector.sync.mapping.definition import Mappings
+from connector.sync.push import queue
+from connector.sync.push.one_pass import PushPass
+from connector.sync.push.report import Halt, PushReport
 
 __all__ = ["Halt", "PushReport", "push_pending", "push_until_quiet"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from connector.sync.mapping import Mapping
-from connector.sync.state import Owed, bigints
-from connector.sync.verdict import Refusal
+from connector.sync.mapping.definition import Mapping
+from connector.sync.push.state import Owed, bigints
+from connector.sync.push.verdict import Refusal
 
 _WRITTEN = text("""
     INSERT INTO crm_record AS r

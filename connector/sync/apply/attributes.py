@@ -17,11 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from connector.store.engine import violated_constraint
 from connector.store.tables import metadata
-from connector.sync.arrivals import OrgRow
-from connector.sync.keys import hub_id_of
-from connector.sync.mapping import HUB_KEY_FIELD
-from connector.sync.mapping import Mapping as EntityMapping
-from connector.sync.pulled_values import (
+from connector.sync.apply.pulled_values import (
     KEEP,
     Lookups,
     canonical,
@@ -29,6 +25,10 @@ from connector.sync.pulled_values import (
     read_lookups,
     value_when_new,
 )
+from connector.sync.inbox.arrivals import OrgRow
+from connector.sync.mapping.definition import HUB_KEY_FIELD
+from connector.sync.mapping.definition import Mapping as EntityMapping
+from connector.sync.mapping.keys import hub_id_of
 
 log = structlog.get_logger(__name__)
 

@@ -17,9 +17,11 @@ from connector.adapters.salesforce.answers import RowResult
 from connector.adapters.salesforce.client import OrgClient
 from connector.errors import TransientFailure
 from connector.store.engine import Store
-from connector.sync import queue
-from connector.sync.collapse import collapse, mark
-from connector.sync.delivery import (
+from connector.sync.mapping.definition import FieldType, Mapping, Mappings
+from connector.sync.mapping.keys import PREFIX
+from connector.sync.push import queue
+from connector.sync.push.collapse import collapse, mark
+from connector.sync.push.delivery import (
     COLLECTIONS_PER_CALL,
     ROWS_PER_COLLECTION,
     Parcel,
@@ -27,12 +29,16 @@ from connector.sync.delivery import (
     find_by_key,
     write_fields,
 )
-from connector.sync.keys import PREFIX
-from connector.sync.mapping import FieldType, Mapping, Mappings
-from connector.sync.push_report import Halt, PushReport
-from connector.sync.records import claim, forget, forget_values, remember_refused, remember_written
-from connector.sync.state import Lease, Owed, StateReader
-from connector.sync.verdict import Refusal, Verdict, judge
+from connector.sync.push.records import (
+    claim,
+    forget,
+    forget_values,
+    remember_refused,
+    remember_written,
+)
+from connector.sync.push.report import Halt, PushReport
+from connector.sync.push.state import Lease, Owed, StateReader
+from connector.sync.push.verdict import Refusal, Verdict, judge
 
 log = structlog.get_logger(__name__)
 

@@ -19,8 +19,8 @@ from connector.adapters.salesforce.client import (
     ROWS_PER_COLLECTION,
     OrgClient,
 )
-from connector.sync.mapping import FieldType, Mapping
-from connector.sync.state import Owed
+from connector.sync.mapping.definition import FieldType, Mapping
+from connector.sync.push.state import Owed
 
 __all__ = [
     "COLLECTIONS_PER_CALL",

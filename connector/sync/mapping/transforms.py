@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from connector.sync.mapping import FieldType, PushField
+from connector.sync.mapping.definition import FieldType, PushField
 
 _NUMBERS = frozenset({FieldType.MONEY, FieldType.NUMBER, FieldType.INTEGER})
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from connector.store.engine import to_json
-from connector.sync.arrivals import OrgRow, row_of
+from connector.sync.inbox.arrivals import OrgRow, row_of
 
 TRIES_MAX = 8  # of a failed row, the last one after about two days
 

@@ -12,7 +12,7 @@ from connector.adapters.salesforce.answers import Subrequest, SubResponse
 from connector.adapters.salesforce.client import OrgClient
 from connector.adapters.salesforce.ids import to_18
 from connector.errors import InvalidInput, StateConflict
-from connector.sync.opportunity import DealAccount, DealLine, DealLocation, OpportunityTree
+from connector.sync.apply.opportunity import DealAccount, DealLine, DealLocation, OpportunityTree
 
 _SFID = re.compile(r"^[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?$")
 

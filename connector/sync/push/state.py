@@ -10,9 +10,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, TextClause, text
 
-from connector.sync.keys import PREFIX
-from connector.sync.mapping import Mapping, Mappings, Parent
-from connector.sync.transforms import hub_value, literal
+from connector.sync.mapping.definition import Mapping, Mappings, Parent
+from connector.sync.mapping.keys import PREFIX
+from connector.sync.mapping.transforms import hub_value, literal
 
 _PAIRS_PER_OBJECT = 45  # a PostgreSQL function takes at most 100 arguments
 

@@ -12,8 +12,8 @@ from sqlalchemy import Column, Connection, text
 
 from connector.adapters.salesforce.ids import to_18
 from connector.errors import Misconfigured
-from connector.sync.mapping import FieldType, PullField
-from connector.sync.mapping import Mapping as EntityMapping
+from connector.sync.mapping.definition import FieldType, PullField
+from connector.sync.mapping.definition import Mapping as EntityMapping
 
 Lookups = Mapping[str, Mapping[str, int]]  # transform -> text of the CRM -> id in the hub
 

@@ -18,7 +18,7 @@ import zeep
 from lxml import etree
 from lxml.builder import ElementMaker
 
-from connector.sync.mapping import FieldType, Mappings
+from connector.sync.mapping.definition import FieldType, Mappings
 
 SOBJECT = "urn:sobject.enterprise.soap.sforce.com"
 _ENTERPRISE = "urn:enterprise.soap.sforce.com"

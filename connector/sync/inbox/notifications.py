@@ -14,8 +14,8 @@ from lxml import etree
 from zeep.exceptions import Error as ZeepError
 
 from connector.adapters.salesforce.ids import to_18
-from connector.sync.envelope import OUTBOUND, XSI, child_text, parse
-from connector.sync.wsdl import MessageShape
+from connector.sync.inbox.envelope import OUTBOUND, XSI, child_text, parse
+from connector.sync.inbox.wsdl import MessageShape
 
 _SFID = re.compile(r"^[A-Za-z0-9]{18}$")
 

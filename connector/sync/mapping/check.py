@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from connector.adapters.salesforce.errors import OrgRefused
-from connector.sync.mapping import FieldType, Mapping, Mappings, PushField
+from connector.sync.mapping.definition import FieldType, Mapping, Mappings, PushField
 from connector.yaml_file import YamlFile, read_yaml
 
 Describe = Callable[[str], dict[str, Any]]

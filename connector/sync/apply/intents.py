@@ -18,8 +18,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from connector.errors import ConnectorError, StateConflict, TransientFailure
 from connector.store.engine import Store
-from connector.sync.arrivals import OrgRow, asks, rules_of
-from connector.sync.mapping import IntentRule, Mappings
+from connector.sync.inbox.arrivals import OrgRow, asks, rules_of
+from connector.sync.mapping.definition import IntentRule, Mappings
 
 log = structlog.get_logger(__name__)
 

@@ -14,8 +14,8 @@ from sqlalchemy import Row, text
 from connector.adapters.salesforce.client import OrgClient
 from connector.errors import ConnectorError
 from connector.store.engine import Store
-from connector.sync.arrivals import ID
-from connector.sync.mapping import IntentRule, Mapping, Mappings
+from connector.sync.inbox.arrivals import ID
+from connector.sync.mapping.definition import IntentRule, Mapping, Mappings
 
 log = structlog.get_logger(__name__)
 

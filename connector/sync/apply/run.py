@@ -21,22 +21,22 @@ from connector.adapters.salesforce.errors import OrgRefused
 from connector.errors import TransientFailure
 from connector.resources import salesforce_dir
 from connector.store.engine import Store
-from connector.sync import inbox
-from connector.sync.answers import answer_intents
-from connector.sync.arrivals import OrgRow, asks, fields_to_read, newest, row_of, rules_of
-from connector.sync.attributes import Written, write_attributes
-from connector.sync.envelope import MalformedEnvelope
-from connector.sync.intents import (
+from connector.sync.apply.answers import answer_intents
+from connector.sync.apply.attributes import Written, write_attributes
+from connector.sync.apply.intents import (
     Flow,
     IntentsRun,
     have_asked_before,
     keep_intents,
     run_pending,
 )
-from connector.sync.mapping import Mappings
-from connector.sync.notifications import Notification, decode
-from connector.sync.pulled_values import needs_others
-from connector.sync.wsdl import MessageShape, message_shapes
+from connector.sync.apply.pulled_values import needs_others
+from connector.sync.inbox import store as inbox
+from connector.sync.inbox.arrivals import OrgRow, asks, fields_to_read, newest, row_of, rules_of
+from connector.sync.inbox.envelope import MalformedEnvelope
+from connector.sync.inbox.notifications import Notification, decode
+from connector.sync.inbox.wsdl import MessageShape, message_shapes
+from connector.sync.mapping.definition import Mappings
 
 log = structlog.get_logger(__name__)
 

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, text
 
 from connector.store.engine import Store
-from connector.sync.state import Lease, bigints
+from connector.sync.push.state import Lease, bigints
 
-_PUSHER = "connector.sync.push"
+_PUSHER = "connector.sync.push.run"
 
 _TRY = text("SELECT pg_try_advisory_lock(hashtextextended(:key, 0))")
 _UNLOCK = text("SELECT pg_advisory_unlock(hashtextextended(:key, 0))")
@@ -57,7 +57,7 @@ _POSTPONE = text("""
 """)
 _NEXT = text("""
     SELECT extract(epoch FROM min(lease_until) - now()) FROM push_queue
-     WHERE lease_until > now() AND lease_until < 'infinity'
+     WHERE lease_until > '-infinity' AND lease_until < 'infinity'
 """)
 
 
@@ -112,6 +112,9 @@ def postpone(tx: Connection, *, code: int, pauses_s: dict[int, int]) -> None:
 
 
 def seconds_to_next(tx: Connection) -> float | None:
-    """Return how long until a key that was given a pause is due; None when there is none."""
+    """Return how long until a key that was given a pause is due; None when there is none.
+
+    Below zero: its pause ended after the last pass, so that nobody has tried it yet.
+    """
     seconds = tx.execute(_NEXT).scalar_one()
     return None if seconds is None else float(seconds)

@@ -19,8 +19,10 @@ from connector.adapters.salesforce.answers import Subrequest
 from connector.adapters.salesforce.client import COLLECTIONS_PER_CALL, OrgClient
 from connector.adapters.salesforce.payload import instant_text
 from connector.store.engine import Store
-from connector.sync.api_usage import record_calls
-from connector.sync.arrivals import (
+from connector.sync.apply.attributes import news_of
+from connector.sync.apply.intents import new_asks
+from connector.sync.budget.usage import record_calls
+from connector.sync.inbox.arrivals import (
     DELETED,
     ID,
     STAMP,
@@ -29,10 +31,8 @@ from connector.sync.arrivals import (
     objects_to_watch,
     row_of,
 )
-from connector.sync.attributes import news_of
-from connector.sync.inbox import store_page
-from connector.sync.intents import new_asks
-from connector.sync.mapping import Mappings, When
+from connector.sync.inbox.store import store_page
+from connector.sync.mapping.definition import Mappings, When
 
 log = structlog.get_logger(__name__)
 

@@ -1,0 +1,1 @@
+"""Applies what came in: attributes to the hub, asks to their flows."""

@@ -1,0 +1,1 @@
+"""The API calls of a day: how many, and for what."""

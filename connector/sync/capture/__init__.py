@@ -1,0 +1,1 @@
+"""Finds out what changed in the CRM and stores it in the inbox."""

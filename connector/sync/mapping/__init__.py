@@ -1,0 +1,1 @@
+"""The mapping files and what they are held against."""

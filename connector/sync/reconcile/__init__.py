@@ -1,0 +1,1 @@
+"""Compares both sides as a whole."""
