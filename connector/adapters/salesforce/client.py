@@ -265,6 +265,47 @@ class OrgClient:
             raise OrgUnavailable("The org's next page is not where pages are.")
         return path
 
+    def call(self, method: str, path: str, *, body: object = None, once: bool = False) -> Any:
+        """Send one JSON call below `/services/data/vNN.N/` and return what it answers.
+
+        With `once` it is not repeated: a repetition could do it a second time.
+        """
+        return self._call(method, path, body=None if body is None else encode(body), once=once)
+
+    def transfer(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        content_type: str = "text/csv",
+        once: bool = False,
+    ) -> requests.Response:
+        """Send a call whose body or answer is no JSON; the answer is read as a stream.
+
+        The caller closes it. With `once` it is not repeated.
+        """
+
+        def attempt() -> requests.Response:
+            self._connected()
+            url = f"{self._base}/services/data/v{self.api_version}/{path}"
+            headers = {"Content-Type": content_type, "Accept": content_type}
+            try:
+                answer = self._session.request(method, url, data=body, headers=headers, stream=True)
+                if answer.ok:
+                    return answer
+                with answer:
+                    raise error_of(status=answer.status_code, content=_json_of(answer))
+            except requests.RequestException as error:
+                raise OrgUnavailable(f"The org did not answer ({type(error).__name__}).") from None
+
+        return attempt() if once else self._retry.run(attempt)
+
+    @property
+    def _base(self) -> str:
+        # Plain HTTP of a loopback org goes through an adapter mounted on https://.
+        return "https://" + self._instance_url.partition("://")[2].rstrip("/")
+
     def _call(
         self, method: str, path: str, *, body: bytes | None = None, once: bool = False
     ) -> Any:
@@ -299,6 +340,13 @@ class OrgClient:
                 )
                 self._instance_url = token.instance_url
             return self._rest
+
+
+def _json_of(answer: requests.Response) -> object:
+    try:
+        return answer.json()
+    except requests.JSONDecodeError:
+        return None
 
 
 def _creates(subrequest: Subrequest) -> bool:

@@ -1,0 +1,278 @@
+"""Bulk API 2.0: many rows for few counted calls (fact sheet E).
+
+A job is created, filled by one upload, closed, and asked for until it has ended; its results come
+as CSV. Everything sent here may be repeated: upserts by key, updates and deletes by Id. Rows are
+told apart by a column whose values are unique within the job, since results have no order.
+"""
+
+import csv
+import io
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+import requests
+
+from connector.adapters.salesforce.answers import RowError, RowResult
+from connector.adapters.salesforce.client import OrgClient
+from connector.adapters.salesforce.errors import OrgRefused, OrgUnavailable
+from connector.adapters.salesforce.payload import instant_text
+from connector.errors import ConnectorError
+
+UPLOAD_BYTES_MAX = 100_000_000  # fact sheet E.2
+ROWS_PER_PAGE = 50_000
+PAGES_MAX = 20_000
+NULL = "#N/A"
+Operation = Literal["upsert", "update", "delete"]
+
+_ENDED = frozenset({"JobComplete", "Failed", "Aborted"})
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a job is waited for, and with what pauses: each look is a counted call."""
+
+    first_pause_s: float = 0.2
+    longest_pause_s: float = 15
+    factor: float = 1.6
+    limit_s: float = 3_600
+
+    def pauses_s(self) -> Iterator[float]:
+        """Yield the pauses between looks until the limit is reached."""
+        waited_s, pause_s = 0.0, self.first_pause_s
+        while waited_s < self.limit_s:
+            yield pause_s
+            waited_s += pause_s
+            pause_s = min(pause_s * self.factor, self.longest_pause_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """Bulk jobs of one org."""
+
+    org: OrgClient
+    patience: Patience = Patience()
+    sleep: Callable[[float], None] = time.sleep
+
+    def ingest(
+        self,
+        operation: Operation,
+        object_name: str,
+        rows: Iterable[Mapping[str, object]],
+        *,
+        key_field: str = "Id",
+    ) -> dict[str, RowResult]:
+        """Write rows and return what became of each, by the text of its key field.
+
+        As many jobs as the upload limit asks for, one after the other. A row holds values as
+        `OrgClient.write` takes them: None empties a field, an absent name leaves it as it is, a
+        nested row names a parent by external id. A row the job did not come to is told as
+        UNPROCESSED.
+
+        Raises:
+            OrgRefused: The job as a whole was refused, such as for an unknown field.
+            OrgUnavailable: The job did not end in time; it was asked to stop.
+        """
+        results: dict[str, RowResult] = {}
+        for content in _uploads(rows, first=key_field):
+            results |= self._ingest(operation, object_name, content, key_field)
+        return results
+
+    def query(
+        self, soql: str, *, include_deleted: bool = False, rows_per_page: int = ROWS_PER_PAGE
+    ) -> Iterator[dict[str, str | None]]:
+        """Yield the rows of a query as texts, an empty cell as None.
+
+        One counted call to begin, some to wait, one for each page.
+
+        Raises:
+            OrgRefused: The query was refused.
+            OrgUnavailable: The job did not end in time.
+        """
+        job = self.org.call(
+            "POST",
+            "jobs/query",
+            body={"operation": "queryAll" if include_deleted else "query", "query": soql},
+        )
+        path = f"jobs/query/{job['id']}"
+        self._wait(path)
+        locator = ""
+        for _ in range(PAGES_MAX):
+            place = f"&locator={locator}" if locator else ""
+            with closing(
+                self.org.transfer("GET", f"{path}/results?maxRecords={rows_per_page}{place}")
+            ) as answer:
+                header: list[str] | None = None
+                for line in _lines(answer):
+                    if header is None:
+                        header = line
+                        continue
+                    yield {name: value or None for name, value in zip(header, line, strict=True)}
+                locator = answer.headers.get("Sforce-Locator", "null")
+            if locator == "null":
+                return
+        raise OrgUnavailable(f"The result of the query does not end after {PAGES_MAX} pages.")
+
+    def _ingest(
+        self, operation: Operation, object_name: str, content: bytes, key_field: str
+    ) -> dict[str, RowResult]:
+        described: dict[str, Any] = {
+            "object": object_name,
+            "operation": operation,
+            "contentType": "CSV",
+            "lineEnding": "LF",
+        }
+        if operation == "upsert":
+            described["externalIdFieldName"] = key_field
+        # A job created twice by a repeated call stays empty and is dropped by the org.
+        job = self.org.call("POST", "jobs/ingest", body=described)
+        path = f"jobs/ingest/{job['id']}"
+        try:
+            # A job takes one upload: repeated after a lost answer, it would be refused.
+            self.org.transfer("PUT", f"{path}/batches", body=content, once=True).close()
+            self._close(path)
+        except ConnectorError:
+            self._abort(path)
+            raise
+        ended = self._wait(path)
+        results = dict(self._succeeded(path, key_field))
+        if ended.get("numberRecordsFailed", 0):
+            results |= self._failed(path, key_field)
+        if len(results) < ended.get("numberRecordsProcessed", 0) or ended["state"] != "JobComplete":
+            results |= self._unprocessed(path, key_field)
+        return results
+
+    def _close(self, path: str) -> None:
+        try:
+            self.org.call("PATCH", path, body={"state": "UploadComplete"})
+        except OrgRefused as refused:
+            if refused.error_code != "INVALIDJOBSTATE":
+                raise  # else it is closed already: only the answer had been lost
+
+    def _wait(self, path: str) -> dict[str, Any]:
+        for pause_s in self.patience.pauses_s():
+            self.sleep(pause_s)
+            job: dict[str, Any] = self.org.call("GET", path)
+            if job["state"] not in _ENDED:
+                continue
+            if job["state"] == "Failed":
+                raise _refusal(job.get("errorMessage") or "The org gave no reason.")
+            if job["state"] == "Aborted":
+                raise OrgUnavailable("Somebody stopped the bulk job in the org.")
+            return job
+        self._abort(path)
+        raise OrgUnavailable(f"The bulk job did not end within {self.patience.limit_s:.0f} s.")
+
+    def _abort(self, path: str) -> None:
+        with suppress(ConnectorError):  # it is given up either way
+            self.org.call("PATCH", path, body={"state": "Aborted"})
+
+    def _succeeded(self, path: str, key_field: str) -> Iterator[tuple[str, RowResult]]:
+        for row in self._rows(f"{path}/successfulResults/"):
+            key = row["sf__Id"] if key_field == "Id" else row[key_field]
+            yield key, RowResult(True, row["sf__Id"], created=row["sf__Created"] == "true")
+
+    def _failed(self, path: str, key_field: str) -> dict[str, RowResult]:
+        return {
+            row[key_field]: RowResult(False, row["sf__Id"] or None, errors=(_error(row),))
+            for row in self._rows(f"{path}/failedResults/")
+        }
+
+    def _unprocessed(self, path: str, key_field: str) -> dict[str, RowResult]:
+        left = RowError("UNPROCESSED", "The bulk job ended before this row.")
+        return {
+            row[key_field]: RowResult(False, errors=(left,))
+            for row in self._rows(f"{path}/unprocessedrecords/")
+        }
+
+    def _rows(self, path: str) -> Iterator[dict[str, str]]:
+        with closing(self.org.transfer("GET", path)) as answer:
+            lines = _lines(answer)
+            header = next(lines, [])
+            for line in lines:
+                yield dict(zip(header, line, strict=True))
+
+
+def _uploads(rows: Iterable[Mapping[str, object]], *, first: str) -> Iterator[bytes]:
+    """Write rows as CSV texts below the upload limit; the header has every name of a text."""
+    batch: list[dict[str, str]] = []
+    size = 0
+    for row in rows:
+        cells = dict(_cells(row))
+        length = sum(len(value.encode()) + 3 for value in cells.values())
+        if batch and size + length > UPLOAD_BYTES_MAX:
+            yield _csv(batch, first)
+            batch, size = [], 0
+        batch.append(cells)
+        size += length
+    if batch:
+        yield _csv(batch, first)
+
+
+def _csv(rows: Sequence[Mapping[str, str]], first: str) -> bytes:
+    names = list(dict.fromkeys((first, *(name for row in rows for name in row))))
+    text = io.StringIO(newline="")
+    out = csv.writer(text, lineterminator="\n")
+    out.writerow(names)
+    out.writerows([row.get(name, "") for name in names] for row in rows)
+    return text.getvalue().encode()
+
+
+def _cells(row: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{name}.{key}", _cell(inner)) for key, inner in value.items())
+        else:
+            yield name, _cell(value)
+
+
+def _cell(value: object) -> str:
+    """Write one value: an empty cell would leave the field as it is, so null has its own word."""
+    if value is None or value == "":
+        return NULL
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime):
+        return instant_text(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    return str(value)
+
+
+def _lines(answer: requests.Response) -> Iterator[list[str]]:
+    raw: Any = answer.raw
+    raw.decode_content = True
+    raw.auto_close = False  # else the last read closes it under the text reader
+    try:
+        yield from csv.reader(io.TextIOWrapper(raw, encoding="utf-8", newline=""))
+    except (requests.RequestException, OSError, csv.Error) as error:
+        raise OrgUnavailable(f"A bulk result broke off ({type(error).__name__}).") from None
+
+
+def _error(row: Mapping[str, str]) -> RowError:
+    """Read `CODE:message:fields --` (fact sheet E.3); the message may hold colons."""
+    code, _, rest = row["sf__Error"].partition(":")
+    message, _, fields = rest.rpartition(":")
+    named = fields.removesuffix("--").strip()
+    return RowError(
+        code=code or "UNKNOWN_EXCEPTION",
+        message=message,
+        fields=tuple(name for name in named.split(",") if name),
+    )
+
+
+def _refusal(message: str) -> OrgRefused:
+    code, _, rest = message.partition(" : ")
+    if not rest:
+        code, rest = "INVALID_BATCH", message
+    return OrgRefused(rest, error_code=_CODES.get(code, code), status=400)
+
+
+# The words of a failed job (fact sheet E.6), as the codes of B.5 that the verdicts know.
+_CODES = {"InvalidBatch": "INVALID_FIELD"}
