@@ -243,7 +243,11 @@ class App:
     def push_changes(self) -> PushReport:
         """Send the CRM what it is owed."""
         report = push_pending(
-            store=self.store, org=self.org, mappings=self.mappings, now=self.wall_clock.now()
+            store=self.store,
+            org=self.org,
+            mappings=self.mappings,
+            now=self.wall_clock.now(),
+            bulk_from=self.settings.sync.bulk_from_rows,
         )
         if report.has_moved and not report.interrupted:
             self.queue.nudge(PUSH)

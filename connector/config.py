@@ -153,6 +153,11 @@ class SyncSettings(Section):
         le=3600,
         description="How far a sweep looks back, because late commits exist.",
     )
+    bulk_from_rows: int = Field(
+        default=20_000,
+        ge=1,
+        description="From so many waiting rows of one entity on, they go out as Bulk API jobs.",
+    )
 
 
 class JobSettings(Section):

@@ -14,7 +14,7 @@ from connector.adapters.salesforce.login import ClientCredentials, Login
 from connector.adapters.salesforce.retry import RetryPolicy
 from connector.store.engine import Store
 from connector.sync.mapping.definition import Mappings, load_mappings
-from connector.sync.push.run import PushReport, push_until_quiet
+from connector.sync.push.run import BULK_FROM, PushReport, push_until_quiet
 
 FOLDER = Path(__file__).parents[2] / "mappings" / "salesforce"
 
@@ -84,13 +84,19 @@ def world(store, crm) -> World:
 
 @pytest.fixture
 def push(store, client, mappings) -> Callable[..., PushReport]:
-    def run(*, patience_s: float = 0, with_mappings: Mappings | None = None) -> PushReport:
+    def run(
+        *,
+        patience_s: float = 0,
+        with_mappings: Mappings | None = None,
+        bulk_from: int = BULK_FROM,
+    ) -> PushReport:
         return push_until_quiet(
             store=store,
             org=client,
             mappings=with_mappings or mappings,
             now=NOW,
             patience_s=patience_s,
+            bulk_from=bulk_from,
         )
 
     return run

@@ -75,12 +75,60 @@ class Bulk:
 
         Raises:
             OrgRefused: The job as a whole was refused, such as for an unknown field.
-            OrgUnavailable: The job did not end in time; it was asked to stop.
+            OrgUnavailable: The job did not end in time; it goes on in the org.
         """
         results: dict[str, RowResult] = {}
-        for content in _uploads(rows, first=key_field):
-            results |= self._ingest(operation, object_name, content, key_field)
+        for content in uploads(rows, key_field=key_field):
+            job = self.open(operation, object_name, content, key_field=key_field)
+            results |= self.run(job, key_field=key_field)
         return results
+
+    def open(
+        self, operation: Operation, object_name: str, content: bytes, *, key_field: str = "Id"
+    ) -> str:
+        """Create a job and give it its rows; nothing is written before `run`."""
+        described: dict[str, Any] = {
+            "object": object_name,
+            "operation": operation,
+            "contentType": "CSV",
+            "lineEnding": "LF",
+        }
+        if operation == "upsert":
+            described["externalIdFieldName"] = key_field
+        # A job created twice by a repeated call stays empty and is dropped by the org.
+        job: str = self.org.call("POST", "jobs/ingest", body=described)["id"]
+        try:
+            # A job takes one upload: repeated after a lost answer, it would be refused.
+            self.org.transfer("PUT", f"{_path(job)}/batches", body=content, once=True).close()
+        except ConnectorError:
+            self.stop(job)
+            raise
+        return job
+
+    def run(self, job: str, *, key_field: str = "Id") -> dict[str, RowResult]:
+        """Let the org process an opened job; return what became of each row, by its key."""
+        path = _path(job)
+        self._close(path)
+        ended = self._wait(path)
+        results = dict(self._succeeded(path, key_field))
+        if ended.get("numberRecordsFailed", 0):
+            results |= self._failed(path, key_field)
+        if ended["state"] == "Aborted":
+            results |= self._unprocessed(path, key_field)
+        return results
+
+    def stop(self, job: str) -> None:
+        """Ask the org to write no more rows of a job; one that has ended is left alone."""
+        with suppress(OrgRefused):  # ended, or forgotten by the org
+            self.org.call("PATCH", _path(job), body={"state": "Aborted"})
+
+    def has_ended(self, job: str) -> bool:
+        """Return whether the org writes no more rows of a job."""
+        try:
+            state: str = self.org.call("GET", _path(job))["state"]
+        except OrgRefused:
+            return True  # forgotten by the org
+        return state in _ENDED
 
     def query(
         self, soql: str, *, include_deleted: bool = False, rows_per_page: int = ROWS_PER_PAGE
@@ -117,35 +165,6 @@ class Bulk:
                 return
         raise OrgUnavailable(f"The result of the query does not end after {PAGES_MAX} pages.")
 
-    def _ingest(
-        self, operation: Operation, object_name: str, content: bytes, key_field: str
-    ) -> dict[str, RowResult]:
-        described: dict[str, Any] = {
-            "object": object_name,
-            "operation": operation,
-            "contentType": "CSV",
-            "lineEnding": "LF",
-        }
-        if operation == "upsert":
-            described["externalIdFieldName"] = key_field
-        # A job created twice by a repeated call stays empty and is dropped by the org.
-        job = self.org.call("POST", "jobs/ingest", body=described)
-        path = f"jobs/ingest/{job['id']}"
-        try:
-            # A job takes one upload: repeated after a lost answer, it would be refused.
-            self.org.transfer("PUT", f"{path}/batches", body=content, once=True).close()
-            self._close(path)
-        except ConnectorError:
-            self._abort(path)
-            raise
-        ended = self._wait(path)
-        results = dict(self._succeeded(path, key_field))
-        if ended.get("numberRecordsFailed", 0):
-            results |= self._failed(path, key_field)
-        if len(results) < ended.get("numberRecordsProcessed", 0) or ended["state"] != "JobComplete":
-            results |= self._unprocessed(path, key_field)
-        return results
-
     def _close(self, path: str) -> None:
         try:
             self.org.call("PATCH", path, body={"state": "UploadComplete"})
@@ -161,15 +180,8 @@ class Bulk:
                 continue
             if job["state"] == "Failed":
                 raise _refusal(job.get("errorMessage") or "The org gave no reason.")
-            if job["state"] == "Aborted":
-                raise OrgUnavailable("Somebody stopped the bulk job in the org.")
             return job
-        self._abort(path)
         raise OrgUnavailable(f"The bulk job did not end within {self.patience.limit_s:.0f} s.")
-
-    def _abort(self, path: str) -> None:
-        with suppress(ConnectorError):  # it is given up either way
-            self.org.call("PATCH", path, body={"state": "Aborted"})
 
     def _succeeded(self, path: str, key_field: str) -> Iterator[tuple[str, RowResult]]:
         for row in self._rows(f"{path}/successfulResults/"):
@@ -197,7 +209,7 @@ class Bulk:
                 yield dict(zip(header, line, strict=True))
 
 
-def _uploads(rows: Iterable[Mapping[str, object]], *, first: str) -> Iterator[bytes]:
+def uploads(rows: Iterable[Mapping[str, object]], *, key_field: str) -> Iterator[bytes]:
     """Write rows as CSV texts below the upload limit; the header has every name of a text."""
     batch: list[dict[str, str]] = []
     size = 0
@@ -205,12 +217,16 @@ def _uploads(rows: Iterable[Mapping[str, object]], *, first: str) -> Iterator[by
         cells = dict(_cells(row))
         length = sum(len(value.encode()) + 3 for value in cells.values())
         if batch and size + length > UPLOAD_BYTES_MAX:
-            yield _csv(batch, first)
+            yield _csv(batch, key_field)
             batch, size = [], 0
         batch.append(cells)
         size += length
     if batch:
-        yield _csv(batch, first)
+        yield _csv(batch, key_field)
+
+
+def _path(job: str) -> str:
+    return f"jobs/ingest/{job}"
 
 
 def _csv(rows: Sequence[Mapping[str, str]], first: str) -> bytes:

@@ -79,6 +79,15 @@ push_queue = Table(
     },
 )
 
+# Bulk jobs that may still write in the org: nothing newer is sent before they have ended.
+bulk_job = Table(
+    "bulk_job",
+    metadata,
+    Column("job", Text, primary_key=True),
+    text("entity"),
+    instant("opened_at"),
+)
+
 # One row per record that lives on both sides: last-known-good values for the three-way comparison.
 crm_record = Table(
     "crm_record",

@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy import Connection
 
 from connector.adapters.salesforce.answers import RowResult
+from connector.adapters.salesforce.bulk import Bulk
 from connector.adapters.salesforce.client import OrgClient
 from connector.errors import TransientFailure
 from connector.store.engine import Store
@@ -29,6 +30,7 @@ from connector.sync.push.delivery import (
     find_by_key,
     write_fields,
 )
+from connector.sync.push.in_bulk import ROWS_PER_JOB, BulkDelivery
 from connector.sync.push.records import (
     claim,
     forget,
@@ -43,6 +45,7 @@ from connector.sync.push.verdict import Refusal, Verdict, judge
 log = structlog.get_logger(__name__)
 
 LEASE_SIZE = 1_000
+ROWS_PER_RECORDING = 5_000
 LONGEST_PAUSE_S = 300
 _MISSING_PARENT = re.compile(r"Foreign key external ID: (\S+) not found", re.IGNORECASE)
 _TAKEN = Refusal(
@@ -62,6 +65,8 @@ class PushPass:
     mappings: Mappings
     now: datetime
     budget: int
+    bulk_from: int
+    due: dict[str, int] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     halts: dict[str, Halt] = field(default_factory=dict)
     letters: list[tuple[str, str, dict[str, object]]] = field(default_factory=list)
@@ -73,6 +78,11 @@ class PushPass:
     )
     under_way: tuple[Sequence[Parcel], Future[list[list[RowResult]]]] | None = None
 
+    @property
+    def in_bulk(self) -> BulkDelivery:
+        """The way for many rows."""
+        return BulkDelivery(self.store, Bulk(self.org))
+
     def run(self) -> PushReport:
         """Run the pass; an org that does not answer ends it, and the report says so."""
         calls_before = self.org.calls
@@ -80,10 +90,12 @@ class PushPass:
         with self.store.transaction() as tx:
             collapse(tx=tx)
             self.codes = queue.entity_codes(tx)
+            self.due = queue.due(tx)
         reader = StateReader(self.mappings)
         try:
+            self.in_bulk.end_former_jobs()
             for level in self.mappings.levels:
-                self._run_level(level, reader)
+                self._run_level([one for one in level if one.entity in self.due], reader)
                 self._claim()
             self._tell_the_crm()
         except TransientFailure as failure:
@@ -106,6 +118,9 @@ class PushPass:
     def _run_level(self, level: Sequence[Mapping], reader: StateReader) -> None:
         ready: list[Parcel] = []
         for mapping in level:
+            if self.due[mapping.entity] >= self.bulk_from:
+                self._run_in_bulk(mapping, reader)
+                continue
             pool: list[Owed] = []
             for batch in self._batches(mapping, reader):
                 pool += batch
@@ -122,6 +137,31 @@ class PushPass:
         for start in range(0, len(ready), COLLECTIONS_PER_CALL):
             self._send(ready[start : start + COLLECTIONS_PER_CALL])
         self._land()
+
+    def _run_in_bulk(self, mapping: Mapping, reader: StateReader) -> None:
+        """Send an entity as jobs; it has a budget of its own, so that a backlog takes few jobs."""
+        self._land()
+        budget, self.budget = self.budget, max(self.budget, self.due[mapping.entity])
+        pool: list[Owed] = []
+        for batch in self._batches(mapping, reader):
+            pool += batch
+            if len(pool) >= ROWS_PER_JOB:
+                self._deliver_in_bulk(mapping, pool)
+                pool = []
+            if mapping.entity in self.halts:
+                break
+        if pool:
+            self._deliver_in_bulk(mapping, pool)
+        self.budget = budget
+
+    def _deliver_in_bulk(self, mapping: Mapping, rows: Sequence[Owed]) -> None:
+        if mapping.entity in self.halts:
+            return
+        results = self.in_bulk.deliver(mapping, rows, now=self.now)
+        answered = list(zip(rows, results, strict=True))
+        for start in range(0, len(answered), ROWS_PER_RECORDING):
+            with self.store.transaction() as tx:
+                self._record(tx, mapping, answered[start : start + ROWS_PER_RECORDING])
 
     def _batches(self, mapping: Mapping, reader: StateReader) -> Iterator[list[Owed]]:
         """Lease and read, until the entity owes nothing or the budget is spent."""

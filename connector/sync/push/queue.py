@@ -19,6 +19,10 @@ _TRY = text("SELECT pg_try_advisory_lock(hashtextextended(:key, 0))")
 _UNLOCK = text("SELECT pg_advisory_unlock(hashtextextended(:key, 0))")
 _TAKE_BACK = text("UPDATE push_queue SET lease_until = '-infinity' WHERE lease_until = 'infinity'")
 _CODES = text("SELECT name, code FROM push_entity")
+_DUE = text("""
+    SELECT e.name, count(*) AS due FROM push_queue q JOIN push_entity e ON e.code = q.entity
+     WHERE q.lease_until <= now() GROUP BY e.name
+""")
 _LEASE = text("""
     WITH taken AS (WITH due AS (
         SELECT entity, key FROM push_queue
@@ -83,6 +87,11 @@ def sole_pusher(store: Store) -> Iterator[bool]:
 def entity_codes(tx: Connection) -> dict[str, int]:
     """Return the code of each entity in the log and the queue."""
     return {row.name: row.code for row in tx.execute(_CODES)}
+
+
+def due(tx: Connection) -> dict[str, int]:
+    """Return how many keys of each entity may be taken now."""
+    return {row.name: row.due for row in tx.execute(_DUE)}
 
 
 def lease(tx: Connection, *, code: int, after: int, count: int) -> list[Lease]:

@@ -23,6 +23,7 @@ __all__ = ["Halt", "PushReport", "push_pending", "push_until_quiet"]
 log = structlog.get_logger(__name__)
 
 ROWS_PER_PASS = 20_000
+BULK_FROM = 20_000
 
 
 def push_pending(
@@ -32,8 +33,11 @@ def push_pending(
     mappings: Mappings,
     now: datetime,
     limit: int = ROWS_PER_PASS,
+    bulk_from: int = BULK_FROM,
 ) -> PushReport:
     """Send what is due, up to `limit` rows; what cannot go yet stays in the queue.
+
+    An entity of which at least `bulk_from` rows are due goes out whole, as Bulk API jobs.
 
     An org that does not answer ends the pass: the report says so, nothing is lost.
 
@@ -43,7 +47,9 @@ def push_pending(
     with queue.sole_pusher(store) as may_push:
         if not may_push:
             return PushReport(is_busy=True)
-        one = PushPass(store=store, org=org, mappings=mappings, now=now, budget=limit)
+        one = PushPass(
+            store=store, org=org, mappings=mappings, now=now, budget=limit, bulk_from=bulk_from
+        )
         report = one.run()
         if report.api_calls:
             with store.transaction() as tx:
@@ -68,6 +74,7 @@ def push_until_quiet(
     now: datetime,
     passes: int = 200,
     patience_s: float = 0,
+    bulk_from: int = BULK_FROM,
 ) -> PushReport:
     """Repeat passes until nothing can be sent any more, at most `passes` times.
 
@@ -77,7 +84,7 @@ def push_until_quiet(
     total = PushReport()
     patience_left_s = patience_s
     for _ in range(passes):
-        report = push_pending(store=store, org=org, mappings=mappings, now=now)
+        report = push_pending(store=store, org=org, mappings=mappings, now=now, bulk_from=bulk_from)
         total = total.plus(report)
         if report.has_moved and not report.interrupted:
             continue

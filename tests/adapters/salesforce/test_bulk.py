@@ -192,8 +192,21 @@ class TestTheOrgMisbehaves:
 
         assert all(result.success for result in results.values())
 
-    def test_a_job_that_does_not_end_is_asked_to_stop(self, client, billing_accounts) -> None:
+    def test_a_job_that_does_not_end_in_time_is_told(self, client, billing_accounts) -> None:
         impatient = Bulk(client, Patience(first_pause_s=0, longest_pause_s=0, limit_s=0))
 
         with pytest.raises(OrgUnavailable, match="did not end"):
             impatient.ingest("upsert", "L2C_Billing_Account__c", billing_accounts, key_field=KEY)
+
+    def test_a_stopped_job_tells_the_rows_it_did_not_come_to(
+        self, bulk, client, billing_accounts
+    ) -> None:
+        (content,) = bulk_module.uploads(billing_accounts, key_field=KEY)
+        job = bulk.open("upsert", "L2C_Billing_Account__c", content, key_field=KEY)
+        assert not bulk.has_ended(job)
+
+        bulk.stop(job)
+
+        assert bulk.has_ended(job)
+        assert list(bulk.query("SELECT Id FROM L2C_Billing_Account__c")) == []
+        bulk.stop(job)  # once more does no harm
