@@ -266,6 +266,7 @@ MEANINGS = {
     "Push.sfid": "Column with the Salesforce id of a record born in the CRM.",
     "Push.learn_sfid": "Keep the id of a new record in the hub's table as well.",
     "Push.stamps": "Fields in which the record itself says how sync stands.",
+    "Push.on_removal": "The CRM record when the hub has its own no more: `delete` or `keep`.",
     "Push.after": "Entities that have to be sent first.",
     "Push.marks": "Tables whose changes announce a change of this entity.",
     "Mark.table": "The table.",

@@ -217,6 +217,27 @@ class OrgClient:
             ]
         )
 
+    def delete_collections(self, sfids: Sequence[str]) -> list[RowResult]:
+        """Delete up to 1,000 records as one call; return a result for each, in order."""
+        assert 0 < len(sfids) <= ROWS_PER_CALL, len(sfids)
+        parts = [
+            sfids[start : start + ROWS_PER_COLLECTION]
+            for start in range(0, len(sfids), ROWS_PER_COLLECTION)
+        ]
+        answers = self.composite(
+            [
+                Subrequest(
+                    "DELETE", f"composite/sobjects?ids={','.join(part)}&allOrNone=false", f"d{n}"
+                )
+                for n, part in enumerate(parts)
+            ]
+        )
+        return [
+            result
+            for answer, part in zip(answers, parts, strict=True)
+            for result in _results(answer, len(part))
+        ]
+
     def _write_all(self, collections: Sequence[Collection]) -> list[RowResult]:
         results: list[RowResult] = []
         for start in range(0, len(collections), COLLECTIONS_PER_CALL):

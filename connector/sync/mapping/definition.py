@@ -118,6 +118,7 @@ class Push(_Strict):
     learn_sfid: bool = False  # a new record's Salesforce id is kept in `table`.`sfid` too
     stamps: Stamps | None = None
     after: tuple[Identifier, ...] = ()
+    on_removal: Literal["delete", "keep"] = "delete"  # of a record born in the hub
     marks: tuple[Mark, ...] = Field(min_length=1)
 
 

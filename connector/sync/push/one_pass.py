@@ -7,7 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
@@ -37,6 +37,14 @@ from connector.sync.push.records import (
     forget_values,
     remember_refused,
     remember_written,
+)
+from connector.sync.push.removal import (
+    Removal,
+    forget_removed,
+    is_gone,
+    is_held_by_children,
+    remove,
+    to_remove,
 )
 from connector.sync.push.report import Halt, PushReport
 from connector.sync.push.state import Lease, Owed, StateReader
@@ -71,6 +79,7 @@ class PushPass:
     halts: dict[str, Halt] = field(default_factory=dict)
     letters: list[tuple[str, str, dict[str, object]]] = field(default_factory=list)
     codes: dict[str, int] = field(default_factory=dict)
+    removals: dict[str, list[Removal]] = field(default_factory=lambda: defaultdict(list))
     unclaimed: list[tuple[Mapping, Owed]] = field(default_factory=list)
     # One thread: the org never gets two calls at once, so no parent is written in two of them.
     sender: ThreadPoolExecutor = field(
@@ -97,6 +106,7 @@ class PushPass:
             for level in self.mappings.levels:
                 self._run_level([one for one in level if one.entity in self.due], reader)
                 self._claim()
+            self._remove()
             self._tell_the_crm()
         except TransientFailure as failure:
             interrupted = str(failure)
@@ -110,6 +120,7 @@ class PushPass:
             waiting=self.counts["waiting"],
             retried=self.counts["retried"],
             dead=self.counts["dead"],
+            removed=self.counts["removed"],
             api_calls=self.org.calls - calls_before,
             halts=tuple(self.halts.values()),
             interrupted=interrupted,
@@ -180,8 +191,15 @@ class PushPass:
             yield to_send
 
     def _sort_out(self, tx: Connection, mapping: Mapping, owed: list[Owed]) -> list[Owed]:
+        removals = to_remove(tx, mapping, [one for one in owed if one.is_absent])
+        self.removals[mapping.entity] += removals
+        removed = {removal.owed.key for removal in removals}
         waiting = [one for one in owed if not one.is_absent and one.waits_for]
-        idle = [one for one in owed if one.is_absent or not (one.waits_for or one.body)]
+        idle = [
+            one
+            for one in owed
+            if one.key not in removed and (one.is_absent or not (one.waits_for or one.body))
+        ]
         code = self.codes[mapping.entity]
         if idle:
             queue.settle(tx, code=code, leases=_leases(idle))
@@ -189,7 +207,7 @@ class PushPass:
         if waiting:
             queue.postpone(tx, code=code, pauses_s={one.key: 0 for one in waiting})
             self.counts["waiting"] += len(waiting)
-        handled = {one.key for one in waiting} | {one.key for one in idle}
+        handled = {one.key for one in waiting} | {one.key for one in idle} | removed
         return [one for one in owed if one.key not in handled]
 
     def _send(self, parcels: Sequence[Parcel]) -> None:
@@ -351,6 +369,36 @@ class PushPass:
                     code=self.codes[entity],
                     pauses_s=dict.fromkeys((owed.key for owed in owed_rows), 0),
                 )
+
+    def _remove(self) -> None:
+        """Take records out of the CRM that the hub has no more, children before parents."""
+        for mapping in reversed(self.mappings.pushed):
+            removals = self.removals.pop(mapping.entity, [])
+            if not removals or mapping.entity in self.halts:
+                continue
+            answered = remove(self.org, removals)
+            with self.store.transaction() as tx:
+                self._record_removals(tx, mapping, answered)
+
+    def _record_removals(
+        self, tx: Connection, mapping: Mapping, answered: Sequence[tuple[Removal, RowResult]]
+    ) -> None:
+        code = self.codes[mapping.entity]
+        gone = [one.owed for one, result in answered if is_gone(result)]
+        if gone:
+            forget_removed(tx, mapping, [one.key for one in gone])
+            queue.settle(tx, code=code, leases=_leases(gone))
+            self.counts["removed"] += len(gone)
+        refused: dict[Verdict, list[tuple[Owed, Refusal]]] = defaultdict(list)
+        for one, result in answered:
+            if is_gone(result):
+                continue
+            refusal = judge(result.errors, is_update=False)
+            if is_held_by_children(result):
+                refusal = replace(refusal, verdict=Verdict.RETRY)
+            refused[refusal.verdict].append((one.owed, refusal))
+        for verdict, rows in refused.items():
+            self._keep_refused(tx, mapping, verdict, rows)
 
     def _tell_the_crm(self) -> None:
         """Write cause and remedy on the CRM records themselves; best effort."""

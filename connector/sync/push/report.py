@@ -24,6 +24,7 @@ class PushReport:
     waiting: int = 0
     retried: int = 0
     dead: int = 0
+    removed: int = 0
     api_calls: int = 0
     halts: tuple[Halt, ...] = ()
     interrupted: str | None = None
@@ -38,6 +39,7 @@ class PushReport:
             waiting=later.waiting,
             retried=self.retried + later.retried,
             dead=self.dead + later.dead,
+            removed=self.removed + later.removed,
             api_calls=self.api_calls + later.api_calls,
             halts=later.halts,
             interrupted=later.interrupted,
@@ -47,4 +49,4 @@ class PushReport:
     @property
     def has_moved(self) -> bool:
         """Return whether the queue is shorter than before."""
-        return bool(self.written or self.unchanged or self.dead)
+        return bool(self.written or self.unchanged or self.dead or self.removed)
