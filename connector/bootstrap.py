@@ -52,6 +52,7 @@ from connector.sync.apply.run import ApplyReport, apply_pending
 from connector.sync.capture.sweep import SweepReport, sweep
 from connector.sync.inbox.wsdl import MessageShape, message_shapes
 from connector.sync.mapping.definition import Mappings, load_mappings
+from connector.sync.push.pace import Pace
 from connector.sync.push.run import PushReport, push_pending
 from connector.sync.reconcile.compare import ReconcileReport, reconcile
 from connector.sync.status import sync_status
@@ -85,6 +86,7 @@ class App:
         self._server = server
         self._org: OrgClient | None = None
         self._org_lock = threading.Lock()
+        self._pace = Pace()
         self._worker: Worker | None = None
         self._scheduler: Scheduler | None = None
 
@@ -248,6 +250,7 @@ class App:
             mappings=self.mappings,
             now=self.wall_clock.now(),
             bulk_from=self.settings.sync.bulk_from_rows,
+            pace=self._pace,
         )
         if report.has_moved and not report.interrupted:
             self.queue.nudge(PUSH)

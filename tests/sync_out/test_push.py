@@ -365,15 +365,15 @@ class TestSeveralProcesses:
     ):
         push()
         change("UPDATE payment SET reference = 'first'")
-        travelling = client.composite
+        travelling = client.write_row
 
         def meanwhile(*arguments, **named):
             answer = travelling(*arguments, **named)
-            client.composite = travelling
+            client.write_row = travelling
             change("UPDATE payment SET reference = 'second'")
             return answer
 
-        client.composite = meanwhile
+        client.write_row = meanwhile
         push_until_quiet(store=store, org=client, mappings=mappings, now=NOW)
 
         assert crm.one("SELECT Reference__c FROM L2C_Payment__c")["Reference__c"] == "second"

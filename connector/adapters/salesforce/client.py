@@ -25,12 +25,13 @@ from connector.adapters.salesforce.answers import (
     row_errors,
     row_result,
 )
-from connector.adapters.salesforce.errors import OrgUnavailable
+from connector.adapters.salesforce.errors import OrgBusy, OrgUnavailable
 from connector.adapters.salesforce.login import Login
 from connector.adapters.salesforce.payload import encode
 from connector.adapters.salesforce.retry import RetryPolicy
 from connector.adapters.salesforce.session import LimitInfo, OrgSession, TokenHolder
 from connector.adapters.salesforce.transport import prepare
+from connector.errors import TransientFailure
 
 DEFAULT_API_VERSION = "64.0"
 ROWS_PER_COLLECTION = 200
@@ -216,6 +217,32 @@ class OrgClient:
                 for start in range(0, len(rows), ROWS_PER_COLLECTION)
             ]
         )
+
+    def write_row(self, method: str, path: str, *, body: object) -> SubResponse:
+        """Write one record by its own address; a refusal is in the answer, as in a composite.
+
+        Raises:
+            TransientFailure: The org did not answer or says later; the row may be written.
+        """
+        encoded = encode(body)
+
+        def attempt() -> SubResponse:
+            self._connected()
+            url = f"{self._base}/services/data/v{self.api_version}/{path}"
+            try:
+                answer = self._session.request(
+                    method, url, data=encoded, headers={"Content-Type": "application/json"}
+                )
+            except requests.RequestException as error:
+                raise OrgUnavailable(f"The org did not answer ({type(error).__name__}).") from None
+            content = _json_of(answer) if answer.content else None
+            if not answer.ok:
+                failure = error_of(status=answer.status_code, content=content)
+                if isinstance(failure, TransientFailure) and not isinstance(failure, OrgBusy):
+                    raise failure
+            return SubResponse("row", answer.status_code, content)
+
+        return self._retry.run(attempt)
 
     def delete_collections(self, sfids: Sequence[str]) -> list[RowResult]:
         """Delete up to 1,000 records as one call; return a result for each, in order."""

@@ -16,6 +16,8 @@ from connector.sync.budget.usage import record_calls
 from connector.sync.mapping.definition import Mappings
 from connector.sync.push import queue
 from connector.sync.push.one_pass import PushPass
+from connector.sync.push.outcome import Outcomes
+from connector.sync.push.pace import Pace
 from connector.sync.push.report import Halt, PushReport
 
 __all__ = ["Halt", "PushReport", "push_pending", "push_until_quiet"]
@@ -34,12 +36,13 @@ def push_pending(
     now: datetime,
     limit: int = ROWS_PER_PASS,
     bulk_from: int = BULK_FROM,
+    pace: Pace | None = None,
 ) -> PushReport:
     """Send what is due, up to `limit` rows; what cannot go yet stays in the queue.
 
-    An entity of which at least `bulk_from` rows are due goes out whole, as Bulk API jobs.
-
-    An org that does not answer ends the pass: the report says so, nothing is lost.
+    An entity of which at least `bulk_from` rows are due goes out whole, as Bulk API jobs. `pace`
+    is what former passes learnt of locks. An org that does not answer ends the pass: the report
+    says so, nothing is lost.
 
     Raises:
         Misconfigured: The connector may not log in to the org.
@@ -48,7 +51,14 @@ def push_pending(
         if not may_push:
             return PushReport(is_busy=True)
         one = PushPass(
-            store=store, org=org, mappings=mappings, now=now, budget=limit, bulk_from=bulk_from
+            store=store,
+            org=org,
+            mappings=mappings,
+            now=now,
+            budget=limit,
+            bulk_from=bulk_from,
+            pace=pace or Pace(),
+            outcomes=Outcomes(mappings, now),
         )
         report = one.run()
         if report.api_calls:
@@ -81,10 +91,12 @@ def push_until_quiet(
     With patience, keys that wait for a later try, another process that is pushing, and an org that
     does not answer are waited for, that long in all.
     """
-    total = PushReport()
+    total, pace = PushReport(), Pace()
     patience_left_s = patience_s
     for _ in range(passes):
-        report = push_pending(store=store, org=org, mappings=mappings, now=now, bulk_from=bulk_from)
+        report = push_pending(
+            store=store, org=org, mappings=mappings, now=now, bulk_from=bulk_from, pace=pace
+        )
         total = total.plus(report)
         if report.has_moved and not report.interrupted:
             continue

@@ -49,6 +49,11 @@ def bigints(numbers: Iterable[int]) -> str:
     return "{" + ",".join(map(str, numbers)) + "}"
 
 
+def leases_of(owed: Iterable[Owed]) -> list[Lease]:
+    """Return the leases under which rows were read."""
+    return [Lease(one.key, one.version) for one in owed]
+
+
 class StateReader:
     """Reads states of the entities of one set of mappings; keeps the statements it built."""
 
