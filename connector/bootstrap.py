@@ -52,8 +52,10 @@ from connector.sync.apply.run import ApplyReport, apply_pending
 from connector.sync.capture.sweep import SweepReport, sweep
 from connector.sync.inbox.wsdl import MessageShape, message_shapes
 from connector.sync.mapping.definition import Mappings, load_mappings
+from connector.sync.mapping.describes import refresh_describes
 from connector.sync.push.pace import Pace
 from connector.sync.push.run import PushReport, push_pending
+from connector.sync.push.wake import wake_objects
 from connector.sync.reconcile.compare import ReconcileReport, reconcile
 from connector.sync.status import sync_status
 
@@ -63,6 +65,7 @@ MAINTENANCE_DATABASE = "postgres"
 # jobs, by the names of their modules in jobs/
 APPLY = "apply_inbox"
 PUSH = "push_changes"
+DESCRIBE = "describe_org"
 TASKS = "run_tasks"
 
 
@@ -256,6 +259,23 @@ class App:
             self.queue.nudge(PUSH)
         return report
 
+    def describe_org(self) -> set[str]:
+        """Keep what the org says of the mapped objects; return those that have changed.
+
+        Refused records of these are sent again.
+        """
+        changed = refresh_describes(
+            store=self.store,
+            org=self.org,
+            objects={mapping.object for mapping in self.mappings},
+            now=self.wall_clock.now(),
+        )
+        if changed:
+            with self.store.transaction() as tx:
+                wake_objects(tx, self.mappings, changed)
+            self.queue.nudge(PUSH)
+        return changed
+
     def import_usage(self, path: Path, *, feed: str) -> ImportReport:
         """Import a usage file by the definition of its feed."""
         folder = (self.settings.sync.mappings_dir or mappings_dir()) / "feeds"
@@ -356,6 +376,7 @@ class App:
                 requeue_running=self._server is not None and self._server.sole_user,
             )
             self._worker.start()
+            self.queue.nudge(DESCRIBE)
         if scheduler and self._scheduler is None:
             self._scheduler = Scheduler(self.queue, schedules=self.settings.jobs.schedules)
             self._scheduler.start()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from connector.cli.dead_letters import dead_letters
 from connector.cli.printing import print_json
 from connector.cli.session import Session
 
@@ -75,7 +76,7 @@ def _show_push(report: "PushReport") -> None:
     if report.waiting:
         click.echo(f"{report.waiting} wait for a record they belong to.")
     if report.dead:
-        click.echo(f"{report.dead} refused: see `l2c sync dead-letters`.")
+        click.echo(f"{report.dead} refused: see `l2c sync dead-letters list`.")
     for halt in report.halts:
         click.echo(f"{halt.object} stands still: {halt.code}: {halt.message}\n  {halt.remedy}")
     if report.interrupted:
@@ -164,25 +165,4 @@ def _show_status(standing: "SyncStatus") -> None:
         click.echo(f"Last comparison {standing.reconciled_at:%Y-%m-%d %H:%M}: {standing.drift}.")
 
 
-@sync.command("dead-letters")
-@click.option("--entity", default=None, help="Only this entity, such as invoice.")
-@click.option("--retry", is_flag=True, help="Owe them to the CRM once more.")
-@_JSON
-@click.pass_obj
-def dead_letters(session: Session, *, entity: str | None, retry: bool, as_json: bool) -> None:
-    """List the records the CRM refused, with cause and remedy."""
-    from connector.sync import status as standing
-
-    app = session.app()
-    with app.store.transaction() as tx:
-        letters = standing.dead_letters(tx=tx, entity=entity)
-        retried = standing.retry_dead_letters(tx=tx, entity=entity) if retry else 0
-    if as_json:
-        print_json({"dead_letters": list(letters), "retried": retried})
-        return
-    for letter in letters:
-        click.echo(
-            f"{letter.entity} {letter.hub_id} ({letter.sfid or 'not in the CRM'}): "
-            f"{letter.code}: {letter.error}\n  {letter.remedy}"
-        )
-    click.echo(f"{len(letters)} dead letters." + (f" {retried} sent again." if retry else ""))
+sync.add_command(dead_letters)

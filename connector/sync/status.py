@@ -1,5 +1,6 @@
 """How sync stands: what is owed, what failed and why, what waits for a person."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -41,11 +42,27 @@ _RECORD = text("""
 """)
 _DEAD = text("""
     SELECT entity, hub_id, object, sfid, coalesce(error_code, '') AS code,
-           coalesce(error, '') AS error, coalesce(remedy, '') AS remedy, attempts
+           coalesce(error, '') AS error, coalesce(remedy, '') AS remedy, attempts,
+           next_attempt_at
       FROM crm_record
      WHERE status IN ('Error', 'Conflict')
        AND (CAST(:entity AS text) IS NULL OR entity = :entity)
+       AND (CAST(:hub_id AS bigint) IS NULL OR hub_id = :hub_id)
      ORDER BY entity, hub_id LIMIT :limit
+""")
+
+
+_WANTED = text("""
+    SELECT entity, array_agg(hub_id ORDER BY hub_id) AS keys_found FROM crm_record
+     WHERE status IN ('Error', 'Conflict')
+       AND (CAST(:entity AS text) IS NULL OR entity = :entity)
+       AND (cardinality(CAST(:hub_ids AS bigint[])) = 0
+            OR hub_id = ANY (CAST(:hub_ids AS bigint[])))
+     GROUP BY entity
+""")
+_DROP = text("""
+    UPDATE crm_record SET status = 'Ignored', next_attempt_at = NULL
+     WHERE status = 'Error' AND entity = :entity AND hub_id = ANY (CAST(:hub_ids AS bigint[]))
 """)
 
 
@@ -126,6 +143,7 @@ class DeadLetter:
     error: str
     remedy: str
     attempts: int
+    next_attempt_at: datetime | None
 
 
 def sync_status(*, tx: Connection) -> SyncStatus:
@@ -165,20 +183,29 @@ def record_state(*, tx: Connection, entity: str, hub_id: int) -> RecordState:
 
 
 def dead_letters(
-    *, tx: Connection, entity: str | None = None, limit: int = 500
+    *,
+    tx: Connection,
+    entity: str | None = None,
+    hub_id: int | None = None,
+    limit: int = 500,
 ) -> tuple[DeadLetter, ...]:
-    """Return records the CRM refused, of one entity or of all."""
-    rows = tx.execute(_DEAD, {"entity": entity, "limit": limit})
+    """Return records the CRM refused: all, those of one entity, or one."""
+    rows = tx.execute(_DEAD, {"entity": entity, "hub_id": hub_id, "limit": limit})
     return tuple(DeadLetter(**row._mapping) for row in rows)
 
 
-def retry_dead_letters(*, tx: Connection, entity: str | None = None) -> int:
-    """Owe the CRM every refused record once more; return how many."""
+def retry_dead_letters(
+    *, tx: Connection, entity: str | None = None, hub_ids: Sequence[int] = ()
+) -> int:
+    """Owe the CRM refused records once more, all, one entity's or some of it; return how many."""
+    found = tx.execute(_WANTED, {"entity": entity, "hub_ids": list(hub_ids)})
     count = 0
-    keys: dict[str, list[int]] = {}
-    for letter in dead_letters(tx=tx, entity=entity, limit=1_000_000):
-        keys.setdefault(letter.entity, []).append(letter.hub_id)
-        count += 1
-    for name, hub_ids in keys.items():
-        mark(tx=tx, entity=name, keys=hub_ids)
+    for row in found.all():
+        mark(tx=tx, entity=row.entity, keys=row.keys_found)
+        count += len(row.keys_found)
     return count
+
+
+def drop_dead_letters(*, tx: Connection, entity: str, hub_ids: Sequence[int]) -> int:
+    """Give up on refused records until they change; return how many."""
+    return int(tx.execute(_DROP, {"entity": entity, "hub_ids": list(hub_ids)}).rowcount)

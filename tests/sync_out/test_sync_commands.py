@@ -75,10 +75,10 @@ def test_dead_letters_tell_cause_and_remedy_and_can_be_sent_again(world, run, ch
     change("UPDATE order_line SET renewal_type = 'Weekly'")
     assert run("sync", "push").exit_code == 1
 
-    listed = run("sync", "dead-letters")
+    listed = run("sync", "dead-letters", "list")
     assert "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST" in listed.stdout
     assert "mapping file" in listed.stdout
-    assert _json(run("sync", "dead-letters", "--retry", "--json"))["retried"] == 1
+    assert _json(run("sync", "dead-letters", "retry", "--json"))["retried"] == 1
     assert _json(run("sync", "status", "--json"))["owed"] == {"order_line": 1}
 
 

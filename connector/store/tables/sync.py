@@ -5,6 +5,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Identity,
+    Index,
     Integer,
     LargeBinary,
     SmallInteger,
@@ -12,6 +13,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
+from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 
 from connector.store.tables.base import identity, instant, metadata, one_of, text
@@ -54,6 +56,17 @@ push_entity = Table(
     metadata,
     Column("code", SmallInteger, primary_key=True, autoincrement=False),
     Column("name", Text, nullable=False, unique=True),
+    text("mapped_as", nullable=True),  # digest of the mapping its records were last sent by
+)
+
+# What the org last said of an object; `digest` tells whether it has changed since.
+org_describe = Table(
+    "org_describe",
+    metadata,
+    Column("object", Text, primary_key=True),
+    Column("content", JSONB, nullable=False),
+    text("digest"),
+    instant("read_at"),
 )
 
 # Appended by statement-level triggers, emptied by the one collapser (measured 3).
@@ -108,6 +121,11 @@ crm_record = Table(
     instant("next_attempt_at", nullable=True),
     instant("synced_at", nullable=True),
     UniqueConstraint("entity", "hub_id"),
+    Index(
+        "ix_crm_record_next_attempt_at",
+        "next_attempt_at",
+        postgresql_where=sql("next_attempt_at IS NOT NULL"),
+    ),
     CheckConstraint("born = 'hub' OR sfid IS NOT NULL", name="crm_born_has_sfid"),
 )
 

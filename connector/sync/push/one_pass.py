@@ -17,6 +17,7 @@ from connector.adapters.salesforce.client import OrgClient
 from connector.errors import TransientFailure
 from connector.store.engine import Store
 from connector.sync.mapping.definition import Mapping, Mappings
+from connector.sync.mapping.describes import read_describes, refresh_describes
 from connector.sync.push import queue
 from connector.sync.push.collapse import collapse
 from connector.sync.push.delivery import (
@@ -26,6 +27,7 @@ from connector.sync.push.delivery import (
     find_by_key,
     write_fields,
 )
+from connector.sync.push.fit import refusal_of
 from connector.sync.push.in_bulk import ROWS_PER_JOB, BulkDelivery
 from connector.sync.push.outcome import Outcomes
 from connector.sync.push.pace import Pace
@@ -33,6 +35,8 @@ from connector.sync.push.records import claim
 from connector.sync.push.removal import Removal, remove, to_remove
 from connector.sync.push.report import PushReport
 from connector.sync.push.state import Owed, StateReader, leases_of
+from connector.sync.push.verdict import Verdict
+from connector.sync.push.wake import wake_due, wake_remapped
 
 LEASE_SIZE = 1_000
 ROWS_PER_RECORDING = 5_000
@@ -51,6 +55,7 @@ class PushPass:
     pace: Pace
     outcomes: Outcomes
     due: dict[str, int] = field(default_factory=dict)
+    misfits: dict[str, list[Owed]] = field(default_factory=lambda: defaultdict(list))
     removals: dict[str, list[Removal]] = field(default_factory=lambda: defaultdict(list))
     # One thread: the org never gets two calls at once, so no parent is written in two of them.
     sender: ThreadPoolExecutor = field(
@@ -68,16 +73,20 @@ class PushPass:
         calls_before = self.org.calls
         interrupted = None
         with self.store.transaction() as tx:
+            wake_due(tx)
+            wake_remapped(tx, self.mappings)
             collapse(tx=tx)
             self.outcomes.codes = queue.entity_codes(tx)
             self.due = queue.due(tx)
-        reader = StateReader(self.mappings)
+            objects = [self.mappings.by_entity[name].object for name in self.due]
+            reader = StateReader(self.mappings, read_describes(tx, objects))
         try:
             self.in_bulk.end_former_jobs()
             for level in self.mappings.levels:
                 self._run_level([one for one in level if one.entity in self.due], reader)
                 self._claim()
             self._remove()
+            self._look_again(reader)
             self._tell_the_crm()
         except TransientFailure as failure:
             interrupted = str(failure)
@@ -184,7 +193,11 @@ class PushPass:
         if waiting:
             queue.postpone(tx, code=code, pauses_s={one.key: 0 for one in waiting})
             self.outcomes.counts["waiting"] += len(waiting)
-        handled = {one.key for one in waiting} | {one.key for one in idle} | removed
+        misfits = [
+            one for one in owed if one.misfit and one.body and not (one.is_absent or one.waits_for)
+        ]
+        self.misfits[mapping.entity] += misfits
+        handled = removed | {one.key for one in (*waiting, *idle, *misfits)}
         return [one for one in owed if one.key not in handled]
 
     def _send(self, parcels: Sequence[Parcel]) -> None:
@@ -241,6 +254,27 @@ class PushPass:
             answered = remove(self.org, removals)
             with self.store.transaction() as tx:
                 self.outcomes.record_removals(tx, mapping, answered)
+
+    def _look_again(self, reader: StateReader) -> None:
+        """Ask the org anew about objects a value does not seem to fit, then refuse what still does.
+
+        Somebody may have widened a field or added a word since we asked.
+        """
+        suspects = {entity: rows for entity, rows in self.misfits.items() if rows}
+        if not suspects:
+            return
+        objects = {self.mappings.by_entity[entity].object for entity in suspects}
+        refresh_describes(store=self.store, org=self.org, objects=objects, now=self.now)
+        with self.store.transaction() as tx:
+            reader.learn(read_describes(tx, objects))
+            for entity, rows in suspects.items():
+                mapping = self.mappings.by_entity[entity]
+                seen = reader.read(tx, mapping, leases_of(rows), now=self.now)
+                refused = [(one, refusal_of(one.misfit)) for one in seen if one.misfit]
+                self.outcomes.keep_refused(tx, mapping, Verdict.DATA, refused)
+                fits = {one.key: 0 for one in seen if not one.misfit}
+                queue.postpone(tx, code=self.outcomes.codes[entity], pauses_s=fits)
+                self.outcomes.counts["retried"] += len(fits)
 
     def _tell_the_crm(self) -> None:
         """Write cause and remedy on the CRM records themselves; best effort."""

@@ -97,6 +97,8 @@ class Outcomes:
         self, tx: Connection, mapping: Mapping, verdict: Verdict, rows: list[tuple[Owed, Refusal]]
     ) -> None:
         """Keep refused rows by what follows from the refusal."""
+        if not rows:
+            return
         code = self.codes[mapping.entity]
         keys = [owed.key for owed, _ in rows]
         if verdict is Verdict.DATA:

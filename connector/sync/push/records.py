@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 from connector.sync.mapping.definition import Mapping
 from connector.sync.push.state import Owed, bigints
 from connector.sync.push.verdict import Refusal
+from connector.sync.push.wake import TRIES_MAX
 
 _WRITTEN = text("""
     INSERT INTO crm_record AS r
@@ -31,15 +32,19 @@ _TAKEN = text("""
 """)
 _REFUSED = text("""
     INSERT INTO crm_record AS r
-           (entity, hub_id, object, sfid, born, status, error, error_code, remedy, attempts)
-    SELECT :entity, n.key, :object, n.sfid, :born, :status, n.error, n.code, n.remedy, 1
+           (entity, hub_id, object, sfid, born, status, error, error_code, remedy, attempts,
+            next_attempt_at)
+    SELECT :entity, n.key, :object, n.sfid, :born, :status, n.error, n.code, n.remedy, 1,
+           CASE WHEN :status = 'Error' THEN now() + interval '1 hour' END
       FROM unnest(CAST(:keys AS bigint[]), CAST(:sfids AS text[]), CAST(:errors AS text[]),
                   CAST(:codes AS text[]), CAST(:remedies AS text[]))
            AS n (key, sfid, error, code, remedy)
      ORDER BY n.key
     ON CONFLICT (entity, hub_id) DO UPDATE
        SET status = excluded.status, error = excluded.error, error_code = excluded.error_code,
-           remedy = excluded.remedy, attempts = r.attempts + 1
+           remedy = excluded.remedy, attempts = r.attempts + 1,
+           next_attempt_at = CASE WHEN excluded.status = 'Error' AND r.attempts < :tries_max
+               THEN now() + interval '1 hour' * least(24, power(2, least(r.attempts, 6))) END
     RETURNING r.hub_id, r.attempts
 """)
 _CLAIM = text("""
@@ -117,6 +122,7 @@ def remember_refused(
             "object": mapping.object,
             "born": mapping.born,
             "status": status,
+            "tries_max": TRIES_MAX,
             "keys": [owed.key for owed, _ in refused],
             # An id of another of our records must not be claimed (crm_record.sfid is unique).
             "sfids": [owed.sfid if mapping.born == "crm" else None for owed, _ in refused],

@@ -5,14 +5,17 @@ references as Salesforce ids, the comparison with the last-known-good values, th
 """
 
 from collections.abc import Iterable
+from collections.abc import Mapping as Row
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, TextClause, text
 
 from connector.sync.mapping.definition import Mapping, Mappings, Parent
 from connector.sync.mapping.keys import PREFIX
 from connector.sync.mapping.transforms import hub_value, literal
+from connector.sync.push.fit import misfit_sql
 
 _PAIRS_PER_OBJECT = 45  # a PostgreSQL function takes at most 100 arguments
 
@@ -30,7 +33,8 @@ class Owed:
     """What one leased key owes the CRM.
 
     `body` is the JSON of the changed fields, None when nothing changed; `state` the JSON of all
-    compared fields, to be remembered once the CRM has them.
+    compared fields, to be remembered once the CRM has them; `misfit` what of it the CRM is known
+    to refuse.
     """
 
     key: int
@@ -42,6 +46,7 @@ class Owed:
     is_first: bool
     state: str
     body: str | None
+    misfit: str | None = None
 
 
 def bigints(numbers: Iterable[int]) -> str:
@@ -57,9 +62,17 @@ def leases_of(owed: Iterable[Owed]) -> list[Lease]:
 class StateReader:
     """Reads states of the entities of one set of mappings; keeps the statements it built."""
 
-    def __init__(self, mappings: Mappings) -> None:
+    def __init__(
+        self, mappings: Mappings, describes: Row[str, dict[str, Any]] | None = None
+    ) -> None:
         self._mappings = mappings
+        self._describes = dict(describes or {})
         self._statements: dict[str, TextClause] = {}
+
+    def learn(self, describes: Row[str, dict[str, Any]]) -> None:
+        """Take in what the org says of some objects by now."""
+        self._describes |= describes
+        self._statements.clear()
 
     def read(
         self, tx: Connection, mapping: Mapping, leases: list[Lease], *, now: datetime
@@ -67,7 +80,9 @@ class StateReader:
         """Return what the leased keys owe, siblings of one parent side by side."""
         statement = self._statements.get(mapping.entity)
         if statement is None:
-            statement = text(owed_sql(mapping, self._mappings))
+            described = self._describes.get(mapping.object)
+            misfit = misfit_sql(mapping, described) if described else "NULL\\:\\:text"
+            statement = text(owed_sql(mapping, self._mappings, misfit=misfit))
             self._statements[mapping.entity] = statement
         rows = tx.execute(
             statement,
@@ -135,8 +150,8 @@ def state_sql(mapping: Mapping, mappings: Mappings, *, source: str, by_key: bool
         {joins}"""
 
 
-def owed_sql(mapping: Mapping, mappings: Mappings) -> str:
-    """Return the statement behind `StateReader.read`."""
+def owed_sql(mapping: Mapping, mappings: Mappings, *, misfit: str) -> str:
+    """Return the statement behind `StateReader.read`; `misfit` is checked on its way."""
     source = (
         "unnest(CAST(:keys AS bigint[]), CAST(:versions AS bigint[])) AS q (key, version) "  # noqa: S608
         f'LEFT JOIN LATERAL (SELECT * FROM "{mapping.push_view}" v '
@@ -153,12 +168,12 @@ def owed_sql(mapping: Mapping, mappings: Mappings) -> str:
     stamps, repair = _stamps(mapping)
     state = state_sql(mapping, mappings, source=source, by_key=True)
     return f"""
-    WITH owed AS MATERIALIZED (SELECT q.key, q.version, {state}),
+    WITH owed AS MATERIALIZED (SELECT q.key, q.version, {misfit} AS misfit, {state}),
     stamped AS (
         SELECT owed.*, CASE WHEN was_wrong THEN {repair} ELSE {stamps} END AS stamps FROM owed)
     SELECT key, version, coalesce(external_key, ''), sfid, is_absent, waits_for, is_first,
            state\\:\\:text,
-           coalesce({body}, CASE WHEN was_wrong THEN stamps END)\\:\\:text AS body
+           coalesce({body}, CASE WHEN was_wrong THEN stamps END)\\:\\:text AS body, misfit
       FROM stamped ORDER BY sibling, key"""  # noqa: S608 - names come from checked mappings
 
 

@@ -75,6 +75,11 @@ _REPARENT = (
 _FALLBACK = "Look at the record in the CRM, correct it there or here, and it is sent again."
 
 
+def remedy_of(code: str) -> str:
+    """Return what a person does about data that the CRM refuses with this code."""
+    return _DATA.get(code, _FALLBACK)
+
+
 def judge(
     errors: tuple[RowError, ...], *, is_update: bool, parents: Collection[str] = ()
 ) -> Refusal:
@@ -98,7 +103,7 @@ def judge(
         return Refusal(verdict, code, message, _REPARENT)
     if code in _CONFIGURATION:
         return Refusal(Verdict.CONFIGURATION, code, message, _CONFIGURATION[code])
-    return Refusal(Verdict.DATA, code, message, _DATA.get(code, _FALLBACK))
+    return Refusal(Verdict.DATA, code, message, remedy_of(code))
 
 
 def is_about(error: RowError, parents: Collection[str]) -> bool:
