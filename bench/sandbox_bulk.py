@@ -33,8 +33,8 @@ def load(*options: str, records: int) -> dict[str, Any]:
     """Create records in an org started with these options.
 
     Return `seconds` from creating the first job until the last is complete, the same calls'
-    `reference_seconds` against a prepared body, and `cpu_seconds` and `peak_mib` of the org's process
-    (None where the system does not tell them).
+    `reference_seconds` against a prepared body, and `cpu_seconds` and `peak_mib` of the org's
+    process (None where the system does not tell them).
     """
     with local_org(*options) as org:
         uploads = list(_uploads(org.fields(), records))

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from ..errors import RowError, row_failure
@@ -166,7 +167,8 @@ class Writer:
         columns = ", ".join(quoted(n) for n in names)
         marks = ", ".join("?" * len(names))
         sql = f"INSERT INTO {quoted(item.name)} ({columns}) VALUES ({marks})"
-        tx.connection.executemany(sql, [[draft.new[n] for n in names] for draft in drafts])
+        values = itemgetter(*names)
+        tx.connection.executemany(sql, [values(draft.new) for draft in drafts])
 
     def _number(self, item: ObjectType, drafts: Sequence[Draft]) -> None:
         for f in item.fields:
