@@ -79,7 +79,7 @@ class SandboxServer:
         self.base_url = self._listen(application, port, scheme="http")
         self.https_url: str | None = None
         self.ca_file: str | None = None
-        certificate: "Certificate | None" = None
+        certificate: Certificate | None = None
         if tls:
             from .tls import make_certificate  # loads cryptography: only who wants it waits for it
 
