@@ -6,6 +6,7 @@ import io
 import json
 import socket
 import tracemalloc
+from contextlib import suppress
 from itertools import repeat
 from urllib.parse import urlsplit
 
@@ -30,7 +31,8 @@ def answer_to(
         lines = [f"{method} {path} HTTP/1.1", f"Host: {where.netloc}", f"Content-Type: {media}"]
         lines += [f"Authorization: Bearer {org.token}", head, "", ""]
         connection.sendall("\r\n".join(lines).encode() + sent)
-        connection.shutdown(socket.SHUT_WR)
+        with suppress(OSError):  # it may have refused already
+            connection.shutdown(socket.SHUT_WR)
         answer = http.client.HTTPResponse(connection)
         answer.begin()
         return answer.status
