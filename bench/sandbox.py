@@ -1,61 +1,78 @@
-"""The local org's speed: SOQL by id over four kept connections, and rows by collections.
+"""The local org's speed and memory: SOQL, collections, Bulk 2.0, a push, and its start.
 
 Reference: the same HTTP server in another process, answering a prepared body of the same size to
-the same calls; `ratio` is the org's seconds divided by the reference's. Targets (design 10): SOQL
-by id at least 1,000 requests/s, collections at least 8,000 rows/s at 25 fields.
+the same calls (for the start: that server's start); each `ratio` is the org's seconds divided by
+the reference's. Targets (design 10): SOQL by id at least 1,000 requests/s over 4 kept connections,
+collections at least 8,000 and Bulk 2.0 ingest at least 15,000 rows/s at 25 fields, a push of 10,000
+rows below 20 s, 1,000,000 records within 1.5 GiB, start below 1 s.
 """
 
-import http.client
 import os
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import statistics
+import sysconfig
+import tempfile
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote
 
 import orjson
 
+from . import push, sandbox_bulk
+from .local_org import DATA, FIELDS, ORG, PREPARED, Call, Org, local_org, server, timed
+
 CONNECTIONS = 4
-FIELDS = 25
+SOQL_FIELDS = 10
 ROWS_PER_CALL = 200
-DATA = "/services/data/v62.0"
-KINDS = {"string": "text", "int": 7, "double": 7.5, "currency": 7.5, "boolean": True}
-Call = tuple[str, str, bytes]  # method, path, body
+L2C = (str(Path(sysconfig.get_path("scripts")) / "l2c"), "sandbox", *ORG[-2:])
 
 
-def run(*, requests: int = 4_000, rows: int = 20_000) -> dict[str, Any]:
-    """Measure and return the figures."""
-    with _server("l2c_sandbox", "--json", "--exit-with-stdin") as first_line:
-        facts = orjson.loads(first_line)
-        base, headers = facts["base_url"], _log_in(facts)
-        fields = _fields(base, headers)
-        loads = _loads(fields, rows)
-        write_s, write_size = _timed(base, headers, loads, connections=1)
-        counted = _call(base, headers, "GET", f"{DATA}/query?q=SELECT+COUNT()+FROM+Account")
-        assert counted["totalSize"] == rows, "the collections did not write every row"
-        ids = _ids(base, headers)
-        wanted = f"SELECT Id, Name, {', '.join(list(fields)[:8])} FROM Account WHERE Id = '%s'"
-        reads = [
-            ("GET", f"{DATA}/query?q={quote(wanted % ids[n % len(ids)])}", b"")
-            for n in range(requests)
-        ]
-        read_s, read_size = _timed(base, headers, reads, connections=CONNECTIONS)
-    with _server("l2c_bench.prepared", str(read_size)) as line:
-        read_reference_s, _ = _timed(line.strip(), headers, reads, connections=CONNECTIONS)
-    with _server("l2c_bench.prepared", str(write_size)) as line:
-        write_reference_s, _ = _timed(line.strip(), headers, loads, connections=1)
+def run(
+    *,
+    requests: int = 4_000,
+    rows: int = 20_000,
+    records: int = 50_000,
+    push_rows: int = 10_000,
+    starts: int = 5,
+) -> dict[str, Any]:
+    """Measure and return the figures; no rows to push leave the push out."""
+    calls = _calls(requests=requests, rows=rows)
+    loads = _loads(records)
+    seconds = calls.pop("seconds") + loads.pop("seconds")
+    reference_seconds = calls.pop("reference_seconds") + loads.pop("reference_seconds")
     return {
         "bench": "sandbox",
-        "seconds": round(read_s + write_s, 3),
+        "seconds": round(seconds, 3),
         "reference": "the same server answering a prepared body of the same size",
-        "reference_seconds": round(read_reference_s + write_reference_s, 3),
-        "ratio": round((read_s + write_s) / (read_reference_s + write_reference_s), 2),
+        "reference_seconds": round(reference_seconds, 3),
+        "ratio": round(seconds / reference_seconds, 2),
         "cpu_count": os.cpu_count() or 1,
+        **calls,
+        **loads,
+        **_starts(starts),
+        **(_push(push_rows) if push_rows else {}),
+    }
+
+
+def _calls(*, requests: int, rows: int) -> dict[str, Any]:
+    """Fill an org by collections, then ask it for records by id."""
+    with local_org() as org:
+        fields = org.fields()
+        writes = _writes(fields, rows)
+        write_s, write_size = timed(org.base, org.headers, writes, connections=1)
+        assert org.count() == rows, "the collections did not write every row"
+        reads = _reads(org, list(fields)[: SOQL_FIELDS - 2], requests)
+        read_s, read_size = timed(org.base, org.headers, reads, connections=CONNECTIONS)
+    with server(*PREPARED, str(read_size)) as prepared:
+        base = prepared.first_line.strip()
+        read_reference_s, _ = timed(base, org.headers, reads, connections=CONNECTIONS)
+    with server(*PREPARED, str(write_size)) as prepared:
+        base = prepared.first_line.strip()
+        write_reference_s, _ = timed(base, org.headers, writes, connections=1)
+    return {
+        "seconds": read_s + write_s,
+        "reference_seconds": read_reference_s + write_reference_s,
         "soql_connections": CONNECTIONS,
-        "soql_fields": 10,
+        "soql_fields": SOQL_FIELDS,
         "soql_requests": requests,
         "soql_requests_per_second": round(requests / read_s),
         "soql_ratio": round(read_s / read_reference_s, 2),
@@ -67,94 +84,72 @@ def run(*, requests: int = 4_000, rows: int = 20_000) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _server(*command: str) -> Iterator[str]:
-    """Start a module as a process of its own and yield the first line it prints."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline()
-    finally:
-        process.stdin.close()
-        process.wait(30)
-        process.stdout.close()
+def _reads(org: Org, fields: list[str], requests: int) -> list[Call]:
+    page = org.call("GET", f"{DATA}/query?q=SELECT+Id+FROM+Account+LIMIT+2000")
+    ids = [record["Id"] for record in page["records"]]
+    wanted = f"SELECT Id, Name, {', '.join(fields)} FROM Account WHERE Id = '%s'"
+    paths = (f"{DATA}/query?q={quote(wanted % ids[n % len(ids)])}" for n in range(requests))
+    return [("GET", path, b"") for path in paths]
 
 
-def _timed(
-    base: str, headers: dict[str, str], calls: Sequence[Call], *, connections: int
-) -> tuple[float, int]:
-    """Make calls over so many kept connections; return seconds and the size of an answer."""
-    sizes: list[int] = []
-
-    def work(share: Sequence[Call]) -> None:
-        connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=60)
-        for method, path, body in share:
-            connection.request(method, path, body or None, headers)
-            answer = connection.getresponse()
-            sizes.append(len(answer.read()))
-            assert answer.status == 200, answer.status
-        connection.close()
-
-    shares = [calls[n::connections] for n in range(connections)]
-    threads = [threading.Thread(target=work, args=(share,)) for share in shares]
-    began = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    seconds = time.perf_counter() - began
-    assert len(sizes) == len(calls), f"{len(calls) - len(sizes)} calls failed"
-    return seconds, sum(sizes) // len(sizes)
-
-
-def _log_in(facts: dict[str, Any]) -> dict[str, str]:
-    form = {"grant_type": "client_credentials"}
-    form |= {name: facts[name] for name in ("client_id", "client_secret")}
-    headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    body = _call(facts["base_url"], headers, "POST", "/services/oauth2/token", urlencode(form))
-    token = body["access_token"]
-    return {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-
-
-def _fields(base: str, headers: dict[str, str]) -> dict[str, Any]:
-    """Return the other 24 fields of the rows, with values."""
-    described = _call(base, headers, "GET", f"{DATA}/sobjects/Account/describe")
-    plain = [
-        f
-        for f in described["fields"]
-        if f["type"] in KINDS and f["createable"] and not f["unique"] and "Name" not in f["name"]
-    ]
-    assert len(plain) >= FIELDS - 1
-    return {f["name"]: KINDS[f["type"]] for f in plain[: FIELDS - 1]}
-
-
-def _loads(fields: dict[str, Any], rows: int) -> list[Call]:
+def _writes(fields: dict[str, Any], rows: int) -> list[Call]:
     path = f"{DATA}/composite/sobjects"
-    loads = []
+    writes = []
     for start in range(0, rows, ROWS_PER_CALL):
         records = [
             {"attributes": {"type": "Account"}, "Name": f"Account {n}", **fields}
             for n in range(start, min(rows, start + ROWS_PER_CALL))
         ]
-        loads.append(("POST", path, orjson.dumps({"allOrNone": True, "records": records})))
-    return loads
+        writes.append(("POST", path, orjson.dumps({"allOrNone": True, "records": records})))
+    return writes
 
 
-def _ids(base: str, headers: dict[str, str]) -> list[str]:
-    page = _call(base, headers, "GET", f"{DATA}/query?q=SELECT+Id+FROM+Account+LIMIT+2000")
-    assert page["records"], "the collections wrote nothing"
-    return [record["Id"] for record in page["records"]]
+def _loads(records: int) -> dict[str, Any]:
+    """Fill an org in memory and one in a file by Bulk 2.0."""
+    memory = sandbox_bulk.load(records=records)
+    with tempfile.TemporaryDirectory(prefix="l2c-bench-") as folder:
+        file = sandbox_bulk.load("--data", str(Path(folder) / "org.db"), records=records)
+    return {
+        "seconds": memory["seconds"],
+        "reference_seconds": memory["reference_seconds"],
+        "bulk_connections": 1,
+        "bulk_fields": FIELDS,
+        "bulk_rows": records,
+        "bulk_rows_per_second": round(records / memory["seconds"]),
+        "bulk_ratio": round(memory["seconds"] / memory["reference_seconds"], 2),
+        "bulk_cpu_seconds": memory["cpu_seconds"],
+        "bulk_peak_mib": memory["peak_mib"],
+        "bulk_file_rows_per_second": round(records / file["seconds"]),
+        "bulk_file_peak_mib": file["peak_mib"],
+    }
 
 
-def _call(base: str, headers: dict[str, str], method: str, path: str, body: str = "") -> Any:
-    connection = http.client.HTTPConnection(urlsplit(base).netloc, timeout=60)
-    connection.request(method, path, body or None, headers)
-    answer = connection.getresponse().read()
-    connection.close()
-    return orjson.loads(answer)
+def _starts(count: int) -> dict[str, Any]:
+    """Start the org alone, through the command line, and the reference, so many times each."""
+    org, command, reference = (_start_s(c, count) for c in (ORG, L2C, (*PREPARED, "1")))
+    return {
+        "starts": count,
+        "start_seconds": round(org, 3),
+        "start_ratio": round(org / reference, 2),
+        "start_by_l2c_seconds": round(command, 3),
+    }
+
+
+def _start_s(command: tuple[str, ...], count: int) -> float:
+    """Return the median of the seconds from the start of a process to its first line."""
+    seconds = []
+    for _ in range(count):
+        with server(*command) as running:
+            seconds.append(running.start_s)
+    return statistics.median(seconds)
+
+
+def _push(rows: int) -> dict[str, Any]:
+    """Push new rows of the store into an org (benchmark `push`)."""
+    pushed = push.run(rows=rows)
+    return {
+        "push_rows": rows,
+        "push_seconds": pushed["seconds"],
+        "push_ratio": pushed["ratio"],
+        "push_api_calls": pushed["api_calls"],
+    }

@@ -1,6 +1,7 @@
 """Starts the local org: `python -m l2c_sandbox`."""
 
 import argparse
+import gc
 import importlib.util
 import json
 import os
@@ -128,6 +129,8 @@ def main(argv: list[str] | None = None) -> int:
     except (SetupError, OSError) as error:
         print(f"the local org cannot start: {error}", file=sys.stderr)  # noqa: T201
         return BAD_SETUP
+    # What lives as long as the process need not be looked through by every later collection.
+    gc.freeze()
     server.start()
     try:
         if options.exit_with_stdin:

@@ -1,7 +1,6 @@
 """Puts the first records into an empty org."""
 
 import json
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import yaml
 from .errors import SetupError
 from .records.save import Writer
 from .records.service import create
+from .shipped import read_shipped
 
 BATCH = 200
 MAX_SEED_BYTES = 64 * 1024 * 1024
@@ -17,8 +17,7 @@ MAX_SEED_BYTES = 64 * 1024 * 1024
 
 def built_in_seed() -> dict[str, Any]:
     """Return the records every org begins with."""
-    text = resources.files(__package__).joinpath("seed.yaml").read_text("utf-8")
-    return dict(yaml.safe_load(text))
+    return read_shipped("seed.yaml")
 
 
 def read_seed(path: Path) -> dict[str, Any]:

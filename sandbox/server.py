@@ -13,13 +13,13 @@ from cheroot.ssl.builtin import BuiltinSSLAdapter
 from . import clock
 from .org import Org
 from .rest.app import Application
-from .rest.http import MAX_UPLOAD
+from .rest.body import Body
 from .rest.info import FIRST_VERSION, LAST_VERSION
 from .sessions import ADMIN, CLIENT_ID, CLIENT_SECRET, PASSWORD
-from .tls import Certificate, make_certificate
 
 if TYPE_CHECKING:
     from .events.server import PubSubServer
+    from .tls import Certificate
 
 THREADS = 12
 KEEP_ALIVE = 200
@@ -30,13 +30,20 @@ BIND_PAUSE_S = 0.1
 
 
 class _Gateway(wsgi.Gateway_10):
-    """Lets the application cut the connection it is answering."""
+    """Lets the application cut the connection it is answering, and bound what it reads."""
 
     def get_environ(self) -> dict[str, Any]:  # type: ignore[override]
         """Return the WSGI environment with a way to drop the connection."""
         environ: dict[str, Any] = super().get_environ()  # type: ignore[no-untyped-call]
         environ["l2c_sandbox.drop"] = self._drop
+        length = None if self.req.chunked_read else int(environ.get("CONTENT_LENGTH") or 0)
+        body = Body(self.req.conn.rfile, length=length, give_up=self._close)
+        # The server's own reader is replaced there too: it would read what is left of a body.
+        self.req.rfile = environ["wsgi.input"] = body
         return environ
+
+    def _close(self) -> None:
+        self.req.close_connection = True
 
     def _drop(self) -> None:
         self.req.close_connection = True
@@ -74,6 +81,8 @@ class SandboxServer:
         self.ca_file: str | None = None
         certificate: Certificate | None = None
         if tls:
+            from .tls import make_certificate  # loads cryptography: only who wants it waits for it
+
             self._folder = tempfile.TemporaryDirectory(prefix="l2c-sandbox-")
             certificate = make_certificate(Path(self._folder.name), host=host)
             self.ca_file = str(certificate.ca_file)
@@ -91,7 +100,6 @@ class SandboxServer:
     ) -> str:
         server = wsgi.Server((self._host, port), application, numthreads=THREADS, timeout=IDLE_S)
         server.gateway = _Gateway
-        server.max_request_body_size = MAX_UPLOAD
         server.max_request_header_size = MAX_HEADER
         server.keep_alive_conn_limit = KEEP_ALIVE
         server.error_log = _ignore_log  # type: ignore[method-assign]
@@ -142,7 +150,7 @@ class SandboxServer:
 
 
 def _listen_for_events(
-    org: Org, host: str, port: int, certificate: Certificate | None
+    org: Org, host: str, port: int, certificate: "Certificate | None"
 ) -> "PubSubServer":
     # gRPC takes a tenth of a second to load: only who wants it waits for it.
     from .events.server import PubSubServer

@@ -44,10 +44,26 @@ def rating(*, records: int, as_json: bool) -> None:
 @bench.command()
 @click.option("--requests", type=click.IntRange(10, 1_000_000), default=4_000, show_default=True)
 @click.option("--rows", type=click.IntRange(200, 1_000_000), default=20_000, show_default=True)
+@click.option(
+    "--records",
+    type=click.IntRange(1_000, 10_000_000),
+    default=50_000,
+    show_default=True,
+    help="Records to load by Bulk 2.0, into memory and into a file.",
+)
+@click.option(
+    "--push-rows",
+    type=click.IntRange(0, 1_000_000),
+    default=10_000,
+    show_default=True,
+    help="Rows to push; 0 leaves the push out.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object last.")
-def sandbox(*, requests: int, rows: int, as_json: bool) -> None:
-    """Ask and fill the local org; reference: the same server answering a prepared body."""
-    _report(_benchmark("sandbox")(requests=requests, rows=rows), as_json=as_json)
+def sandbox(*, requests: int, rows: int, records: int, push_rows: int, as_json: bool) -> None:
+    """Ask, fill and start the local org; reference: its server answering a prepared body."""
+    run = _benchmark("sandbox")
+    result = run(requests=requests, rows=rows, records=records, push_rows=push_rows)
+    _report(result, as_json=as_json)
 
 
 def _benchmark(name: str) -> Callable[..., dict[str, Any]]:
@@ -61,4 +77,4 @@ def _report(result: dict[str, Any], *, as_json: bool) -> None:
         print_json(result)
         return
     for key, value in result.items():
-        click.echo(f"{key:24} {value}")
+        click.echo(f"{key:28} {value}")

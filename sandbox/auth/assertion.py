@@ -5,14 +5,12 @@ import json
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from ..errors import OAuthError
 
-from ..errors import ApiError, OAuthError
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 LOGIN_HOSTS = frozenset({"https://login.salesforce.com", "https://test.salesforce.com"})
 MAX_CERTIFICATES = 100
@@ -26,7 +24,7 @@ class Registered:
     """An uploaded certificate and who may be impersonated with it; None means everybody."""
 
     fingerprint: str
-    key: rsa.RSAPublicKey
+    key: "RSAPublicKey"
     approved: frozenset[str] | None
 
 
@@ -44,15 +42,9 @@ class Certificates:
         Raises:
             ApiError: The text is no X.509 certificate of an RSA key.
         """
-        try:
-            certificate = x509.load_pem_x509_certificate(pem.encode())
-            key = certificate.public_key()
-        except ValueError as error:
-            message = f"certificate must be an X.509 certificate in PEM: {error}"
-            raise ApiError(400, "INVALID_INPUT", message) from error
-        if not isinstance(key, rsa.RSAPublicKey):
-            raise ApiError(400, "INVALID_INPUT", "the certificate must hold an RSA key")
-        fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
+        from .signatures import read_certificate
+
+        fingerprint, key = read_certificate(pem)
         with self._lock:
             self._known[fingerprint] = Registered(fingerprint, key, approved)
             while len(self._known) > MAX_CERTIFICATES:
@@ -89,13 +81,12 @@ class Certificates:
     def _signer(self, signed: bytes, signature: bytes) -> Registered | None:
         with self._lock:
             known = list(self._known.values())
-        for one in known:
-            try:
-                one.key.verify(signature, signed, padding.PKCS1v15(), hashes.SHA256())
-            except InvalidSignature:
-                continue
-            return one
-        return None
+        if not known:
+            return None
+        from .signatures import is_signed
+
+        signers = (k for k in known if is_signed(k.key, signed=signed, signature=signature))
+        return next(signers, None)
 
     def _use_up(self, jti: Any) -> None:
         if jti is None:

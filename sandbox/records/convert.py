@@ -17,6 +17,7 @@ from ..storage.values import YEARS, parse_datetime, to_scaled
 EMAIL = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+\.[^@\s.,;<>\"]+\Z")
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 PLAIN_NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.([0-9]{1,15}))?\Z")
+EVERYDAY_INT = re.compile(r"-?[0-9]{1,9}\Z")
 INT_LIMIT = 2**31
 MAX_DECIMAL_EXPONENT = 30
 Converter = Callable[[Any], Any]
@@ -163,6 +164,8 @@ def _decimal(item: Field, value: Any) -> int | None:
 def _int(item: Field, value: Any) -> int | None:
     if value is None or value == "":
         return None
+    if type(value) is str and EVERYDAY_INT.match(value):
+        return int(value)
     number = _number(item, value, "int")
     if number != number.to_integral_value():
         raise _wrong_json(item, value, "int")

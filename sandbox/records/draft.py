@@ -58,12 +58,12 @@ class RowReader:
 
     def read(self, raw: Mapping[str, Any], *, draft: Draft, system: bool = False) -> None:
         """Fill a draft from a JSON object; every problem becomes an error of the draft."""
-        ready = self._ready[draft.creating]
+        ready, values = self._ready[draft.creating], draft.values
         for key, value in raw.items():
             if key in ready:
                 name, convert = ready[key]
                 try:
-                    draft.values[name] = convert(value)
+                    values[name] = convert(value)
                 except Refused as refused:
                     draft.errors.append(refused.error)
             elif key != "attributes":

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from ..errors import RowError, row_failure
@@ -162,11 +163,15 @@ class Writer:
         if item.custom and name is not None and name.auto_number is None:
             for draft in drafts:
                 draft.new[name.name] = draft.new[name.name] or draft.new["Id"]
-        names = [f.name for f in item.stored]
+        # Most columns of a wide object stay empty, and naming one costs as much as filling it.
+        rows = [draft.new for draft in drafts]
+        stored = (f.name for f in item.stored)
+        names = [name for name in stored if any(row[name] is not None for row in rows)]
         columns = ", ".join(quoted(n) for n in names)
         marks = ", ".join("?" * len(names))
         sql = f"INSERT INTO {quoted(item.name)} ({columns}) VALUES ({marks})"
-        tx.connection.executemany(sql, [[draft.new[n] for n in names] for draft in drafts])
+        values = itemgetter(*names)
+        tx.connection.executemany(sql, [values(row) for row in rows])
 
     def _number(self, item: ObjectType, drafts: Sequence[Draft]) -> None:
         for f in item.fields:

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol
 
 import orjson
@@ -11,7 +12,7 @@ import orjson
 from ..errors import RowError
 from ..formula.formulas import Formulas
 from ..schema.automation import Automation
-from ..schema.model import ObjectType, Schema
+from ..schema.model import FieldType, ObjectType, Schema
 from ..storage.database import Database
 from ..storage.tables import quoted
 from .locks import LockTable, keys_of, refusal_text
@@ -141,8 +142,12 @@ class Transaction:
 
     def note(self, verb: str, item: ObjectType, record_id: str, *, old: Row, new: Row) -> None:
         """Remember a write for the audit: what was and what is, where they differ."""
-        row, other = (new, old) if new else (old, new)
-        names = [n for n, v in row.items() if v != other.get(n)]
+        if old and new:
+            names = [name for name, value in new.items() if value != old.get(name)]
+            was = {name: old[name] for name in names if name in old}
+            now = {name: new[name] for name in names}
+        else:
+            was, now = _given(old), _given(new)
         self.audit.append(
             {
                 "at_s": self.now_s,
@@ -152,19 +157,30 @@ class Transaction:
                 "object": item.name,
                 "id": record_id,
                 "request_id": self.request_id,
-                "old": _noted(old, names),
-                "new": _noted(new, names),
+                "old": _shortened(item, was),
+                "new": _shortened(item, now),
             }
         )
 
 
-def _noted(row: Row, names: Sequence[str]) -> Row:
-    """Return some fields of a row, without the bulk of files and long texts."""
-    found = {name: row[name] for name in names if name in row}
-    for name, value in found.items():
+def _given(row: Row) -> Row:
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def _shortened(item: ObjectType, row: Row) -> Row:
+    """Return a row without the bulk of files and long texts; the row itself is changed."""
+    for name in _long_names(item):
+        value = row.get(name)
         if type(value) is str and len(value) > LONGEST_NOTED:
-            found[name] = f"{value[:LONGEST_NOTED]}…"
-    return found
+            row[name] = f"{value[:LONGEST_NOTED]}…"
+    return row
+
+
+@lru_cache(maxsize=1_024)
+def _long_names(item: ObjectType) -> tuple[str, ...]:
+    """Return the fields that can hold more than is noted; length 0 is no limit."""
+    texts = (f for f in item.stored if f.is_text or f.type is FieldType.BASE64)
+    return tuple(f.name for f in texts if not 0 < f.length <= LONGEST_NOTED)
 
 
 def json_list(values: Sequence[Any]) -> str:

@@ -250,6 +250,9 @@ class Application:
 
     def _read(self, environ: dict[str, Any]) -> Request:
         method = environ["REQUEST_METHOD"]
+        # Before anything is refused: what is left of a body would be taken for the next request.
+        most = MAX_UPLOAD if method == "PUT" else MAX_BODY
+        body = environ["wsgi.input"].read(most)
         if method not in METHODS:
             raise ApiError(405, "METHOD_NOT_ALLOWED", f"HTTP Method '{method}' not allowed.")
         uri = environ.get("REQUEST_URI") or environ["PATH_INFO"]
@@ -267,10 +270,6 @@ class Application:
             raise ApiError(431, "REQUEST_HEADER_FIELDS_TOO_LARGE", "headers too large")
         if environ.get("CONTENT_TYPE"):
             headers["content-type"] = environ["CONTENT_TYPE"]
-        body = environ["wsgi.input"].read()
-        most = MAX_UPLOAD if method == "PUT" else MAX_BODY
-        if len(body) > most:
-            raise ApiError(413, "REQUEST_TOO_LARGE", "the request body is too large")
         if body and headers.get("content-encoding", "").lower() == "gzip":
             body = inflate(body, most=most)
         return Request(

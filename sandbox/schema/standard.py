@@ -10,11 +10,9 @@ Each field is one line, `type(arguments) flags`:
 """
 
 import re
-from importlib import resources
 from typing import Any
 
-import yaml
-
+from ..shipped import read_shipped
 from .model import Field, FieldType, ObjectType, OnDelete, PicklistValue
 
 FILES = ("crm.yaml", "sales.yaml", "platform.yaml", "definitions.yaml")
@@ -92,8 +90,7 @@ def read_standard_objects() -> list[ObjectType]:
     """Return the standard objects; `lookup(*)` is left as `("*",)` for the caller to widen."""
     found = []
     for file in FILES:
-        text = resources.files(__package__).joinpath("standard", file).read_text("utf-8")
-        for name, spec in yaml.safe_load(text).items():
+        for name, spec in read_shipped("schema", "standard", file).items():
             found.append(_object(name, spec))
     return found
 

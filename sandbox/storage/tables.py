@@ -78,6 +78,7 @@ def create_tables(connection: sqlite3.Connection, schema: Schema) -> None:
 
 
 def _index_sql(item: ObjectType) -> list[str]:
+    """Return the indexes of an object; most keys and references are empty: those need no entry."""
     table = quoted(item.name)
     statements = [
         f"CREATE INDEX IF NOT EXISTS {quoted('ix_stamp_' + item.name)} "
@@ -87,12 +88,14 @@ def _index_sql(item: ObjectType) -> list[str]:
         if f.unique:
             statements.append(
                 f"CREATE UNIQUE INDEX IF NOT EXISTS {quoted(f'uq_{item.name}_{f.name}')} "
-                f'ON {table} ({quoted(f.name)}) WHERE "IsDeleted" = 0'
+                f"ON {table} ({quoted(f.name)}) "
+                f'WHERE "IsDeleted" = 0 AND {quoted(f.name)} IS NOT NULL'
             )
         is_own_reference = f.type is FieldType.REFERENCE and "User" not in f.reference_to
         if f.external_id or f.id_lookup or is_own_reference:
+            filled = "" if f.name_field else f" WHERE {quoted(f.name)} IS NOT NULL"
             statements.append(
                 f"CREATE INDEX IF NOT EXISTS {quoted(f'ix_{item.name}_{f.name}')} "
-                f"ON {table} ({quoted(f.name)})"
+                f"ON {table} ({quoted(f.name)}){filled}"
             )
     return [s for s in statements if '("Id")' not in s]
