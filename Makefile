@@ -1,4 +1,4 @@
-# `make` alone lists the targets. Nothing needs a database server, Node or Docker.
+# `make` alone lists the targets. Nothing needs a database server or Docker; test-clients needs Node.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -49,6 +49,22 @@ chaos: $(STAMP) ## Kill the demo at twenty random moments and compare the books
 .PHONY: test-soql
 test-soql: $(STAMP) ## Compare 10,000 random SOQL queries with the independent evaluator
 	@$(BIN)/pytest -m slow tests/sandbox/soql $(ARGS)
+
+JSFORCE := tests/clients/jsforce
+JSFORCE_STAMP := $(JSFORCE)/node_modules/.package-lock.json
+
+.PHONY: test-clients
+test-clients: $(STAMP) $(JSFORCE_STAMP) ## Run jsforce against the local org (needs Node.js and npm)
+	@$(BIN)/pytest -n 0 -m slow tests/clients $(ARGS)
+
+$(JSFORCE_STAMP): $(JSFORCE)/package.json $(JSFORCE)/package-lock.json
+	@for tool in node npm; do command -v $$tool >/dev/null || { \
+	  echo "make test-clients needs $$tool, which is not here: install Node.js 20.14 or later with npm."; \
+	  exit 1; \
+	}; done
+	@echo "Installing jsforce into $(JSFORCE)/node_modules (once)"
+	@cd $(JSFORCE) && npm ci --loglevel=error
+	@touch $@
 
 .PHONY: check
 check: $(STAMP) ## Check format, lint, types, import contracts and architecture

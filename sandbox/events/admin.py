@@ -1,6 +1,7 @@
 """Admin calls about events: what is recorded, gaps, settings."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -8,11 +9,13 @@ from .. import clock
 from ..errors import ApiError
 from ..ids import normalize
 from ..rest.http import Request, parse_json
+from .managed import Definition, ManagedSubscription
 
 if TYPE_CHECKING:
     from ..org import Org
 
 MOST_IDS = 1_000
+DEFINED = tuple(field.name for field in fields(Definition))
 
 
 def overview(org: "Org", request: Request, facts: Any) -> Any:
@@ -77,6 +80,36 @@ def expire(org: "Org", request: Request, facts: Any) -> Any:
     return {"expired": org.events.expire()}
 
 
+def managed(org: "Org", request: Request, facts: Any) -> Any:
+    """GET /__sandbox__/events/managed: the managed subscriptions and where their clients are."""
+    return {"subscriptions": [_shown(org, one) for one in org.events.managed.all()]}
+
+
+def define_managed(org: "Org", request: Request, facts: Any) -> Any:
+    """PUT /__sandbox__/events/managed: define, change, start or stop a managed subscription."""
+    changes = dict(_object(request))
+    for name, value in changes.items():
+        if name not in DEFINED or not isinstance(value, str):
+            message = f"{name} must be one of {', '.join(DEFINED)} and a text"
+            raise ApiError(400, "INVALID_INPUT", message)
+    one = org.events.managed.define(changes.pop("developer_name", ""), changes)
+    org.events.bus.wake()
+    return _shown(org, one)
+
+
+def remove_managed(org: "Org", request: Request, facts: Any) -> Any:
+    """DELETE /__sandbox__/events/managed?developer_name=N."""
+    removed = org.events.managed.remove(request.query.get("developer_name", ""))
+    org.events.bus.wake()
+    return {"removed": removed}
+
+
+def _shown(org: "Org", one: ManagedSubscription) -> dict[str, Any]:
+    name = one.definition.developer_name
+    place = {"committed": one.committed, "connected": org.events.managed.is_held(name)}
+    return {"id": one.id} | asdict(one.definition) | place
+
+
 def _is_list(value: Any) -> bool:
     return isinstance(value, list)
 
@@ -92,5 +125,6 @@ ROUTES = {
     "events": {"GET": overview, "PUT": settings},
     "events/gap": {"POST": gap},
     "events/expire": {"POST": expire},
+    "events/managed": {"GET": managed, "PUT": define_managed, "DELETE": remove_managed},
     "cdc": {"PUT": select},
 }

@@ -16,6 +16,7 @@ from .avro import CHANGE_TYPES, avro_value, platform_schema
 from .bus import EventBus
 from .capture import MAX_EVENT_BYTES, OVERFLOW_AT, Capture
 from .channels import EVENT, Channels, read_members
+from .managed import ManagedSubscriptions
 
 KEEP_ALIVE_S = 270.0
 PUBLISH_IDLE_S = 70.0
@@ -33,6 +34,9 @@ class OrgEvents:
         self._database = database
         self.bus = EventBus(database)
         self.channels = Channels(schema, read_members(folder))
+        self.managed = ManagedSubscriptions(
+            database=database, channels=self.channels, folder=folder
+        )
         self._capture = Capture(self.bus)
         self.delivered = Allowance(most=DAILY_DELIVERED, window_s=24 * HOUR_S)
         self.published = Allowance(most=HOURLY_PUBLISHED, window_s=HOUR_S)
@@ -42,6 +46,7 @@ class OrgEvents:
     def prepare(self, connection: sqlite3.Connection) -> None:
         """Create the ring and watch the selected objects; the last selection by command holds."""
         self.bus.prepare(connection)
+        self.managed.prepare(connection)
         sql = "SELECT value FROM sandbox_meta WHERE key = ?"
         row = connection.execute(sql, (SELECTION,)).fetchone()
         if row is not None:
@@ -122,8 +127,9 @@ class OrgEvents:
         self._capture.watch(connection, ())
 
     def start_over(self, connection: sqlite3.Connection) -> None:
-        """Forget all events, selections and settings made by command."""
+        """Forget all events, commits, selections and settings made by command."""
         self.bus.forget(connection)
+        self.managed.start_over(connection)
         connection.execute("DELETE FROM sandbox_meta WHERE key = ?", (SELECTION,))
         self.channels.selected = self.channels.of_metadata
         self._capture.watch(connection, self.channels.recorded())

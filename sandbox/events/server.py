@@ -9,6 +9,7 @@ import grpc
 from ..errors import SetupError
 from .calls import SERVICE, Caller, Refusal, guarded, topic_of
 from .generated import pubsub_pb2 as pb
+from .managed_subscribe import managed_subscribe
 from .publish import publish, publish_stream
 from .subscribe import streaming, subscribe
 
@@ -95,12 +96,14 @@ def _handlers(org: "Org") -> Any:
     schema = guarded(org, "GetSchema", _get_schema)
     publishing = guarded(org, "Publish", publish)
     subscription = streaming(org, "Subscribe", subscribe)
+    managed = streaming(org, "ManagedSubscribe", managed_subscribe)
     publications = streaming(org, "PublishStream", publish_stream)
     methods = {
         "GetTopic": of(unary, topic, pb.TopicRequest, pb.TopicInfo),
         "GetSchema": of(unary, schema, pb.SchemaRequest, pb.SchemaInfo),
         "Publish": of(unary, publishing, pb.PublishRequest, pb.PublishResponse),
         "Subscribe": of(stream, subscription, pb.FetchRequest, pb.FetchResponse),
+        "ManagedSubscribe": of(stream, managed, pb.ManagedFetchRequest, pb.ManagedFetchResponse),
         "PublishStream": of(stream, publications, pb.PublishRequest, pb.PublishResponse),
     }
     return grpc.method_handlers_generic_handler(SERVICE, methods)

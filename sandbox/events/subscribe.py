@@ -77,11 +77,9 @@ class Subscription:
         if request.auth_refresh:
             self._refresh(request.auth_refresh)
         if self._topic is None:
-            self._topic = topic_of(self._org, request.topic_name)
-            self._position = self._start(request)
-        elif request.topic_name not in {"", self._topic.name}:
-            message = f"The topic of a stream cannot change: {request.topic_name}"
-            raise invalid("subscription.fetch.topic.name.invalid", message)
+            self._topic, self._position = self._open(request)
+        else:
+            self._check_same(request)
         if request.num_requested <= 0:
             message = f"The requested number of events must be positive: {request.num_requested}"
             raise invalid("subscription.fetch.requested.events.invalid", message)
@@ -92,6 +90,16 @@ class Subscription:
             message = "The refreshed session is invalid."
             status = grpc.StatusCode.UNAUTHENTICATED
             raise Refusal(status, "service.auth.refresh.invalid", message)
+
+    def _open(self, request: Any) -> tuple[Topic, int]:
+        """Return the topic that the first request names, and where to begin."""
+        return topic_of(self._org, request.topic_name), self._start(request)
+
+    def _check_same(self, request: Any) -> None:
+        """Refuse a later request that names something else."""
+        if self._topic is not None and request.topic_name not in {"", self._topic.name}:
+            message = f"The topic of a stream cannot change: {request.topic_name}"
+            raise invalid("subscription.fetch.topic.name.invalid", message)
 
     def _start(self, request: Any) -> int:
         if request.replay_preset == pb.EARLIEST:
@@ -130,7 +138,7 @@ class Subscription:
 
     def _response(self, events: list[StoredEvent]) -> Any:
         reached = max((event.replay for event in events), default=self._position)
-        return pb.FetchResponse(
+        return self._new_response(
             events=[
                 pb.ConsumerEvent(
                     event=pb.ProducerEvent(
@@ -144,6 +152,9 @@ class Subscription:
             rpc_id=self._caller.rpc_id,
             pending_num_requested=self._pending,
         )
+
+    def _new_response(self, **fields: Any) -> Any:
+        return pb.FetchResponse(**fields)
 
 
 def position_of(org: "Org", replay_id: bytes) -> int:

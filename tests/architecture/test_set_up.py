@@ -1,5 +1,6 @@
 """What a newcomer's machine gets is complete, pinned and free of this one's traces."""
 
+import json
 import re
 import stat
 import tomllib
@@ -37,6 +38,15 @@ def test_every_dependency_is_locked() -> None:
 
     assert {"flask", "psycopg", "pytest"} <= wanted
     assert wanted - locked == set()
+
+
+def test_the_packages_of_other_languages_are_hashed_and_name_no_place() -> None:
+    lock = json.loads((ROOT / "tests" / "clients" / "jsforce" / "package-lock.json").read_text())
+    packages = {name: entry for name, entry in lock["packages"].items() if name}
+
+    assert packages["node_modules/jsforce"]["version"].startswith("3.")
+    assert [name for name, entry in packages.items() if "integrity" not in entry] == []
+    assert [name for name, entry in packages.items() if "resolved" in entry] == []
 
 
 def test_the_check_script_runs_both_targets() -> None:

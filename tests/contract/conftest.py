@@ -33,7 +33,8 @@ def tried(request: pytest.FixtureRequest) -> Iterator[TriedOrg]:
         }
         yield open_org(url, known)
         return
-    server = SandboxServer(Org(OrgSettings(schema=SHIPPED)), host="127.0.0.1", port=0)
+    org = Org(OrgSettings(schema=SHIPPED, soap_login=True))
+    server = SandboxServer(org, host="127.0.0.1", port=0)
     server.start()
     receiver = Receiver()
     known = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "receiver": receiver.url}

@@ -86,6 +86,9 @@ class PubSub:
     def subscribe(self, topic: str, **options: Any) -> "Stream":
         return Stream(self, topic, **options)
 
+    def managed(self, **first: Any) -> "ManagedStream":
+        return ManagedStream(self, **first)
+
     def publish(self, topic: str, events: list[Any]) -> Any:
         request = pb.PublishRequest(topic_name=topic, events=events)
         return self.stub.Publish(request, metadata=self.headers, timeout=10)
@@ -157,6 +160,33 @@ class Stream:
     def close(self) -> None:
         self.call.cancel()
         self._requests.put(None)
+
+
+class ManagedStream(Stream):
+    """An open ManagedSubscribe stream, named by `developer_name` or `subscription_id`."""
+
+    def __init__(self, client: PubSub, *, want: int = 100, **first: Any) -> None:
+        self._client = client
+        self._requests = queue.Queue()
+        self._requests.put(pb.ManagedFetchRequest(num_requested=want, **first))
+        self.call = client.stub.ManagedSubscribe(
+            iter(self._requests.get, None), metadata=client.headers, timeout=20
+        )
+        self.responses = iter(self.call)
+
+    def more(self, count: int, **options: Any) -> None:
+        self._requests.put(pb.ManagedFetchRequest(num_requested=count, **options))
+
+    def commit(self, replay_id: bytes, *, request_id: str = "c") -> None:
+        commit = pb.CommitReplayRequest(commit_request_id=request_id, replay_id=replay_id)
+        self._requests.put(pb.ManagedFetchRequest(commit_replay_id_request=commit))
+
+    def committed(self) -> Any:
+        """Return the next answer to a commit."""
+        for answer in itertools.islice(self.responses, 1_000):
+            if answer.HasField("commit_response"):
+                return answer.commit_response
+        raise AssertionError("the stream ended without an answer to the commit")
 
 
 def error_code(error: grpc.RpcError) -> str:
