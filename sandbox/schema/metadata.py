@@ -65,7 +65,9 @@ def build_schema(folder: Path | None, *, prefixes: dict[str, str]) -> Schema:
             if name not in standard:
                 raise SetupError(f"{folder}: fields for {name}, an object the org does not have")
             standard[name] = _extended(standard[name], extra)
-    names = (*standard, *custom)
+    # A file can be linked to what people write, not to what the org tells of itself.
+    written = (*standard.values(), *custom.values())
+    names = tuple(item.name for item in written if item.createable and not item.event)
     objects = tuple(_widened(item, names) for item in [*standard.values(), *custom.values()])
     _check_references(objects)
     return Schema(objects=_typed_summaries(objects))

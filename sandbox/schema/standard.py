@@ -17,7 +17,15 @@ import yaml
 
 from .model import Field, FieldType, ObjectType, OnDelete, PicklistValue
 
-FILES = ("crm.yaml", "sales.yaml", "platform.yaml", "definitions.yaml")
+FILES = (
+    "crm.yaml",
+    "sales.yaml",
+    "orders.yaml",
+    "service.yaml",
+    "marketing.yaml",
+    "platform.yaml",
+    "definitions.yaml",
+)
 _SPEC = re.compile(r"(\w+)(?:\(([^)]*)\))?\s*(.*)\Z")
 _FLAG = re.compile(r"(\w+)(?:=(\S+))?")
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z0-9])")

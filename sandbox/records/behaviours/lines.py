@@ -20,12 +20,12 @@ QUANTITY_STEPS = Decimal(100)  # quantities carry two decimal places
 def line_total(row: Row) -> int:
     """Return quantity times unit price less discount, in cents, half up."""
     gross = Decimal(row["Quantity"]) * Decimal(row["UnitPrice"]) / QUANTITY_STEPS
-    kept = (WHOLE_DISCOUNT - Decimal(row["Discount"] or 0)) / WHOLE_DISCOUNT
+    kept = (WHOLE_DISCOUNT - Decimal(row.get("Discount") or 0)) / WHOLE_DISCOUNT
     return int((gross * kept).to_integral_value(rounding=ROUND_HALF_UP))
 
 
-class _LineBehaviour(Behaviour):
-    """What the lines of both parents do alike."""
+class LineBehaviour(Behaviour):
+    """What the lines of opportunities, quotes and orders do alike."""
 
     parent: str
     parent_field: str
@@ -45,11 +45,15 @@ class _LineBehaviour(Behaviour):
             parent = parents.get(draft.new[self.parent_field])
             if parent is None:
                 continue
-            if draft.creating:
+            self.check(draft, parent)
+            if draft.creating and not draft.errors:
                 self._price(draft, parent, entries, products)
             if draft.errors:
                 continue
             self._complete(draft)
+
+    def check(self, draft: Draft, parent: Row) -> None:
+        """Refuse a line its parent does not take."""
 
     def _price(
         self, draft: Draft, parent: Row, entries: dict[str, Row], products: dict[str, Row]
@@ -118,7 +122,7 @@ class _LineBehaviour(Behaviour):
         raise NotImplementedError
 
 
-class OpportunityLineBehaviour(_LineBehaviour):
+class OpportunityLineBehaviour(LineBehaviour):
     """Lines of opportunities."""
 
     parent = "Opportunity"
@@ -188,7 +192,7 @@ class OpportunityLineBehaviour(_LineBehaviour):
         }
 
 
-class QuoteLineBehaviour(_LineBehaviour):
+class QuoteLineBehaviour(LineBehaviour):
     """Lines of quotes."""
 
     parent = "Quote"
