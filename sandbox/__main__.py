@@ -45,6 +45,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         help="edition whose allowances hold",
     )
     parser.add_argument(
+        "--multi-currency", action="store_true", help="give every record a currency of its own"
+    )
+    parser.add_argument(
         "--soap-login", action="store_true", help="accept SOAP login() (API up to 64.0)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON line instead of text")
@@ -115,6 +118,7 @@ def main(argv: list[str] | None = None) -> int:
                 profile=options.profile,
                 manual_clock=options.clock == "manual",
                 soap_login=options.soap_login,
+                multi_currency=options.multi_currency,
             )
         )
         server = SandboxServer(

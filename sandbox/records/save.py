@@ -13,6 +13,7 @@ from ..schema.model import Field, FieldType, ObjectType
 from ..storage.tables import quoted
 from ..storage.values import to_scaled
 from .behaviours import behaviour_of
+from .currencies import set_currencies
 from .draft import NOT_WRITABLE, Draft
 from .lookup import check_references, check_unique, resolve_links
 from .rollups import recompute_rollups
@@ -43,6 +44,7 @@ class Writer:
         live = [draft for draft in drafts if not draft.errors]
         for draft in live:
             self._merge(item, draft, system=system)
+        set_currencies(tx, item, [d for d in live if not d.errors], system=system)
         behaviour = behaviour_of(item.name)
         if behaviour is not None:
             behaviour.before(self, item, [d for d in live if not d.errors], system)

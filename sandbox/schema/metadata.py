@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from ..errors import SetupError
+from .currencies import with_currencies
 from .model import Field, FieldType, ObjectType, OnDelete, PicklistValue, Schema, Summary
 from .standard import read_standard_objects, system_fields
 from .xml import Node, read_xml
@@ -39,17 +40,20 @@ SUFFIX = "-meta.xml"
 EVENT_SUFFIX = "__e"
 
 
-def build_schema(folder: Path | None, *, prefixes: dict[str, str]) -> Schema:
+def build_schema(
+    folder: Path | None, *, prefixes: dict[str, str], multi_currency: bool = False
+) -> Schema:
     """Return the standard objects widened by the custom ones of a source folder.
 
     Args:
         folder: An SFDX project or package folder; None for the standard objects alone.
         prefixes: Id prefixes given to custom objects so far; new ones are added to it.
+        multi_currency: Whether records have a currency of their own.
 
     Raises:
         SetupError: The folder holds broken or contradictory metadata.
     """
-    standard = {item.name: item for item in read_standard_objects()}
+    standard = {item.name: item for item in read_standard_objects(multi_currency=multi_currency)}
     custom: dict[str, ObjectType] = {}
     if folder is not None:
         fields = _read_fields(folder)
@@ -67,8 +71,10 @@ def build_schema(folder: Path | None, *, prefixes: dict[str, str]) -> Schema:
             standard[name] = _extended(standard[name], extra)
     # A file can be linked to what people write, not to what the org tells of itself.
     written = (*standard.values(), *custom.values())
+    if multi_currency:
+        written = tuple(map(with_currencies, written))
     names = tuple(item.name for item in written if item.createable and not item.event)
-    objects = tuple(_widened(item, names) for item in [*standard.values(), *custom.values()])
+    objects = tuple(_widened(item, names) for item in written)
     _check_references(objects)
     return Schema(objects=_typed_summaries(objects))
 

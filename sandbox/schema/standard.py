@@ -10,6 +10,7 @@ Each field is one line, `type(arguments) flags`:
 """
 
 import re
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -96,14 +97,15 @@ def system_fields(*, first: tuple[Field, ...], owner: tuple[str, ...]) -> tuple[
     )
 
 
-def read_standard_objects() -> list[ObjectType]:
+@cache
+def read_standard_objects(*, multi_currency: bool = False) -> tuple[ObjectType, ...]:
     """Return the standard objects; `lookup(*)` is left as `("*",)` for the caller to widen."""
     found = []
-    for file in FILES:
+    for file in (*FILES, *(("currencies.yaml",) if multi_currency else ())):
         text = resources.files(__package__).joinpath("standard", file).read_text("utf-8")
         for name, spec in yaml.safe_load(text).items():
             found.append(_object(name, spec))
-    return found
+    return tuple(found)
 
 
 def _object(name: str, spec: dict[str, Any]) -> ObjectType:

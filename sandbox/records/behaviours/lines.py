@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
 
+from ...schema.currencies import CURRENCY
 from ...schema.model import ObjectType
 from ..draft import Draft
 from ..transaction import Row, Transaction
@@ -60,7 +61,8 @@ class LineBehaviour(Behaviour):
     ) -> None:
         new = draft.new
         book = parent["Pricebook2Id"]
-        key = new["PricebookEntryId"] or f"{book}/{new['Product2Id']}"
+        currency = new.get(CURRENCY)
+        key = new["PricebookEntryId"] or f"{book}/{new['Product2Id']}/{currency}"
         entry = entries.get(key)
         if entry is None:
             missing = "PricebookEntryId"
@@ -73,6 +75,10 @@ class LineBehaviour(Behaviour):
                 "The pricebook entry is inactive or belongs to another price book: "
                 f"{entry['Id'][:15]}"
             )
+            draft.refuse("FIELD_INTEGRITY_EXCEPTION", message, "PricebookEntryId")
+            return
+        if entry.get(CURRENCY) != currency:
+            message = f"The pricebook entry is not in {currency}: {entry['Id'][:15]}"
             draft.refuse("FIELD_INTEGRITY_EXCEPTION", message, "PricebookEntryId")
             return
         product = products[entry["Product2Id"]]
@@ -262,7 +268,7 @@ def _parents(tx: Transaction, name: str, reference: str, drafts: Sequence[Draft]
 def _entries(
     tx: Transaction, drafts: Sequence[Draft], parents: dict[str, Row], reference: str
 ) -> dict[str, Row]:
-    """Return price book entries by their id and by `book/product`."""
+    """Return price book entries by their id and by `book/product/currency`."""
     item = tx.schema.get("PricebookEntry")
     ids = sorted({d.new["PricebookEntryId"] for d in drafts if d.new["PricebookEntryId"]})
     found = tx.fetch(item, ids)
@@ -271,5 +277,6 @@ def _entries(
     books = {(parents.get(d.new[reference]) or {}).get("Pricebook2Id") for d in loose}
     for entry in tx.fetch_where(item, "Product2Id", products) if products else ():
         if entry["Pricebook2Id"] in books:
-            found[f"{entry['Pricebook2Id']}/{entry['Product2Id']}"] = entry
+            key = f"{entry['Pricebook2Id']}/{entry['Product2Id']}/{entry.get(CURRENCY)}"
+            found[key] = entry
     return found

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ...schema.currencies import CURRENCY
 from ...schema.model import ObjectType
 from ..draft import Draft
 from .base import Behaviour
@@ -26,7 +27,10 @@ class PricedLineBehaviour(Behaviour):
         for draft in drafts:
             new = draft.new
             entry = entries.get(new["PricebookEntryId"])
-            if entry is not None:
+            if entry is not None and entry.get(CURRENCY) != new.get(CURRENCY):
+                message = f"The pricebook entry is not in {new.get(CURRENCY)}: {entry['Id'][:15]}"
+                draft.refuse("FIELD_INTEGRITY_EXCEPTION", message, "PricebookEntryId")
+            elif entry is not None:
                 new["Product2Id"], new["ListPrice"] = entry["Product2Id"], entry["UnitPrice"]
                 if new["UnitPrice"] is None:
                     new["UnitPrice"] = entry["UnitPrice"]
