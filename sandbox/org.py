@@ -22,6 +22,7 @@ from .limits import DEFAULT_PROFILE, PROFILES, LongCalls, Meter
 from .outbound.queue import OutboundQueue
 from .records import delete_log, recycle
 from .records.locks import LockTable
+from .records.record_types import plant_record_types
 from .records.save import Writer
 from .records.transaction import Actor, Course, Transaction
 from .schema.automation import Automation, read_automation
@@ -96,6 +97,7 @@ class Org:
             else:
                 with self.transaction(self._system(), request_id="start") as writer:
                     self._plant_currencies(writer)
+                    plant_record_types(writer)
                     access.plant(writer, integration=None)
             user_id = self._system().user_id
             write_definitions(connection, self.schema, now_s=clock.epoch_s(), user_id=user_id)
@@ -233,6 +235,7 @@ class Org:
             for name in {"Organization", CURRENCY_TYPE} & built_in.keys() & own.keys():
                 built_in[name] = own.pop(name)
             plant(writer, built_in, source="built-in seed")
+            plant_record_types(writer)
             plant(writer, own, source=str(self._settings.seed))
             self.sessions.access.plant(writer, integration=INTEGRATION)
 

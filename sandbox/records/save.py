@@ -16,6 +16,7 @@ from .behaviours import behaviour_of
 from .currencies import set_currencies
 from .draft import NOT_WRITABLE, Draft
 from .lookup import check_references, check_unique, resolve_links
+from .record_types import set_record_types
 from .rollups import recompute_rollups
 from .transaction import Row, Transaction
 
@@ -44,6 +45,8 @@ class Writer:
         live = [draft for draft in drafts if not draft.errors]
         for draft in live:
             self._merge(item, draft, system=system)
+        tx.formulas.fill_defaults(tx, item, live)
+        set_record_types(tx, item, live)
         set_currencies(tx, item, [d for d in live if not d.errors], system=system)
         behaviour = behaviour_of(item.name)
         if behaviour is not None:

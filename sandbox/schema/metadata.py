@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import SetupError
 from .currencies import with_currencies
 from .model import Field, FieldType, ObjectType, OnDelete, PicklistValue, Schema, Summary
+from .record_types import read_record_types, with_record_type
 from .standard import read_standard_objects, system_fields
 from .xml import Node, read_xml
 
@@ -70,13 +71,14 @@ def build_schema(
                 raise SetupError(f"{folder}: fields for {name}, an object the org does not have")
             standard[name] = _extended(standard[name], extra)
     # A file can be linked to what people write, not to what the org tells of itself.
-    written = (*standard.values(), *custom.values())
+    types = read_record_types(folder)
+    written = with_record_type([*standard.values(), *custom.values()], types)
     if multi_currency:
         written = tuple(map(with_currencies, written))
     names = tuple(item.name for item in written if item.createable and not item.event)
     objects = tuple(_widened(item, names) for item in written)
     _check_references(objects)
-    return Schema(objects=_typed_summaries(objects))
+    return Schema(objects=_typed_summaries(objects), record_types=types)
 
 
 def _next_prefix(prefixes: dict[str, str]) -> str:
@@ -192,6 +194,7 @@ def _read_field(node: Node) -> Field:
             nillable=True,
             defaulted=False,
             default=None,
+            default_formula=None,
         )
     if kind == "AutoNumber":
         return replace(
@@ -211,6 +214,7 @@ def _basic_field(node: Node, *, name: str, kind: str) -> Field:
     boolean = field_type is FieldType.BOOLEAN
     picklist, restricted = _value_set(node)
     default = _default(node, field_type) or next((c.value for c in picklist if c.default), None)
+    formula = None if boolean or default is not None else node.text("defaultValue")
     if boolean:
         default = node.text("defaultValue") == "true"
     external = node.flag("externalId")
@@ -222,7 +226,7 @@ def _basic_field(node: Node, *, name: str, kind: str) -> Field:
         precision=node.number("precision", 18 if field_type in _NUMERIC else 0),
         scale=node.number("scale", 0),
         nillable=not (node.flag("required") or boolean),
-        defaulted=default is not None,
+        defaulted=default is not None or formula is not None,
         unique=node.flag("unique"),
         case_sensitive=node.flag("caseSensitive"),
         external_id=external,
@@ -230,6 +234,7 @@ def _basic_field(node: Node, *, name: str, kind: str) -> Field:
         custom=True,
         html=kind == "Html",
         default=default,
+        default_formula=formula,
         picklist=picklist,
         restricted=restricted,
         help=node.text("inlineHelpText"),
@@ -294,13 +299,13 @@ def _value_set(node: Node) -> tuple[tuple[PicklistValue, ...], bool]:
 
 
 def _default(node: Node, kind: FieldType) -> object:
-    """Return a literal default; default formulas other than literals are not evaluated."""
+    """Return a literal default; None where there is none, or a formula computes it."""
     text = node.text("defaultValue")
     if text is None or kind is FieldType.BOOLEAN:
         return None
-    quoted = re.fullmatch(r"\s*[\"'](.*)[\"']\s*", text, re.DOTALL)
+    quoted = re.fullmatch(r"""\s*(["'])((?:(?!\1)[^\\])*)\1\s*""", text)
     if quoted:
-        return quoted.group(1)
+        return quoted.group(2)
     if kind in _NUMERIC:
         try:
             return Decimal(text.strip())

@@ -1,7 +1,7 @@
 """Objects, fields and their attributes, as the rest of the local org sees them."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
@@ -93,6 +93,7 @@ class Field:
     name_field: bool = False
     html: bool = False
     default: object = None
+    default_formula: str | None = None  # what a new record's value is computed from
     picklist: tuple[PicklistValue, ...] = ()
     restricted: bool = False
     reference_to: tuple[str, ...] = ()
@@ -201,11 +202,25 @@ class ChildLink:
     field: Field
 
 
+@dataclass(frozen=True, slots=True)
+class RecordType:
+    """One record type of one object."""
+
+    object_name: str
+    name: str
+    label: str
+    description: str | None
+    active: bool
+    choices: Mapping[str, tuple[str, ...]]  # by picklist field
+    defaults: Mapping[str, str]
+
+
 @dataclass(frozen=True, eq=False)
 class Schema:
     """All objects of the org."""
 
     objects: tuple[ObjectType, ...]
+    record_types: Mapping[str, tuple[RecordType, ...]] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[ObjectType]:
         return iter(self.objects)

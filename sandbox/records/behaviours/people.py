@@ -49,13 +49,16 @@ class PersonNameBehaviour(Behaviour):
 
 
 class LeadBehaviour(PersonNameBehaviour):
-    """A converted lead stays as it was."""
+    """A converted lead stays as it was; a lead without a company is a person's."""
 
     def before(
         self, writer: "Writer", item: ObjectType, drafts: Sequence[Draft], system: bool
     ) -> None:
-        """Refuse changes after the conversion."""
+        """Refuse changes after the conversion, and no company where there are no persons."""
         for draft in drafts:
+            if draft.new["Company"] is None and person_type(writer.tx) is None:
+                message = "Required fields are missing: [Company]"
+                draft.refuse("REQUIRED_FIELD_MISSING", message, "Company")
             if draft.old.get("IsConverted") == 1 and not system:
                 message = "cannot reference converted lead"
                 draft.refuse("CANNOT_UPDATE_CONVERTED_LEAD", message)
@@ -134,6 +137,11 @@ def _record_types(tx: Transaction) -> tuple[set[str], dict[str, str]]:
     rows = tx.connection.execute(sql).fetchall()
     persons = {row[0] for row in rows if row[1] == 1}
     return persons, {"person" if person == 1 else "business": i for i, person in rows}
+
+
+def person_type(tx: Transaction) -> str | None:
+    """Return the record type new person accounts get; None where there are no such accounts."""
+    return _record_types(tx)[1].get("person")
 
 
 def _check_conversion(draft: Draft) -> None:
