@@ -52,6 +52,7 @@ class OrgSettings:
     manual_clock: bool = False
     soap_login: bool = False
     multi_currency: bool = False
+    person_accounts: bool = True
 
 
 class Org:
@@ -64,7 +65,10 @@ class Org:
         self.database = Database(settings.data)
         prefixes = self._stored_prefixes()
         self.schema: Schema = build_schema(
-            settings.schema, prefixes=prefixes, multi_currency=settings.multi_currency
+            settings.schema,
+            prefixes=prefixes,
+            multi_currency=settings.multi_currency,
+            person_accounts=settings.person_accounts,
         )
         self.automation: Automation = read_automation(settings.schema, self.schema)
         self.formulas = Formulas(self.schema, settings.schema)
@@ -230,6 +234,8 @@ class Org:
             built_in = built_in_seed()
             if not self.multi_currency:
                 del built_in[CURRENCY_TYPE]
+            if not self._settings.person_accounts:
+                del built_in["RecordType"]
             # There is one organization and one corporate currency: a seed that names them replaces
             # the built-in ones.
             for name in {"Organization", CURRENCY_TYPE} & built_in.keys() & own.keys():

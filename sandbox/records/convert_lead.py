@@ -195,7 +195,7 @@ def _people(writer: Writer, lead: Row, wish: Wish, owner_id: str) -> tuple[str, 
     else:
         account = _record(tx, accounts, wish.account_id, "accountId")
         account_id = str(account["Id"])
-        person = account["IsPersonAccount"] == 1
+        person = account.get("IsPersonAccount") == 1
         if person and wish.contact_id is not None:
             message = "give accountId only where it is a person account"
             raise ApiError(400, "INVALID_ARGUMENT_TYPE", message)

@@ -57,7 +57,7 @@ def _refusal(tx: Transaction, item: ObjectType, row: Row) -> RowError | None:
         return refused
     if item.name == "Pricebook2" and row["IsStandard"] == 1:
         return RowError("DELETE_FAILED", "The standard price book cannot be deleted")
-    if item.name == "Contact" and row["IsPersonAccount"] == 1:
+    if item.name == "Contact" and row.get("IsPersonAccount") == 1:
         message = "person contacts are deleted through their account"
         return RowError("INVALID_OPERATION", message)
     return _kept(item, [row])

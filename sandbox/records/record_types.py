@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..schema.model import ObjectType, RecordType
+from ..schema.persons import PERSON_FLAG
 from ..schema.record_types import RECORD_TYPE_ID
 from ..storage.folding import folded_text
 from .draft import Draft
@@ -23,10 +24,11 @@ def set_record_types(tx: Transaction, item: ObjectType, drafts: Sequence[Draft])
         'AND "IsActive" = 1 AND "IsDeleted" = 0 ORDER BY "Id"'
     )
     ids = dict(tx.connection.execute(sql, (item.name,)).fetchall())
+    with_persons = item.has(PERSON_FLAG)
     for draft in drafts:
         given = draft.new[RECORD_TYPE_ID]
         # Accounts find theirs by what they are: a person or a business.
-        if given is None and draft.creating and item.name != "Account":
+        if given is None and draft.creating and not (item.name == "Account" and with_persons):
             given = draft.new[RECORD_TYPE_ID] = next(iter(ids), None)
         if given is None:
             continue

@@ -1,12 +1,13 @@
 """Roll-up summaries: the aggregates a master keeps over its details."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..schema.currencies import CURRENCY
-from ..schema.model import Field, FieldType, ObjectType
+from ..schema.model import Field, FieldType, ObjectType, Schema, Summary
 from ..storage.money import rate_sql
 from ..storage.tables import quoted, value_sql
+from .convert import Refused, converter
 from .transaction import Row, Transaction, json_list
 
 if TYPE_CHECKING:
@@ -21,8 +22,7 @@ def recompute_rollups(
     """Bring the masters of changed details up to date; unchanged masters are not written."""
     by_master: dict[str, dict[str, Row]] = {}
     for master, field in writer.tx.schema.summaries.get(item.name, ()):
-        source = item.find(field.summary.child_field or "Id") if field.summary else None
-        computed = source is not None and source.formula is not None
+        computed = _is_computed(item, field)
         ids = _masters_affected(field, changes, computed=computed)
         if not ids:
             continue
@@ -43,18 +43,47 @@ def recompute_rollups(
         writer.touch(master, stale)
 
 
+def _is_computed(child: ObjectType, field: Field) -> bool:
+    """Whether a roll-up looks at formulas of its details."""
+    assert field.summary is not None
+    names = [field.summary.child_field or "Id", *(f.field for f in field.summary.filters)]
+    return any((found := child.find(n)) is not None and found.formula is not None for n in names)
+
+
+def _filters(tx: Transaction, child: ObjectType, summary: Summary) -> tuple[str, list[Any]]:
+    """Return the conditions of a roll-up as SQL."""
+    sql, params = "", []
+    for test in summary.filters:
+        field = child.find(test.field)
+        assert field is not None, test.field
+        column = value_sql(child, field, alias="d")
+        operator = "IS" if test.operator == "=" else test.operator
+        word = " AND " if operator == "IS NOT" else " OR "
+        sql += f" AND ({word.join(f'{column} {operator} ?' for _ in test.values)})"
+        params += [_stored(field, tx.schema, text) for text in test.values]
+    return sql, params
+
+
+def _stored(field: Field, schema: Schema, text: str) -> Any:
+    if text == "":
+        return None
+    try:
+        return converter(field, schema)(text)
+    except Refused:
+        return text
+
+
 def _masters_affected(
     field: Field, changes: Sequence[tuple[Row, Row]], *, computed: bool
 ) -> list[str]:
     assert field.summary is not None
     reference = field.summary.child_reference
-    source = field.summary.child_field
+    watched = [field.summary.child_field, CURRENCY, *(f.field for f in field.summary.filters)]
     ids: set[str] = set()
     for old, new in changes:
-        moved = old.get(reference) != new.get(reference)
         # What a formula looks at is not asked: any change of the detail may change it.
-        moved = moved or computed or old.get(CURRENCY) != new.get(CURRENCY)
-        if moved or (source is not None and old.get(source) != new.get(source)):
+        moved = computed or old.get(reference) != new.get(reference)
+        if moved or any(old.get(name) != new.get(name) for name in watched if name):
             ids.update(i for i in (old.get(reference), new.get(reference)) if i)
     return sorted(ids)
 
@@ -76,10 +105,11 @@ def _aggregate(
         value = f"CASE WHEN {own} = {wanted} THEN {value} ELSE {exchanged} END"
     expression = SQL[summary.operation].format(value)
     reference = f"d.{quoted(summary.child_reference)}"
+    where, params = _filters(tx, child, summary)
     sql = (
         f"SELECT {reference}, {expression} FROM {quoted(child.name)} AS d{join} WHERE {reference} "
-        f'IN (SELECT value FROM json_each(?)) AND d."IsDeleted" = 0 GROUP BY {reference}'
+        f'IN (SELECT value FROM json_each(?)) AND d."IsDeleted" = 0{where} GROUP BY {reference}'
     )
     empty = 0 if summary.operation in {"count", "sum"} else None
-    found = dict(tx.connection.execute(sql, (json_list(ids),)).fetchall())
+    found = dict(tx.connection.execute(sql, (json_list(ids), *params)).fetchall())
     return {i: found.get(i, empty) if found.get(i) is not None else empty for i in ids}

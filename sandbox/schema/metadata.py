@@ -8,7 +8,17 @@ from pathlib import Path
 
 from ..errors import SetupError
 from .currencies import with_currencies
-from .model import Field, FieldType, ObjectType, OnDelete, PicklistValue, Schema, Summary
+from .model import (
+    Field,
+    FieldType,
+    ObjectType,
+    OnDelete,
+    PicklistValue,
+    Schema,
+    Summary,
+    SummaryFilter,
+)
+from .persons import without_persons
 from .record_types import read_record_types, with_record_type
 from .standard import read_standard_objects, system_fields
 from .xml import Node, read_xml
@@ -37,12 +47,24 @@ TYPES = {
 LENGTHS = {"TextArea": 255, "Url": 255, "Email": 80, "Phone": 40, "Picklist": 255}
 PREFIX_LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 FORMULA_TEXT = 1_300  # characters of a formula's text
+SUMMARY_OPERATIONS = {
+    "equals": "=",
+    "notEqual": "IS NOT",
+    "lessThan": "<",
+    "greaterThan": ">",
+    "lessOrEqual": "<=",
+    "greaterOrEqual": ">=",
+}
 SUFFIX = "-meta.xml"
 EVENT_SUFFIX = "__e"
 
 
 def build_schema(
-    folder: Path | None, *, prefixes: dict[str, str], multi_currency: bool = False
+    folder: Path | None,
+    *,
+    prefixes: dict[str, str],
+    multi_currency: bool = False,
+    person_accounts: bool = True,
 ) -> Schema:
     """Return the standard objects widened by the custom ones of a source folder.
 
@@ -50,6 +72,7 @@ def build_schema(
         folder: An SFDX project or package folder; None for the standard objects alone.
         prefixes: Id prefixes given to custom objects so far; new ones are added to it.
         multi_currency: Whether records have a currency of their own.
+        person_accounts: Whether an account can be a person.
 
     Raises:
         SetupError: The folder holds broken or contradictory metadata.
@@ -71,6 +94,8 @@ def build_schema(
                 raise SetupError(f"{folder}: fields for {name}, an object the org does not have")
             standard[name] = _extended(standard[name], extra)
     # A file can be linked to what people write, not to what the org tells of itself.
+    if not person_accounts:
+        standard = {name: without_persons(item) for name, item in standard.items()}
     types = read_record_types(folder)
     written = with_record_type([*standard.values(), *custom.values()], types)
     if multi_currency:
@@ -273,12 +298,25 @@ def _summary(node: Node) -> Summary:
     assert operation is not None, "summaryOperation"
     child, reference = key.split(".")
     summarized = node.text("summarizedField")
+    filters = tuple(map(_summary_filter, node.all("summaryFilterItems")))
     return Summary(
         operation=operation.lower(),
         child=child,
         child_reference=reference,
         child_field=summarized.split(".")[1] if summarized else None,
+        filters=filters,
     )
+
+
+def _summary_filter(node: Node) -> SummaryFilter:
+    field, operation = node.text("field"), node.text("operation") or ""
+    assert field is not None, "summaryFilterItems.field"
+    if operation not in SUMMARY_OPERATIONS:
+        raise SetupError(
+            f"roll-up filter on {field}: {operation} is not supported by the local org"
+        )
+    values = tuple(part.strip() for part in (node.text("value") or "").split(","))
+    return SummaryFilter(field.split(".")[-1], SUMMARY_OPERATIONS[operation], values)
 
 
 def _value_set(node: Node) -> tuple[tuple[PicklistValue, ...], bool]:
@@ -355,6 +393,9 @@ def _typed_summary(item: Field, owner: ObjectType, objects: dict[str, ObjectType
     reference = child.find(item.summary.child_reference) if child else None
     if child is None or reference is None or owner.name not in reference.reference_to:
         raise SetupError(f"{owner.name}.{item.name}: the roll-up names no detail of {owner.name}")
+    for test in item.summary.filters:
+        if not child.has(test.field):
+            raise SetupError(f"{owner.name}.{item.name}: no field {test.field} to filter by")
     if item.summary.child_field is None:
         return replace(item, type=FieldType.DOUBLE, precision=18, scale=0)
     source = child.find(item.summary.child_field)

@@ -62,6 +62,15 @@ class PicklistValue:
 
 
 @dataclass(frozen=True, slots=True)
+class SummaryFilter:
+    """Which details a roll-up counts: those whose field compares so with any of the values."""
+
+    field: str
+    operator: str  # of SQL
+    values: tuple[str, ...]  # as the metadata writes them; an empty one is null
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """A roll-up summary: an aggregate over the details of a master."""
 
@@ -69,6 +78,7 @@ class Summary:
     child: str
     child_reference: str
     child_field: str | None
+    filters: tuple[SummaryFilter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -48,6 +48,19 @@ def test_formulas_are_rolled_up(org: Client) -> None:
     assert (first, second, third) == (6.5, 10.0, 4.0)
 
 
+def test_roll_ups_count_what_their_filters_let_through(org: Client) -> None:
+    bill = org.create("Bill__c", Key__c="B-1")
+    for key, amount in (("L-1", "2.50"), ("L-2", "2.49"), ("l-9", "7"), ("L-10", "8")):
+        org.create("Bill_Line__c", Key__c=key, Bill__c=bill, Amount__c=amount)
+    path = f"/sobjects/Bill__c/{bill}"
+
+    before = org.get(path).json()["Large_Lines__c"]
+    line = org.query("SELECT Id FROM Bill_Line__c WHERE Key__c = 'L-2'")[0]["Id"]
+    org.patch(f"/sobjects/Bill_Line__c/{line}", {"Amount__c": "3"})
+
+    assert (before, org.get(path).json()["Large_Lines__c"]) == (1.0, 2.0)
+
+
 class TestRecordTypes:
     @pytest.fixture
     def types(self, org: Client) -> dict[str, str]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...schema.model import ObjectType
+from ...schema.persons import PERSON_FLAG
 from ..draft import NOT_WRITABLE, Draft
 from ..transaction import Row, Transaction
 from .base import Behaviour
@@ -72,6 +73,8 @@ class AccountBehaviour(Behaviour):
         self, writer: "Writer", item: ObjectType, drafts: Sequence[Draft], system: bool
     ) -> None:
         """Set the record type, the person flag and the name."""
+        if not item.has(PERSON_FLAG):
+            return
         persons, types = _record_types(writer.tx)
         for draft in drafts:
             new = draft.new
@@ -99,6 +102,8 @@ class AccountBehaviour(Behaviour):
 
     def after(self, writer: "Writer", item: ObjectType, drafts: Sequence[Draft]) -> None:
         """Create or update the contact row of each person."""
+        if not item.has(PERSON_FLAG):
+            return
         contact = writer.tx.schema.get("Contact")
         people = [draft for draft in drafts if draft.new["IsPersonAccount"] == 1]
         fresh = [draft for draft in people if draft.new["PersonContactId"] is None]
