@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ..schema.currencies import CURRENCY, CURRENCY_TYPE, SELECT, USER_CURRENCY
 from ..schema.model import ObjectType
+from ..storage.money import ONE
 from .draft import Draft
 from .transaction import Row, Transaction
 
@@ -75,6 +76,9 @@ def _check_lines(tx: Transaction, item: ObjectType, draft: Draft) -> None:
 
 
 def _check_rate(draft: Draft) -> None:
+    if draft.new["IsCorporate"] == 1 and draft.new["ConversionRate"] != ONE:
+        message = "the corporate currency has the conversion rate 1"
+        draft.refuse("FIELD_INTEGRITY_EXCEPTION", message, "ConversionRate")
     if draft.new["ConversionRate"] is not None and draft.new["ConversionRate"] <= 0:
         message = "Conversion Rate: value outside of valid range on numeric field: "
         draft.refuse("NUMBER_OUTSIDE_VALID_RANGE", message + "it must be above 0", "ConversionRate")

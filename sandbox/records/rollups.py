@@ -1,8 +1,10 @@
 """Roll-up summaries: the aggregates a master keeps over its details."""
 
+import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..errors import ApiError
 from ..schema.currencies import CURRENCY
 from ..schema.model import Field, FieldType, ObjectType, Schema, Summary
 from ..storage.money import rate_sql
@@ -13,6 +15,7 @@ from .transaction import Row, Transaction, json_list
 if TYPE_CHECKING:
     from .save import Writer
 
+OUTSIDE = "NUMBER_OUTSIDE_VALID_RANGE"
 SQL = {"count": "COUNT(*)", "sum": "SUM({0})", "min": "MIN({0})", "max": "MAX({0})"}
 
 
@@ -41,6 +44,18 @@ def recompute_rollups(
             and any(rows[record_id][key] != value for key, value in values.items())
         }
         writer.touch(master, stale)
+
+
+def convert_rollups(writer: "Writer", item: ObjectType, changes: Sequence[tuple[Row, Row]]) -> None:
+    """Compute the roll-ups of masters anew whose own currency has changed."""
+    ids = [new["Id"] for old, new in changes if old and old.get(CURRENCY) != new.get(CURRENCY)]
+    updates: dict[str, Row] = {record_id: {} for record_id in ids}
+    for field in item.fields if ids else ():
+        if field.summary is not None:
+            child = writer.tx.schema.get(field.summary.child)
+            for record_id, value in _aggregate(writer.tx, child, item, field, ids).items():
+                updates[record_id][field.name] = value
+    writer.touch(item, {record_id: values for record_id, values in updates.items() if values})
 
 
 def _is_computed(child: ObjectType, field: Field) -> bool:
@@ -111,5 +126,9 @@ def _aggregate(
         f'IN (SELECT value FROM json_each(?)) AND d."IsDeleted" = 0{where} GROUP BY {reference}'
     )
     empty = 0 if summary.operation in {"count", "sum"} else None
-    found = dict(tx.connection.execute(sql, (json_list(ids), *params)).fetchall())
+    try:
+        found = dict(tx.connection.execute(sql, (json_list(ids), *params)).fetchall())
+    except (sqlite3.OperationalError, sqlite3.DataError) as error:
+        message = f"{field.label}: value outside of valid range on numeric field: {error}"
+        raise ApiError(400, OUTSIDE, message, fields=(field.name,)) from error
     return {i: found.get(i, empty) if found.get(i) is not None else empty for i in ids}

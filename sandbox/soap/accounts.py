@@ -85,7 +85,7 @@ def user_info(org: "Org", user_id: str) -> dict[str, Any]:
         'SELECT u."Email", u."Name", u."LanguageLocaleKey", u."LocaleSidKey", u."Username", '
         'u."TimeZoneSidKey", u."UserType", u."ProfileId", o."Name", '
         '(SELECT COUNT(*) FROM "RecordType" WHERE "IsPersonType" = 1 AND "IsActive" = 1), '
-        f'{currency} FROM "User" u, "Organization" o WHERE u."Id" = ?'
+        f'{currency}, u."UserRoleId" FROM "User" u, "Organization" o WHERE u."Id" = ?'
     )
     with org.database.read() as connection:
         row = connection.execute(sql, (user_id,)).fetchone()
@@ -102,7 +102,7 @@ def user_info(org: "Org", user_id: str) -> dict[str, Any]:
         "organizationMultiCurrency": several,
         "organizationName": row[8],
         "profileId": row[7] or "",
-        "roleId": None,
+        "roleId": row[11],
         "sessionSecondsValid": SESSION_S,
         "userDefaultCurrencyIsoCode": row[10],
         "userEmail": row[0],

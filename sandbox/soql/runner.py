@@ -90,7 +90,7 @@ class Runner:
         bound = [p.value(self._viewer) if isinstance(p, LATE) else p for p in params]
         try:
             return self._connection.execute(sql, bound).fetchall()
-        except (sqlite3.OperationalError, OverflowError) as error:
+        except (sqlite3.OperationalError, sqlite3.DataError, OverflowError) as error:
             # Too deep, too many parameters, a sum beyond 64 bits: queries nobody can answer.
             raise ApiError(
                 400, "QUERY_TOO_COMPLICATED", f"the query is too complex: {error}"

@@ -98,8 +98,39 @@ class TestRecords:
                 Amount__c=amount,
             )
 
-        row = org.get(f"/sobjects/Bill__c/{bill}").json()
-        assert row["Line_Total__c"] == 9.0
+        pounds = org.get(f"/sobjects/Bill__c/{bill}").json()["Line_Total__c"]
+        org.patch(f"/sobjects/Bill__c/{bill}", {"CurrencyIsoCode": "EUR"})
+        euros = org.get(f"/sobjects/Bill__c/{bill}").json()["Line_Total__c"]
+
+        assert (pounds, euros) == (9.0, 10.13)
+
+    def test_refuse_sums_that_no_column_holds(self, org: Client) -> None:
+        for code, rate in (("AAA", "0.000001"), ("ZZZ", "999999999999")):
+            org.create(
+                "CurrencyType", IsoCode=code, ConversionRate=rate, DecimalPlaces=2, IsActive=True
+            )
+        bill = org.create("Bill__c", Key__c="B-1", CurrencyIsoCode="ZZZ")
+        line = {
+            "Key__c": "L",
+            "Bill__c": bill,
+            "CurrencyIsoCode": "AAA",
+            "Amount__c": "99999999999",
+        }
+
+        refused = org.post("/sobjects/Bill_Line__c", line)
+        org.patch(f"/sobjects/Bill__c/{bill}", {"CurrencyIsoCode": "AAA"})
+        org.create("Bill_Line__c", **line)
+        unseen = org.get("/query", params={"q": "SELECT SUM(Amount__c) FROM Bill_Line__c"})
+
+        assert code_of(refused) == "NUMBER_OUTSIDE_VALID_RANGE"
+        assert code_of(unseen) == "QUERY_TOO_COMPLICATED"
+
+    def test_the_corporate_currency_has_the_rate_one(self, org: Client) -> None:
+        dollar = org.query("SELECT Id FROM CurrencyType WHERE IsCorporate = true")[0]["Id"]
+
+        refused = org.patch(f"/sobjects/CurrencyType/{dollar}", {"ConversionRate": "2"})
+
+        assert code_of(refused) == "FIELD_INTEGRITY_EXCEPTION"
 
 
 class TestLines:

@@ -64,6 +64,12 @@ class TestOrder:
         )
         assert nobodys.json()[0]["fields"] == ["AccountId"]
 
+    def test_refuses_a_total_that_no_field_holds(self, org: Client, order: str, entry: str) -> None:
+        most = "9999999999999999"
+        line = {"OrderId": order, "PricebookEntryId": entry, "Quantity": most, "UnitPrice": most}
+
+        assert code_of(org.post("/sobjects/OrderItem", line)) == "NUMBER_OUTSIDE_VALID_RANGE"
+
     def test_takes_the_account_of_its_contract(self, org: Client, account: str) -> None:
         contract = org.create("Contract", AccountId=account)
         order = org.create("Order", ContractId=contract, EffectiveDate="2026-03-01", Status="Draft")

@@ -14,6 +14,7 @@ from .simple import (
     AssetBehaviour,
     CampaignMemberBehaviour,
     CaseBehaviour,
+    EventBehaviour,
     TaskBehaviour,
     WorkOrderBehaviour,
 )
@@ -30,6 +31,7 @@ _BEHAVIOURS: dict[str, Behaviour] = {
     "PricebookEntry": PricebookEntryBehaviour(),
     "Order": OrderBehaviour(),
     "OrderItem": OrderLineBehaviour(),
+    "Event": EventBehaviour(),
     "Asset": AssetBehaviour(),
     "WorkOrder": WorkOrderBehaviour(),
     "WorkOrderLineItem": WorkOrderLineBehaviour(),

@@ -45,9 +45,23 @@ class TaskBehaviour(Behaviour):
             new = draft.new
             new["IsClosed"] = int(is_closed(statuses, new["Status"]))
             new["IsHighPriority"] = int(new["Priority"] == "High")
-            what = new["WhatId"]
-            if what is not None and what.startswith("001"):
-                new["AccountId"] = what
+            new["AccountId"] = _account_of(new)
+
+
+class EventBehaviour(Behaviour):
+    """An event about an account belongs to it."""
+
+    def before(
+        self, writer: "Writer", item: ObjectType, drafts: Sequence[Draft], system: bool
+    ) -> None:
+        """Set the account."""
+        for draft in drafts:
+            draft.new["AccountId"] = _account_of(draft.new)
+
+
+def _account_of(activity: Row) -> str | None:
+    what: str | None = activity["WhatId"]
+    return what if what is not None and what.startswith("001") else None
 
 
 class AssetBehaviour(Behaviour):
