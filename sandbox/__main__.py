@@ -46,6 +46,12 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         help="edition whose allowances hold",
     )
     parser.add_argument(
+        "--multi-currency", action="store_true", help="give every record a currency of its own"
+    )
+    parser.add_argument(
+        "--no-person-accounts", action="store_true", help="let no account be a person"
+    )
+    parser.add_argument(
         "--soap-login", action="store_true", help="accept SOAP login() (API up to 64.0)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON line instead of text")
@@ -116,6 +122,8 @@ def main(argv: list[str] | None = None) -> int:
                 profile=options.profile,
                 manual_clock=options.clock == "manual",
                 soap_login=options.soap_login,
+                multi_currency=options.multi_currency,
+                person_accounts=not options.no_person_accounts,
             )
         )
         server = SandboxServer(

@@ -22,9 +22,12 @@ from .limits import DEFAULT_PROFILE, PROFILES, LongCalls, Meter
 from .outbound.queue import OutboundQueue
 from .records import delete_log, recycle
 from .records.locks import LockTable
+from .records.record_types import plant_record_types
 from .records.save import Writer
 from .records.transaction import Actor, Course, Transaction
 from .schema.automation import Automation, read_automation
+from .schema.currencies import CURRENCY_TYPE, adopt_currency
+from .schema.currencies import SELECT as SELECT_CURRENCIES
 from .schema.definitions import DEFINITIONS, write_definitions
 from .schema.metadata import build_schema
 from .schema.model import ObjectType, Schema
@@ -48,6 +51,8 @@ class OrgSettings:
     profile: str = DEFAULT_PROFILE
     manual_clock: bool = False
     soap_login: bool = False
+    multi_currency: bool = False
+    person_accounts: bool = True
 
 
 class Org:
@@ -59,7 +64,12 @@ class Org:
             clock.stand_still()
         self.database = Database(settings.data)
         prefixes = self._stored_prefixes()
-        self.schema: Schema = build_schema(settings.schema, prefixes=prefixes)
+        self.schema: Schema = build_schema(
+            settings.schema,
+            prefixes=prefixes,
+            multi_currency=settings.multi_currency,
+            person_accounts=settings.person_accounts,
+        )
         self.automation: Automation = read_automation(settings.schema, self.schema)
         self.formulas = Formulas(self.schema, settings.schema)
         self.database.compute = self.formulas.stored_value
@@ -90,6 +100,8 @@ class Org:
                 self._plant()
             else:
                 with self.transaction(self._system(), request_id="start") as writer:
+                    self._plant_currencies(writer)
+                    plant_record_types(writer)
                     access.plant(writer, integration=None)
             user_id = self._system().user_id
             write_definitions(connection, self.schema, now_s=clock.epoch_s(), user_id=user_id)
@@ -107,6 +119,11 @@ class Org:
         with self.database.read() as connection:
             row = connection.execute('SELECT "Id" FROM "Organization"').fetchone()
         return str(row[0])
+
+    @property
+    def multi_currency(self) -> bool:
+        """Whether records have a currency of their own."""
+        return self._settings.multi_currency
 
     @property
     def soap_login(self) -> bool:
@@ -215,12 +232,27 @@ class Org:
         with self.transaction(self._system(), request_id="seed") as writer:
             own = read_seed(self._settings.seed) if self._settings.seed is not None else {}
             built_in = built_in_seed()
-            if "Organization" in own:
-                # There is one organization; a seed that names it replaces the built-in one.
-                built_in["Organization"] = own.pop("Organization")
+            if not self.multi_currency:
+                del built_in[CURRENCY_TYPE]
+            if not self._settings.person_accounts:
+                del built_in["RecordType"]
+            # There is one organization and one corporate currency: a seed that names them replaces
+            # the built-in ones.
+            for name in {"Organization", CURRENCY_TYPE} & built_in.keys() & own.keys():
+                built_in[name] = own.pop(name)
             plant(writer, built_in, source="built-in seed")
+            plant_record_types(writer)
             plant(writer, own, source=str(self._settings.seed))
             self.sessions.access.plant(writer, integration=INTEGRATION)
+
+    def _plant_currencies(self, writer: Writer) -> None:
+        """Give data from before several currencies were switched on the built-in ones."""
+        connection = writer.tx.connection
+        if not self.multi_currency or connection.execute(SELECT_CURRENCIES).fetchone():
+            return
+        plant(writer, {CURRENCY_TYPE: built_in_seed()[CURRENCY_TYPE]}, source="built-in seed")
+        corporate = connection.execute(SELECT_CURRENCIES).fetchone()[0]
+        adopt_currency(connection, self.schema, code=corporate)
 
     def _stored_prefixes(self) -> dict[str, str]:
         """Return the id prefixes given to custom objects when this data was first written."""

@@ -35,19 +35,23 @@ class ValidationRule:
 
 
 class Formulas:
-    """Computes formula fields when they are read and checks rules when records are saved.
+    """Computes formula fields when they are read; defaults and rules when records are saved.
 
-    What cannot be understood is told once at start: such a field stays null, such a rule is off.
+    What cannot be understood is told once at start: such a field stays null, such a
+    rule is off.
     """
 
     def __init__(self, schema: Schema, folder: Path | None) -> None:
         self._schema = schema
         self._fields: dict[tuple[str, str], tuple[ObjectType, Field, Formula]] = {}
+        self._defaults: dict[str, list[tuple[Field, Formula]]] = {}
         self.notes: list[str] = []
         for item in schema:
             for field in item.fields:
                 if field.formula is not None:
                     self._add(item, field, field.formula)
+                if field.default_formula is not None:
+                    self._add_default(item, field, field.default_formula)
         self._rules = self._read_rules(folder) if folder is not None else {}
         for note in self.notes:
             LOG.warning("%s", note)
@@ -66,6 +70,14 @@ class Formulas:
             self.notes.append(f"{item.name}.{field.name} stays null: {error}")
             return
         self._fields[item.name, field.name] = (item, field, formula)
+
+    def _add_default(self, item: ObjectType, field: Field, text: str) -> None:
+        try:
+            formula = self._compile(item, text)
+        except FormulaError as error:
+            self.notes.append(f"{item.name}.{field.name} has no default: {error}")
+            return
+        self._defaults.setdefault(item.name, []).append((field, formula))
 
     def _read_rules(self, folder: Path) -> dict[str, list[ValidationRule]]:
         rules: dict[str, list[ValidationRule]] = {}
@@ -101,10 +113,28 @@ class Formulas:
         if row is None:
             return None
         scene.row, scene.blank_is_zero = row, field.blank_is_zero
-        try:
-            return written_value(field, formula(scene))
-        except NO_VALUE:
-            return written_value(field, None)
+        return _result(field, formula, scene)
+
+    def fill_defaults(self, tx: "Transaction", item: ObjectType, drafts: Iterable["Draft"]) -> None:
+        """Give new records the computed defaults of fields that nobody gave a value to."""
+        defaults = self._defaults.get(item.name)
+        if not defaults:
+            return
+        now = clock.now()
+        for draft in drafts:
+            if not draft.creating:
+                continue
+            scene = Scene(
+                connection=tx.connection,
+                row=draft.new,
+                now=now,
+                creating=True,
+                user_id=tx.actor.user_id,
+                permissions=tx.actor.permissions,
+            )
+            for field, formula in defaults:
+                if field.name not in draft.values:
+                    draft.new[field.name] = _result(field, formula, scene)
 
     def check(self, tx: "Transaction", item: ObjectType, drafts: Iterable["Draft"]) -> None:
         """Refuse the drafts that violate a rule of their object."""
@@ -130,6 +160,13 @@ class Formulas:
                 if _holds(rule.condition, scene):
                     fields = () if rule.field is None else (rule.field,)
                     draft.refuse("FIELD_CUSTOM_VALIDATION_EXCEPTION", rule.message, *fields)
+
+
+def _result(field: Field, formula: Formula, scene: Scene) -> Any:
+    try:
+        return written_value(field, formula(scene))
+    except NO_VALUE:
+        return written_value(field, None)
 
 
 def _holds(condition: Formula, scene: Scene) -> bool:

@@ -8,6 +8,7 @@ from ..clock import from_epoch
 from ..errors import ApiError
 from ..ids import normalize
 from ..schema.model import ObjectType
+from .behaviours.people import person_type
 from .save import Writer
 from .transaction import Row, Transaction
 
@@ -186,13 +187,15 @@ def _people(writer: Writer, lead: Row, wish: Wish, owner_id: str) -> tuple[str, 
     """Return the account and the contact, created or completed."""
     tx = writer.tx
     accounts, contacts = tx.schema.get("Account"), tx.schema.get("Contact")
+    if wish.account_id is None and lead["Company"] is None and wish.contact_id is None:
+        return _person(writer, lead, owner_id)
     if wish.account_id is None:
         values: Row = {"Name": lead["Company"], "OwnerId": owner_id}
         account_id = writer.insert(accounts, [values | _mapped(lead, TO_ACCOUNT)])[0]
     else:
         account = _record(tx, accounts, wish.account_id, "accountId")
         account_id = str(account["Id"])
-        person = account["IsPersonAccount"] == 1
+        person = account.get("IsPersonAccount") == 1
         if person and wish.contact_id is not None:
             message = "give accountId only where it is a person account"
             raise ApiError(400, "INVALID_ARGUMENT_TYPE", message)
@@ -210,6 +213,19 @@ def _people(writer: Writer, lead: Row, wish: Wish, owner_id: str) -> tuple[str, 
     if wish.overwrite_lead_source:
         writer.touch(contacts, {contact["Id"]: {"LeadSource": lead["LeadSource"]}})
     return account_id, str(contact["Id"])
+
+
+def _person(writer: Writer, lead: Row, owner_id: str) -> tuple[str, str]:
+    """Create the person account of a lead that names no company; return it and its contact."""
+    tx = writer.tx
+    accounts = tx.schema.get("Account")
+    kind = person_type(tx)
+    if kind is None:
+        raise _missing("Company", "is required where there are no person accounts")
+    values: Row = {"RecordTypeId": kind, "OwnerId": owner_id} | _mapped(lead, TO_PERSON)
+    values |= {name: lead[name] for name in ("LastName", "FirstName", "Salutation")}
+    account_id = writer.insert(accounts, [values])[0]
+    return account_id, str(tx.fetch(accounts, [account_id])[account_id]["PersonContactId"])
 
 
 def _mapped(lead: Row, names: Mapping[str, str]) -> Row:
@@ -239,7 +255,7 @@ def _opportunity(
         return str(row["Id"])
     if wish.without_opportunity:
         return None
-    name = wish.opportunity_name or lead["Company"][:NAME_LENGTH]
+    name = wish.opportunity_name or (lead["Company"] or lead["Name"])[:NAME_LENGTH]
     if len(name) > NAME_LENGTH:
         message = f"opportunityName: data value too large: {name} (max length={NAME_LENGTH})"
         raise ApiError(400, "STRING_TOO_LONG", message, fields=("opportunityName",))

@@ -57,10 +57,17 @@ def _refusal(tx: Transaction, item: ObjectType, row: Row) -> RowError | None:
         return refused
     if item.name == "Pricebook2" and row["IsStandard"] == 1:
         return RowError("DELETE_FAILED", "The standard price book cannot be deleted")
-    if item.name == "Contact" and row["IsPersonAccount"] == 1:
+    if item.name == "Contact" and row.get("IsPersonAccount") == 1:
         message = "person contacts are deleted through their account"
         return RowError("INVALID_OPERATION", message)
-    return None
+    return _kept(item, [row])
+
+
+def _kept(item: ObjectType, rows: Sequence[Row]) -> RowError | None:
+    behaviour = behaviour_of(item.name)
+    reasons = (behaviour.why_kept(row) for row in rows) if behaviour is not None else ()
+    reason = next((text for text in reasons if text is not None), None)
+    return None if reason is None else RowError("DELETE_FAILED", reason)
 
 
 def _collect(tx: Transaction, item: ObjectType, ids: Sequence[str], plan: _Plan) -> RowError | None:
@@ -82,6 +89,9 @@ def _collect(tx: Transaction, item: ObjectType, ids: Sequence[str], plan: _Plan)
         if link.field.on_delete is OnDelete.SET_NULL:
             plan.emptied.append((link, rows))
             continue
+        kept = _kept(link.child, rows)
+        if kept is not None:
+            return kept
         plan.doomed.setdefault(link.child.name, []).extend(rows)
         found = [row["Id"] for row in rows]
         plan.ids.update(found)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from .. import clock
 from ..schema.model import Field, ObjectType, OnDelete
+from ..storage.folding import folded_text
 
 WAIT_S = 10.0
 LOOK_AGAIN_S = 0.02
@@ -112,7 +113,7 @@ def keys_of(
     for field in _unique_fields(item):
         value = values.get(field.name)
         if value is not None:
-            keys.add(f"{item.name}.{field.name}={str(value).casefold()}")
+            keys.add(f"{item.name}.{field.name}={folded_text(str(value))}")
     return keys
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..schema.model import Field, ObjectType
+from ..storage.folding import folded_text
 from ..storage.tables import quoted
 from ..storage.values import decoder
 from .draft import Draft, Link
@@ -13,7 +14,7 @@ from .transaction import Transaction, json_list
 
 def folded(item: Field, value: Any) -> Any:
     """Return a key value as unique indexes compare it."""
-    return value.lower() if isinstance(value, str) and not item.case_sensitive else value
+    return folded_text(value) if isinstance(value, str) and not item.case_sensitive else value
 
 
 def ids_by_key(

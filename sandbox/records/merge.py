@@ -58,7 +58,7 @@ def merge_records(
     if outcome.errors:
         raise row_failure(outcome.errors[0])
     related: list[str] = []
-    if item.name == "Account" and rows[master_id]["IsPersonAccount"] == 1:
+    if item.name == "Account" and rows[master_id].get("IsPersonAccount") == 1:
         contact = tx.schema.get("Contact")
         person = rows[master_id]["PersonContactId"]
         others = [rows[i]["PersonContactId"] for i in loser_ids]

@@ -14,11 +14,14 @@ from ..schema.model import Field, FieldType, ObjectType
 from ..storage.tables import quoted
 from ..storage.values import to_scaled
 from .behaviours import behaviour_of
+from .currencies import set_currencies
 from .draft import NOT_WRITABLE, Draft
 from .lookup import check_references, check_unique, resolve_links
-from .rollups import recompute_rollups
+from .record_types import set_record_types
+from .rollups import OUTSIDE, convert_rollups, recompute_rollups
 from .transaction import Row, Transaction
 
+COLUMN_LIMIT = 2**63  # SQLite keeps whole numbers below
 ZEROS = re.compile(r"\{(0+)\}")
 
 
@@ -44,10 +47,15 @@ class Writer:
         live = [draft for draft in drafts if not draft.errors]
         for draft in live:
             self._merge(item, draft, system=system)
+        tx.formulas.fill_defaults(tx, item, live)
+        set_record_types(tx, item, live)
+        set_currencies(tx, item, [d for d in live if not d.errors], system=system)
         behaviour = behaviour_of(item.name)
         if behaviour is not None:
             behaviour.before(self, item, [d for d in live if not d.errors], system)
         for draft in live:
+            if behaviour is not None or system:
+                _check_range(item, draft)
             _check_required(item, draft)
         if not system:
             tx.formulas.check(tx, item, live)
@@ -62,6 +70,7 @@ class Writer:
             behaviour.after(self, item, saved)
         changes = [(draft.old, draft.new) for draft in saved]
         recompute_rollups(self, item, changes)
+        convert_rollups(self, item, changes)
         fire_flows(tx, item, changes)
 
     def publish(self, item: ObjectType, drafts: Sequence[Draft]) -> list[str | None]:
@@ -79,13 +88,19 @@ class Writer:
         return uuids
 
     def touch(self, item: ObjectType, changes: Mapping[str, Row]) -> None:
-        """Set fields of records as the org itself, read-only ones included."""
+        """Set fields of records as the org itself, read-only ones included.
+
+        Raises:
+            ApiError: A total is too large to be kept; the whole transaction fails.
+        """
         if changes:
             drafts = [
                 Draft(creating=False, id=record_id, values=dict(values))
                 for record_id, values in changes.items()
             ]
             self.save(item, drafts, system=True)
+            for draft in drafts:
+                _refuse_overflow(draft)
 
     def insert(self, item: ObjectType, rows: Sequence[Row]) -> list[str]:
         """Create records as the org itself and return their ids.
@@ -236,6 +251,27 @@ def _check_required(item: ObjectType, draft: Draft) -> None:
     if missing:
         message = f"Required fields are missing: [{', '.join(missing)}]"
         draft.refuse("REQUIRED_FIELD_MISSING", message, *missing)
+
+
+@lru_cache(maxsize=1_024)
+def _decimals(item: ObjectType) -> tuple[Field, ...]:
+    return tuple(f for f in item.stored if f.is_decimal)
+
+
+def _check_range(item: ObjectType, draft: Draft) -> None:
+    """Refuse computed amounts that no column holds."""
+    for field in _decimals(item):
+        value = draft.new[field.name]
+        if value is not None and abs(value) >= COLUMN_LIMIT:
+            message = f"{field.label}: value outside of valid range on numeric field"
+            draft.refuse(OUTSIDE, message, field.name)
+
+
+def _refuse_overflow(draft: Draft) -> None:
+    """Undo the whole transaction where a total that the org keeps would be too large."""
+    for error in draft.errors:
+        if error.code == OUTSIDE:
+            raise row_failure(error)
 
 
 def _check_reparenting(item: ObjectType, draft: Draft) -> None:

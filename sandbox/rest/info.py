@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..schema.currencies import with_choices
 from ..schema.definitions import DEFINITIONS
 from ..schema.describe import describe_global, describe_object
 from ..schema.model import ObjectType
@@ -74,6 +75,8 @@ def describe(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     item = object_of(org, found[0], request)
     types = _record_types(org, item)
     schema = seen_by(org, request)
+    with org.database.read() as connection:
+        item = with_choices(item, connection)
     body = describe_object(item, schema, base=request.base, record_types=types)
     return unless_known(
         request, Answer(200, body), validators(None, item.name, org.sessions.since_s)

@@ -162,9 +162,7 @@ def _field(item: Field) -> dict[str, Any]:
         "createable": item.createable,
         "custom": item.custom,
         "defaultValue": item.default if isinstance(item.default, bool | str) else None,
-        "defaultValueFormula": str(item.default)
-        if item.default is not None and not isinstance(item.default, bool | str)
-        else None,
+        "defaultValueFormula": _default_formula(item),
         "defaultedOnCreate": item.defaulted,
         "dependentPicklist": False,
         "deprecatedAndHidden": False,
@@ -182,6 +180,12 @@ def _field(item: Field) -> dict[str, Any]:
         "idLookup": item.id_lookup,
         "inlineHelpText": item.help,
     }
+
+
+def _default_formula(item: Field) -> str | None:
+    if item.default is None or isinstance(item.default, bool | str):
+        return item.default_formula
+    return str(item.default)
 
 
 def _shape(item: Field) -> dict[str, Any]:

@@ -7,7 +7,19 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from ..errors import SetupError
-from .model import Field, FieldType, ObjectType, OnDelete, PicklistValue, Schema, Summary
+from .currencies import with_currencies
+from .model import (
+    Field,
+    FieldType,
+    ObjectType,
+    OnDelete,
+    PicklistValue,
+    Schema,
+    Summary,
+    SummaryFilter,
+)
+from .persons import without_persons
+from .record_types import read_record_types, with_record_type
 from .standard import read_standard_objects, system_fields
 from .xml import Node, read_xml
 
@@ -35,21 +47,37 @@ TYPES = {
 LENGTHS = {"TextArea": 255, "Url": 255, "Email": 80, "Phone": 40, "Picklist": 255}
 PREFIX_LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 FORMULA_TEXT = 1_300  # characters of a formula's text
+SUMMARY_OPERATIONS = {
+    "equals": "=",
+    "notEqual": "IS NOT",
+    "lessThan": "<",
+    "greaterThan": ">",
+    "lessOrEqual": "<=",
+    "greaterOrEqual": ">=",
+}
 SUFFIX = "-meta.xml"
 EVENT_SUFFIX = "__e"
 
 
-def build_schema(folder: Path | None, *, prefixes: dict[str, str]) -> Schema:
+def build_schema(
+    folder: Path | None,
+    *,
+    prefixes: dict[str, str],
+    multi_currency: bool = False,
+    person_accounts: bool = True,
+) -> Schema:
     """Return the standard objects widened by the custom ones of a source folder.
 
     Args:
         folder: An SFDX project or package folder; None for the standard objects alone.
         prefixes: Id prefixes given to custom objects so far; new ones are added to it.
+        multi_currency: Whether records have a currency of their own.
+        person_accounts: Whether an account can be a person.
 
     Raises:
         SetupError: The folder holds broken or contradictory metadata.
     """
-    standard = {item.name: item for item in read_standard_objects()}
+    standard = {item.name: item for item in read_standard_objects(multi_currency=multi_currency)}
     custom: dict[str, ObjectType] = {}
     if folder is not None:
         fields = _read_fields(folder)
@@ -65,10 +93,17 @@ def build_schema(folder: Path | None, *, prefixes: dict[str, str]) -> Schema:
             if name not in standard:
                 raise SetupError(f"{folder}: fields for {name}, an object the org does not have")
             standard[name] = _extended(standard[name], extra)
-    names = (*standard, *custom)
-    objects = tuple(_widened(item, names) for item in [*standard.values(), *custom.values()])
+    # A file can be linked to what people write, not to what the org tells of itself.
+    if not person_accounts:
+        standard = {name: without_persons(item) for name, item in standard.items()}
+    types = read_record_types(folder)
+    written = with_record_type([*standard.values(), *custom.values()], types)
+    if multi_currency:
+        written = tuple(map(with_currencies, written))
+    names = tuple(item.name for item in written if item.createable and not item.event)
+    objects = tuple(_widened(item, names) for item in written)
     _check_references(objects)
-    return Schema(objects=_typed_summaries(objects))
+    return Schema(objects=_typed_summaries(objects), record_types=types)
 
 
 def _next_prefix(prefixes: dict[str, str]) -> str:
@@ -184,6 +219,7 @@ def _read_field(node: Node) -> Field:
             nillable=True,
             defaulted=False,
             default=None,
+            default_formula=None,
         )
     if kind == "AutoNumber":
         return replace(
@@ -203,6 +239,7 @@ def _basic_field(node: Node, *, name: str, kind: str) -> Field:
     boolean = field_type is FieldType.BOOLEAN
     picklist, restricted = _value_set(node)
     default = _default(node, field_type) or next((c.value for c in picklist if c.default), None)
+    formula = None if boolean or default is not None else node.text("defaultValue")
     if boolean:
         default = node.text("defaultValue") == "true"
     external = node.flag("externalId")
@@ -214,7 +251,7 @@ def _basic_field(node: Node, *, name: str, kind: str) -> Field:
         precision=node.number("precision", 18 if field_type in _NUMERIC else 0),
         scale=node.number("scale", 0),
         nillable=not (node.flag("required") or boolean),
-        defaulted=default is not None,
+        defaulted=default is not None or formula is not None,
         unique=node.flag("unique"),
         case_sensitive=node.flag("caseSensitive"),
         external_id=external,
@@ -222,6 +259,7 @@ def _basic_field(node: Node, *, name: str, kind: str) -> Field:
         custom=True,
         html=kind == "Html",
         default=default,
+        default_formula=formula,
         picklist=picklist,
         restricted=restricted,
         help=node.text("inlineHelpText"),
@@ -260,12 +298,25 @@ def _summary(node: Node) -> Summary:
     assert operation is not None, "summaryOperation"
     child, reference = key.split(".")
     summarized = node.text("summarizedField")
+    filters = tuple(map(_summary_filter, node.all("summaryFilterItems")))
     return Summary(
         operation=operation.lower(),
         child=child,
         child_reference=reference,
         child_field=summarized.split(".")[1] if summarized else None,
+        filters=filters,
     )
+
+
+def _summary_filter(node: Node) -> SummaryFilter:
+    field, operation = node.text("field"), node.text("operation") or ""
+    assert field is not None, "summaryFilterItems.field"
+    if operation not in SUMMARY_OPERATIONS:
+        raise SetupError(
+            f"roll-up filter on {field}: {operation} is not supported by the local org"
+        )
+    values = tuple(part.strip() for part in (node.text("value") or "").split(","))
+    return SummaryFilter(field.split(".")[-1], SUMMARY_OPERATIONS[operation], values)
 
 
 def _value_set(node: Node) -> tuple[tuple[PicklistValue, ...], bool]:
@@ -286,13 +337,13 @@ def _value_set(node: Node) -> tuple[tuple[PicklistValue, ...], bool]:
 
 
 def _default(node: Node, kind: FieldType) -> object:
-    """Return a literal default; default formulas other than literals are not evaluated."""
+    """Return a literal default; None where there is none, or a formula computes it."""
     text = node.text("defaultValue")
     if text is None or kind is FieldType.BOOLEAN:
         return None
-    quoted = re.fullmatch(r"\s*[\"'](.*)[\"']\s*", text, re.DOTALL)
+    quoted = re.fullmatch(r"""\s*(["'])((?:(?!\1)[^\\])*)\1\s*""", text)
     if quoted:
-        return quoted.group(1)
+        return quoted.group(2)
     if kind in _NUMERIC:
         try:
             return Decimal(text.strip())
@@ -342,6 +393,9 @@ def _typed_summary(item: Field, owner: ObjectType, objects: dict[str, ObjectType
     reference = child.find(item.summary.child_reference) if child else None
     if child is None or reference is None or owner.name not in reference.reference_to:
         raise SetupError(f"{owner.name}.{item.name}: the roll-up names no detail of {owner.name}")
+    for test in item.summary.filters:
+        if not child.has(test.field):
+            raise SetupError(f"{owner.name}.{item.name}: no field {test.field} to filter by")
     if item.summary.child_field is None:
         return replace(item, type=FieldType.DOUBLE, precision=18, scale=0)
     source = child.find(item.summary.child_field)

@@ -1,7 +1,7 @@
 """Objects, fields and their attributes, as the rest of the local org sees them."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
@@ -62,6 +62,15 @@ class PicklistValue:
 
 
 @dataclass(frozen=True, slots=True)
+class SummaryFilter:
+    """Which details a roll-up counts: those whose field compares so with any of the values."""
+
+    field: str
+    operator: str  # of SQL
+    values: tuple[str, ...]  # as the metadata writes them; an empty one is null
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """A roll-up summary: an aggregate over the details of a master."""
 
@@ -69,6 +78,7 @@ class Summary:
     child: str
     child_reference: str
     child_field: str | None
+    filters: tuple[SummaryFilter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,6 +103,7 @@ class Field:
     name_field: bool = False
     html: bool = False
     default: object = None
+    default_formula: str | None = None  # what a new record's value is computed from
     picklist: tuple[PicklistValue, ...] = ()
     restricted: bool = False
     reference_to: tuple[str, ...] = ()
@@ -201,11 +212,25 @@ class ChildLink:
     field: Field
 
 
+@dataclass(frozen=True, slots=True)
+class RecordType:
+    """One record type of one object."""
+
+    object_name: str
+    name: str
+    label: str
+    description: str | None
+    active: bool
+    choices: Mapping[str, tuple[str, ...]]  # by picklist field
+    defaults: Mapping[str, str]
+
+
 @dataclass(frozen=True, eq=False)
 class Schema:
     """All objects of the org."""
 
     objects: tuple[ObjectType, ...]
+    record_types: Mapping[str, tuple[RecordType, ...]] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[ObjectType]:
         return iter(self.objects)

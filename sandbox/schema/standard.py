@@ -10,12 +10,21 @@ Each field is one line, `type(arguments) flags`:
 """
 
 import re
+from functools import cache
 from typing import Any
 
 from ..shipped import read_shipped
 from .model import Field, FieldType, ObjectType, OnDelete, PicklistValue
 
-FILES = ("crm.yaml", "sales.yaml", "platform.yaml", "definitions.yaml")
+FILES = (
+    "crm.yaml",
+    "sales.yaml",
+    "orders.yaml",
+    "service.yaml",
+    "marketing.yaml",
+    "platform.yaml",
+    "definitions.yaml",
+)
 _SPEC = re.compile(r"(\w+)(?:\(([^)]*)\))?\s*(.*)\Z")
 _FLAG = re.compile(r"(\w+)(?:=(\S+))?")
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z0-9])")
@@ -86,13 +95,14 @@ def system_fields(*, first: tuple[Field, ...], owner: tuple[str, ...]) -> tuple[
     )
 
 
-def read_standard_objects() -> list[ObjectType]:
+@cache
+def read_standard_objects(*, multi_currency: bool = False) -> tuple[ObjectType, ...]:
     """Return the standard objects; `lookup(*)` is left as `("*",)` for the caller to widen."""
     found = []
-    for file in FILES:
+    for file in (*FILES, *(("currencies.yaml",) if multi_currency else ())):
         for name, spec in read_shipped("schema", "standard", file).items():
             found.append(_object(name, spec))
-    return found
+    return tuple(found)
 
 
 def _object(name: str, spec: dict[str, Any]) -> ObjectType:

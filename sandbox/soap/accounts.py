@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..ids import normalize
 from ..rest.http import Request
+from ..schema.currencies import USER_CURRENCY
 from ..sessions import PASSWORD
 from .faults import SoapFault
 from .reading import Call, no_operation
@@ -78,30 +79,32 @@ def get_user_info(org: "Org", request: Request, call: Call) -> dict[str, Any]:
 
 def user_info(org: "Org", user_id: str) -> dict[str, Any]:
     """Return what the API tells about a user and the organization."""
+    several = org.multi_currency
+    currency = f'u."{USER_CURRENCY}"' if several else "NULL"
     sql = (
         'SELECT u."Email", u."Name", u."LanguageLocaleKey", u."LocaleSidKey", u."Username", '
         'u."TimeZoneSidKey", u."UserType", u."ProfileId", o."Name", '
-        '(SELECT COUNT(*) FROM "RecordType" WHERE "IsPersonType" = 1 AND "IsActive" = 1) '
-        'FROM "User" u, "Organization" o WHERE u."Id" = ?'
+        '(SELECT COUNT(*) FROM "RecordType" WHERE "IsPersonType" = 1 AND "IsActive" = 1), '
+        f'{currency}, u."UserRoleId" FROM "User" u, "Organization" o WHERE u."Id" = ?'
     )
     with org.database.read() as connection:
         row = connection.execute(sql, (user_id,)).fetchone()
     return {
         "accessibilityMode": False,
         "chatterExternal": False,
-        "currencySymbol": "$",
+        "currencySymbol": None if several else "$",
         "orgAttachmentFileSizeLimit": ATTACHMENT_LIMIT,
-        "orgDefaultCurrencyIsoCode": "USD",
-        "orgDefaultCurrencyLocale": "en_US",
+        "orgDefaultCurrencyIsoCode": None if several else "USD",
+        "orgDefaultCurrencyLocale": None if several else "en_US",
         "orgDisallowHtmlAttachments": False,
         "orgHasPersonAccounts": row[9] > 0,
         "organizationId": org.organization_id,
-        "organizationMultiCurrency": False,
+        "organizationMultiCurrency": several,
         "organizationName": row[8],
         "profileId": row[7] or "",
-        "roleId": None,
+        "roleId": row[11],
         "sessionSecondsValid": SESSION_S,
-        "userDefaultCurrencyIsoCode": None,
+        "userDefaultCurrencyIsoCode": row[10],
         "userEmail": row[0],
         "userFullName": row[1],
         "userId": user_id,

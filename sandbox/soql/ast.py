@@ -5,10 +5,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A field, possibly through parents: `Account.Owner.Name`."""
+    """A field, possibly through parents: `Account.Owner.Name`.
+
+    `converted` says that it stands in `convertCurrency()`.
+    """
 
     names: tuple[str, ...]
     at: int
+    converted: bool = False
 
     @property
     def text(self) -> str:
@@ -66,11 +70,15 @@ class TypeOf:
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A value; kind is string, number, boolean, null, date, datetime, date_word."""
+    """A value; kind is string, number, boolean, null, date, datetime, date_word.
+
+    `currency` is the code before an amount: `USD5000`.
+    """
 
     kind: str
     text: str
     at: int
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,11 @@
 SOQL knows two truth values: a null is unequal to every value, and NOT of what does not hold, holds.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, tzinfo
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
+from fractions import Fraction
 from typing import Any
 
 from ..clock import EPOCH
@@ -14,6 +15,7 @@ from ..errors import ApiError
 from ..ids import normalize
 from ..records.transaction import json_list
 from ..schema.model import Field, FieldType
+from ..storage.folding import folded_text
 from ..storage.values import parse_datetime
 from ..storage.zones import start_of_day_s
 from .ast import Call, Comparison, Condition, Literal, Logic, Path
@@ -34,6 +36,7 @@ class Operand:
     field: Field
     is_aggregate: bool = False
     is_float: bool = False
+    rate_sql: str = ""  # of the currency of an amount, where there are several
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class Viewer:
     zone_name: str
     zone: tzinfo
     now: datetime
+    currency: str | None = None
+    rates: Mapping[str, int] = field(default_factory=dict)  # by currency code; active ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,25 @@ class Myself:
     def value(self, viewer: Viewer) -> str:
         """Return the id."""
         return viewer.user_id
+
+
+@dataclass(frozen=True, slots=True)
+class RateOf:
+    """A parameter that is the conversion rate of a currency named in the query."""
+
+    code: str
+
+    def value(self, viewer: Viewer) -> int:
+        """Return the stored rate.
+
+        Raises:
+            ApiError: INVALID_CURRENCY_ISO for a code that is unknown or inactive.
+        """
+        rate = viewer.rates.get(self.code)
+        if rate is None:
+            message = f"invalid currency ISO code: {self.code}"
+            raise ApiError(400, "INVALID_CURRENCY_ISO", message)
+        return rate
 
 
 Params = list[Any]
@@ -158,6 +182,8 @@ class FilterBuilder:
         return f"{operand.sql} {condition.operator} ?", [""]
 
     def _number(self, operand: Operand, operator: str, literal: Literal) -> Sql:
+        if literal.currency and operand.rate_sql:
+            return self._money(operand, operator, literal)
         exact = self._decimal(operand.field, literal)
         floor = int(exact.to_integral_value(rounding=ROUND_FLOOR))
         ceiling = int(exact.to_integral_value(rounding=ROUND_CEILING))
@@ -168,6 +194,14 @@ class FilterBuilder:
             return f"{operand.sql} {word} ?", [_clamped(floor)]
         bound = ceiling if operator in {"<", ">="} else floor
         return f"{operand.sql} {operator} ?", [_clamped(bound)]
+
+    def _money(self, operand: Operand, operator: str, literal: Literal) -> Sql:
+        """Compare an amount with one in a currency of its own, without rounding either."""
+        wanted = Fraction(self._decimal(operand.field, literal))
+        word = "IS NOT" if operator == "!=" else operator
+        sql = f"l2c_compared({operand.sql}, {operand.rate_sql}, ?, ?) {word} 0"
+        text = f"{wanted.numerator}/{wanted.denominator}"
+        return sql, [text, RateOf(literal.currency)]
 
     def _average(self, operand: Operand, operator: str, literal: Literal) -> Sql:
         if literal.kind != "number":
@@ -213,6 +247,8 @@ class FilterBuilder:
         return f"{column} {word} ?", [bound(end=end)]
 
     def _in(self, operand: Operand, condition: Comparison) -> Sql:
+        if operand.rate_sql and any(literal.currency for literal in condition.values):
+            return self._in_money(operand, condition)
         values = []
         has_null = False
         for literal in condition.values:
@@ -235,6 +271,13 @@ class FilterBuilder:
         negated = f"NOT COALESCE({sql}, 0)"
         return (f"({negated} AND {operand.sql} IS NOT NULL)" if has_null else negated), params
 
+    def _in_money(self, operand: Operand, condition: Comparison) -> Sql:
+        alone = (replace(condition, operator="=", values=(v,)) for v in condition.values)
+        equal = Logic(operator="OR", parts=tuple(alone))
+        return self._logic(
+            equal if condition.operator == "IN" else Logic(operator="NOT", parts=(equal,))
+        )
+
     def _like(self, operand: Operand, condition: Comparison) -> Sql:
         literal = condition.values[0]
         if not operand.field.is_text and operand.field.type is not FieldType.ID:
@@ -244,7 +287,10 @@ class FilterBuilder:
         pattern = string_value(literal.text, for_like=True)
         if pattern is None:
             raise error_at(self._text, literal.at, f"Illegal string literal {literal.text}")
-        return f"{operand.sql} LIKE ? ESCAPE '\\'", [pattern]
+        if pattern.isascii():
+            return f"{operand.sql} LIKE ? ESCAPE '\\'", [pattern]
+        # LIKE folds ASCII letters only.
+        return f"l2c_fold({operand.sql}) LIKE ? ESCAPE '\\'", [folded_text(pattern)]
 
     def _includes(self, operand: Operand, condition: Comparison) -> Sql:
         if operand.field.type is not FieldType.MULTIPICKLIST:
@@ -254,9 +300,9 @@ class FilterBuilder:
         for literal in condition.values:
             value = self._value(operand.field, literal)
             parts = [part for part in str(value).split(";") if part]
-            tests = [f"instr(';' || lower({operand.sql}) || ';', ?) > 0" for _ in parts]
+            tests = [f"instr(';' || l2c_fold({operand.sql}) || ';', ?) > 0" for _ in parts]
             groups.append("(" + (" AND ".join(tests) or ALWAYS) + ")")
-            params += [f";{part.lower()};" for part in parts]
+            params += [f";{folded_text(part)};" for part in parts]
         sql = "(" + " OR ".join(groups) + ")"
         return (sql if condition.operator == "INCLUDES" else f"NOT COALESCE({sql}, 0)"), params
 

@@ -4,6 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from ..schema.model import Field, FieldType
+from ..storage.folding import COLLATION
+from ..storage.money import ONE
 from .ast import Call, Path
 from .filters import LONG_TEXT, Operand
 from .lexer import error_at
@@ -64,11 +66,15 @@ class Operands:
     def _plain(self, expression: Path | Call) -> Operand:
         if isinstance(expression, Path):
             found = self._scope.resolve(expression)
-            return Operand(sql=found.sql, field=found.field)
+            return Operand(sql=found.sql, field=found.field, rate_sql=found.rate_sql)
         if expression.path is None:
             return Operand(sql="COUNT(*)", field=COUNTED, is_aggregate=True)
         found = self._scope.resolve(expression.path)
-        return self._call(expression, found.sql, found.field)
+        column = found.sql
+        if found.rate_sql and expression.function in {"SUM", "AVG", "MIN", "MAX"}:
+            # Amounts of several currencies come together in the corporate one.
+            column = f"l2c_converted({column}, {found.rate_sql}, {ONE})"
+        return self._call(expression, column, found.field)
 
     def _is_rolled(self, call: Call, grouping: Grouping) -> Operand:
         assert call.path is not None
@@ -102,7 +108,7 @@ class Operands:
             return Operand(sql=sql, field=COUNTED, is_aggregate=True, is_float=True)
         # A function has no collation of its own.
         folds = item.is_text and not item.case_sensitive
-        sql = f"({function}({column}) COLLATE NOCASE)" if folds else f"{function}({column})"
+        sql = f"({function}({column}) COLLATE {COLLATION})" if folds else f"{function}({column})"
         return Operand(sql=sql, field=item, is_aggregate=True)
 
     def _label(self, call: Call, column: str, item: Field) -> Operand:
@@ -114,7 +120,7 @@ class Operands:
             for v in item.picklist
             if v.label != v.value
         )
-        sql = f"(CASE {column}{cases} ELSE {column} END COLLATE NOCASE)" if cases else column
+        sql = f"(CASE {column}{cases} ELSE {column} END COLLATE {COLLATION})" if cases else column
         return Operand(sql=sql, field=item)
 
     def _date(self, call: Call, column: str, item: Field) -> Operand:

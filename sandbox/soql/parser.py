@@ -1,5 +1,7 @@
 """Parses SOQL (fact sheet C.1 to C.7)."""
 
+from dataclasses import replace
+
 from ..errors import ApiError
 from .ast import (
     Branch,
@@ -249,11 +251,12 @@ class _Parser:
             self._next()
             return Call(function="COUNT", path=None, at=token.at)
         if function in {"CONVERTCURRENCY", "FORMAT"}:
-            # One currency: the amount is already the user's.
             self._enter()
             inner = self._expression()
             self._depth -= 1
             self._expect(")")
+            if function == "CONVERTCURRENCY" and isinstance(inner, Path):
+                return replace(inner, converted=True)
             return inner
         zoned = self._is("CONVERTTIMEZONE") and self._following() == "("
         if zoned:
@@ -418,7 +421,8 @@ class _Parser:
         if token.kind in {"string", "number", "date", "datetime"}:
             return Literal(kind=token.kind, text=token.text, at=token.at)
         if token.kind == "currency":
-            return Literal(kind="number", text=token.text[3:], at=token.at)
+            code = token.text[:3].upper()
+            return Literal(kind="number", text=token.text[3:], at=token.at, currency=code)
         if token.kind == "name":
             if token.upper in {"TRUE", "FALSE"}:
                 return Literal(kind="boolean", text=token.upper, at=token.at)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from ..schema.model import Field, FieldType, ObjectType, Schema
+from ..storage.folding import COLLATION
 from .ast import Call, Comparison, FieldGroup, Path, Query, SelectItem, TypeOf
 from .filters import LONG_TEXT, FilterBuilder, Myself, Operand, Params, Sql
 from .joins import check_joins, check_link_filter, explicit_ids
@@ -428,6 +429,6 @@ def _order_sql(query: Query, operands: list[Operand], places: list[str] | None) 
         sql = operand.sql
         if places is not None:
             sql = places[number]
-            sql += " COLLATE NOCASE" if item.is_text and not item.case_sensitive else ""
+            sql += f" COLLATE {COLLATION}" if item.is_text and not item.case_sensitive else ""
         parts.append(f"{sql} {direction}" + ("" if natural else f" NULLS {nulls}"))
     return f" ORDER BY {', '.join(parts)}" if parts else ""

@@ -8,17 +8,20 @@ from typing import Any
 from .. import clock
 from ..errors import ApiError
 from ..records.transaction import json_list
+from ..schema.currencies import CURRENCY_TYPE, SELECT, USER_CURRENCY
 from ..schema.model import Schema
 from ..storage.zones import zone_of
-from .filters import DayBound, Myself, Params, Viewer
+from .filters import DayBound, Myself, Params, RateOf, Viewer
 from .operands import ZONE
 from .planner import ChildPlan, Plan
+from .scope import RATE
 from .select import Shape
 from .show import address_json
 
 NO_LIMIT = -1
 # Rows of subqueries within subqueries that one answer shows; beyond, they come in pages.
 NESTED_ROWS = 50_000
+LATE = (DayBound, Myself, RateOf)
 Rows = Sequence[tuple[Any, ...]]
 Pin = Callable[[Plan, Iterable[str]], str]
 
@@ -57,15 +60,37 @@ class Runner:
         sql = 'SELECT "TimeZoneSidKey" FROM "User" WHERE "Id" = ?'
         row = self._connection.execute(sql, (self._user_id,)).fetchone()
         zone = zone_of(row[0] if row else None)
-        return Viewer(user_id=self._user_id, zone_name=str(zone), zone=zone, now=clock.now())
+        currency, rates = self._currencies()
+        return Viewer(
+            user_id=self._user_id,
+            zone_name=str(zone),
+            zone=zone,
+            now=clock.now(),
+            currency=currency,
+            rates=rates,
+        )
+
+    def _currencies(self) -> tuple[str | None, dict[str, int]]:
+        """Return the user's currency, and the rates of all active ones."""
+        if self._schema.find(CURRENCY_TYPE) is None:
+            return None, {}
+        found = self._connection.execute(SELECT).fetchall()
+        sql = f'SELECT "{USER_CURRENCY}" FROM "User" WHERE "Id" = ?'
+        own = self._connection.execute(sql, (self._user_id,)).fetchone()
+        corporate = found[0][0] if found else None
+        rates = {code: rate for code, active, _, rate in found if active == 1}
+        return (own[0] if own and own[0] else corporate), rates
 
     def _all(self, sql: str, params: Params) -> list[tuple[Any, ...]]:
         if ZONE in sql:
             sql = sql.replace(ZONE, f"'{self._viewer.zone_name}'")
-        bound = [p.value(self._viewer) if isinstance(p, DayBound | Myself) else p for p in params]
+        if RATE in sql:
+            rate = self._viewer.rates.get(self._viewer.currency or "")
+            sql = sql.replace(RATE, "NULL" if rate is None else str(rate))
+        bound = [p.value(self._viewer) if isinstance(p, LATE) else p for p in params]
         try:
             return self._connection.execute(sql, bound).fetchall()
-        except (sqlite3.OperationalError, OverflowError) as error:
+        except (sqlite3.OperationalError, sqlite3.DataError, OverflowError) as error:
             # Too deep, too many parameters, a sum beyond 64 bits: queries nobody can answer.
             raise ApiError(
                 400, "QUERY_TOO_COMPLICATED", f"the query is too complex: {error}"

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 
 from ..errors import ApiError
+from ..schema.currencies import CURRENCY
 from ..schema.model import Field, FieldType, ObjectType, Schema
+from ..storage.folding import COLLATION
+from ..storage.money import rate_sql
 from ..storage.tables import quoted, value_sql
 from .ast import Path
 from .lexer import error_at
@@ -24,6 +27,7 @@ HINT_OBJECT = (
     "If you are attempting to use a custom object, be sure to append the '__c' after the entity "
     "name. Please reference your WSDL or the describe call for the appropriate names."
 )
+RATE = "'\x1frate'"  # stands in the SQL for the rate of the user's currency
 TYPE_FIELD = Field(name="Type", label="Type", type=FieldType.STRING, length=40)
 
 
@@ -43,6 +47,7 @@ class Resolved:
     field: Field
     parents: tuple[tuple[str, str], ...]  # relationship name, SQL of that parent's id
     table: Table
+    rate_sql: str = ""  # of the currency of an amount, where there are several
 
 
 class Scope:
@@ -124,7 +129,12 @@ class Scope:
         if field is None:
             raise self._unknown_field(names[-1], table.item, path)
         sql = value_sql(table.item, field, alias=table.alias)
-        return Resolved(sql=sql, field=field, parents=tuple(parents), table=table)
+        rate = ""
+        if field.type is FieldType.CURRENCY and table.item.has(CURRENCY):
+            rate = rate_sql(f"{table.alias}.{quoted(CURRENCY)}")
+            if path.converted:
+                sql, rate = f"l2c_converted({sql}, {rate}, {RATE})", RATE
+        return Resolved(sql=sql, field=field, parents=tuple(parents), table=table, rate_sql=rate)
 
     def _count_path(self, key: tuple[str, ...], path: Path) -> None:
         self._paths.add(key)
@@ -173,7 +183,7 @@ class Scope:
         targets = [self._schema.get(target) for target in reference.reference_to]
         if name == "type":
             cases = " ".join(f"WHEN '{t.prefix}' THEN '{t.name}'" for t in targets)
-            sql = f"(CASE substr({column}, 1, 3) {cases} END COLLATE NOCASE)"
+            sql = f"(CASE substr({column}, 1, 3) {cases} END COLLATE {COLLATION})"
             return Resolved(sql=sql, field=TYPE_FIELD, parents=parents, table=table)
         having = [(t, t.by_name[name]) for t in targets if name in t.by_name]
         if not having:
@@ -190,7 +200,7 @@ class Scope:
         if len(parts) > 1:
             # A function has no collation of its own.
             folds = field.is_text and not field.case_sensitive
-            sql = f"COALESCE({', '.join(parts)})" + (" COLLATE NOCASE" if folds else "")
+            sql = f"COALESCE({', '.join(parts)})" + (f" COLLATE {COLLATION}" if folds else "")
             sql = f"({sql})"
         return Resolved(sql=sql, field=field, parents=parents, table=table)
 

@@ -71,7 +71,9 @@ class SelectBuilder:
             shown = selection.formatted
             if isinstance(path, Call) and path.function == "TOLABEL" and path.path is not None:
                 path, shown = path.path, True
-            if not isinstance(path, Path) or (selection.alias is not None and not shown):
+            if not isinstance(path, Path) or (
+                selection.alias is not None and not (shown or path.converted)
+            ):
                 token = selection.alias or "("
                 raise error_at(self._text, path.at, f"unexpected token: '{token}'")
             self._field(selection, path)
@@ -90,6 +92,9 @@ class SelectBuilder:
             shape.order.append(name)
         elif isinstance(selection.expression, Call):
             shape.columns.append((name, self._column(found.sql), labeller(found.field)))
+            shape.order.append(name)
+        elif selection.alias is not None:
+            shape.columns.append((name, self._column(found.sql), decoder(found.field)))
             shape.order.append(name)
         else:
             self._value(shape, found)

@@ -10,6 +10,8 @@ from typing import IO, Any
 
 from .. import clock
 from ..errors import SetupError
+from .folding import add_folding
+from .money import add_money
 from .zones import add_functions
 
 PAGE_CACHE_KIB = 65_536
@@ -60,6 +62,8 @@ class Database:
         connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
         connection.execute("PRAGMA temp_store = MEMORY")
         add_functions(connection)
+        add_folding(connection)
+        add_money(connection)
         return connection
 
     @contextmanager

@@ -3,6 +3,7 @@
 import sqlite3
 
 from ..schema.model import Field, FieldType, ObjectType, Schema
+from .folding import COLLATION
 
 INTEGER_TYPES = frozenset({FieldType.BOOLEAN, FieldType.INT, FieldType.DATETIME})
 OWN_TABLES = """
@@ -39,7 +40,7 @@ def quoted(name: str) -> str:
 
 
 def _collation(item: Field) -> str:
-    return " COLLATE NOCASE" if item.is_text and not item.case_sensitive else ""
+    return f" COLLATE {COLLATION}" if item.is_text and not item.case_sensitive else ""
 
 
 def column_sql(item: Field) -> str:
@@ -56,7 +57,7 @@ def value_sql(item: ObjectType, field: Field, *, alias: str | None = None) -> st
     if field.formula is None:
         return f"{prefix}{quoted(field.name)}"
     sql = f"l2c_formula('{item.name}.{field.name}', {prefix}\"Id\")"
-    return f"({sql} COLLATE NOCASE)" if field.is_text else sql
+    return f"({sql} COLLATE {COLLATION})" if field.is_text else sql
 
 
 def create_tables(connection: sqlite3.Connection, schema: Schema) -> None:

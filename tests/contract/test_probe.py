@@ -73,4 +73,4 @@ def test_a_comparison_names_the_first_difference(
 def test_the_tables_travel_with_the_command() -> None:
     import connector.cli.probe.cases as tables
 
-    assert len(list(Path(tables.FOLDER).glob("*.yaml"))) == 8
+    assert len(list(Path(tables.FOLDER).glob("*.yaml"))) == 9

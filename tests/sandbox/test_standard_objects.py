@@ -267,3 +267,11 @@ def test_read_only_objects_stay_as_they_are(org: Client) -> None:
     assert org.post("/sobjects/Profile", {"Name": "X"}).status_code == 400
     profile = org.query("SELECT Id FROM Profile")[0]["Id"]
     assert org.delete(f"/sobjects/Profile/{profile}").status_code == 400
+
+
+def test_one_currency_leaves_no_trace_of_several(org: Client) -> None:
+    described = org.get("/sobjects/Opportunity/describe").json()
+
+    assert "CurrencyIsoCode" not in {field["name"] for field in described["fields"]}
+    assert org.get("/sobjects/CurrencyType/describe").status_code == 404
+    assert org.query("SELECT convertCurrency(Amount) n FROM Opportunity WHERE Amount > USD5") == []

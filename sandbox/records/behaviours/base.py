@@ -22,6 +22,10 @@ class Behaviour:
     def after(self, writer: "Writer", item: ObjectType, drafts: Sequence[Draft]) -> None:
         """Carry stored values on to other records."""
 
+    def why_kept(self, row: Row) -> str | None:
+        """Return why a record cannot be deleted; None where it can."""
+        return None
+
     def deleted(self, writer: "Writer", item: ObjectType, rows: Sequence[Row]) -> None:
         """React to records that have just been deleted."""
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
 
+from ...schema.currencies import CURRENCY
 from ...schema.model import ObjectType
 from ..draft import Draft
 from ..transaction import Row, Transaction
@@ -20,12 +21,12 @@ QUANTITY_STEPS = Decimal(100)  # quantities carry two decimal places
 def line_total(row: Row) -> int:
     """Return quantity times unit price less discount, in cents, half up."""
     gross = Decimal(row["Quantity"]) * Decimal(row["UnitPrice"]) / QUANTITY_STEPS
-    kept = (WHOLE_DISCOUNT - Decimal(row["Discount"] or 0)) / WHOLE_DISCOUNT
+    kept = (WHOLE_DISCOUNT - Decimal(row.get("Discount") or 0)) / WHOLE_DISCOUNT
     return int((gross * kept).to_integral_value(rounding=ROUND_HALF_UP))
 
 
-class _LineBehaviour(Behaviour):
-    """What the lines of both parents do alike."""
+class LineBehaviour(Behaviour):
+    """What the lines of opportunities, quotes and orders do alike."""
 
     parent: str
     parent_field: str
@@ -45,18 +46,23 @@ class _LineBehaviour(Behaviour):
             parent = parents.get(draft.new[self.parent_field])
             if parent is None:
                 continue
-            if draft.creating:
+            self.check(draft, parent)
+            if draft.creating and not draft.errors:
                 self._price(draft, parent, entries, products)
             if draft.errors:
                 continue
             self._complete(draft)
+
+    def check(self, draft: Draft, parent: Row) -> None:
+        """Refuse a line its parent does not take."""
 
     def _price(
         self, draft: Draft, parent: Row, entries: dict[str, Row], products: dict[str, Row]
     ) -> None:
         new = draft.new
         book = parent["Pricebook2Id"]
-        key = new["PricebookEntryId"] or f"{book}/{new['Product2Id']}"
+        currency = new.get(CURRENCY)
+        key = new["PricebookEntryId"] or f"{book}/{new['Product2Id']}/{currency}"
         entry = entries.get(key)
         if entry is None:
             missing = "PricebookEntryId"
@@ -69,6 +75,10 @@ class _LineBehaviour(Behaviour):
                 "The pricebook entry is inactive or belongs to another price book: "
                 f"{entry['Id'][:15]}"
             )
+            draft.refuse("FIELD_INTEGRITY_EXCEPTION", message, "PricebookEntryId")
+            return
+        if entry.get(CURRENCY) != currency:
+            message = f"The pricebook entry is not in {currency}: {entry['Id'][:15]}"
             draft.refuse("FIELD_INTEGRITY_EXCEPTION", message, "PricebookEntryId")
             return
         product = products[entry["Product2Id"]]
@@ -118,7 +128,7 @@ class _LineBehaviour(Behaviour):
         raise NotImplementedError
 
 
-class OpportunityLineBehaviour(_LineBehaviour):
+class OpportunityLineBehaviour(LineBehaviour):
     """Lines of opportunities."""
 
     parent = "Opportunity"
@@ -188,7 +198,7 @@ class OpportunityLineBehaviour(_LineBehaviour):
         }
 
 
-class QuoteLineBehaviour(_LineBehaviour):
+class QuoteLineBehaviour(LineBehaviour):
     """Lines of quotes."""
 
     parent = "Quote"
@@ -258,7 +268,7 @@ def _parents(tx: Transaction, name: str, reference: str, drafts: Sequence[Draft]
 def _entries(
     tx: Transaction, drafts: Sequence[Draft], parents: dict[str, Row], reference: str
 ) -> dict[str, Row]:
-    """Return price book entries by their id and by `book/product`."""
+    """Return price book entries by their id and by `book/product/currency`."""
     item = tx.schema.get("PricebookEntry")
     ids = sorted({d.new["PricebookEntryId"] for d in drafts if d.new["PricebookEntryId"]})
     found = tx.fetch(item, ids)
@@ -267,5 +277,6 @@ def _entries(
     books = {(parents.get(d.new[reference]) or {}).get("Pricebook2Id") for d in loose}
     for entry in tx.fetch_where(item, "Product2Id", products) if products else ():
         if entry["Pricebook2Id"] in books:
-            found[f"{entry['Pricebook2Id']}/{entry['Product2Id']}"] = entry
+            key = f"{entry['Pricebook2Id']}/{entry['Product2Id']}/{entry.get(CURRENCY)}"
+            found[key] = entry
     return found

@@ -8,6 +8,7 @@ from ..draft import Draft
 from ..transaction import Row, Transaction
 from .base import Behaviour
 from .quote import start_sync, stop_sync
+from .statuses import by_label
 
 if TYPE_CHECKING:
     from ..save import Writer
@@ -23,7 +24,7 @@ class OpportunityBehaviour(Behaviour):
         self, writer: "Writer", item: ObjectType, drafts: Sequence[Draft], system: bool
     ) -> None:
         """Derive stage, revenue and fiscal values; check the price book and synced quote."""
-        stages = _stages(writer.tx)
+        stages = by_label(writer.tx, "OpportunityStage")
         for draft in drafts:
             new = draft.new
             if new["StageName"] and (draft.creating or draft.changed("StageName")):
@@ -50,11 +51,6 @@ class OpportunityBehaviour(Behaviour):
                     stop_sync(writer, draft.old["SyncedQuoteId"])
                 if draft.new["SyncedQuoteId"]:
                     start_sync(writer, draft.new)
-
-
-def _stages(tx: Transaction) -> dict[str, Row]:
-    stage = tx.schema.get("OpportunityStage")
-    return {row["MasterLabel"].lower(): row for row in tx.fetch_where(stage, "IsDeleted", [0])}
 
 
 def _enter_stage(draft: Draft, stage: Row) -> None:

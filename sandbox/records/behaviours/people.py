@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...schema.model import ObjectType
+from ...schema.persons import PERSON_FLAG
 from ..draft import NOT_WRITABLE, Draft
 from ..transaction import Row, Transaction
 from .base import Behaviour
@@ -49,13 +50,16 @@ class PersonNameBehaviour(Behaviour):
 
 
 class LeadBehaviour(PersonNameBehaviour):
-    """A converted lead stays as it was."""
+    """A converted lead stays as it was; a lead without a company is a person's."""
 
     def before(
         self, writer: "Writer", item: ObjectType, drafts: Sequence[Draft], system: bool
     ) -> None:
-        """Refuse changes after the conversion."""
+        """Refuse changes after the conversion, and no company where there are no persons."""
         for draft in drafts:
+            if draft.new["Company"] is None and person_type(writer.tx) is None:
+                message = "Required fields are missing: [Company]"
+                draft.refuse("REQUIRED_FIELD_MISSING", message, "Company")
             if draft.old.get("IsConverted") == 1 and not system:
                 message = "cannot reference converted lead"
                 draft.refuse("CANNOT_UPDATE_CONVERTED_LEAD", message)
@@ -69,6 +73,8 @@ class AccountBehaviour(Behaviour):
         self, writer: "Writer", item: ObjectType, drafts: Sequence[Draft], system: bool
     ) -> None:
         """Set the record type, the person flag and the name."""
+        if not item.has(PERSON_FLAG):
+            return
         persons, types = _record_types(writer.tx)
         for draft in drafts:
             new = draft.new
@@ -96,6 +102,8 @@ class AccountBehaviour(Behaviour):
 
     def after(self, writer: "Writer", item: ObjectType, drafts: Sequence[Draft]) -> None:
         """Create or update the contact row of each person."""
+        if not item.has(PERSON_FLAG):
+            return
         contact = writer.tx.schema.get("Contact")
         people = [draft for draft in drafts if draft.new["IsPersonAccount"] == 1]
         fresh = [draft for draft in people if draft.new["PersonContactId"] is None]
@@ -134,6 +142,11 @@ def _record_types(tx: Transaction) -> tuple[set[str], dict[str, str]]:
     rows = tx.connection.execute(sql).fetchall()
     persons = {row[0] for row in rows if row[1] == 1}
     return persons, {"person" if person == 1 else "business": i for i, person in rows}
+
+
+def person_type(tx: Transaction) -> str | None:
+    """Return the record type new person accounts get; None where there are no such accounts."""
+    return _record_types(tx)[1].get("person")
 
 
 def _check_conversion(draft: Draft) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ...schema.currencies import CURRENCY
 from ...schema.model import ObjectType
 from ..draft import Draft
 from ..transaction import Row
@@ -11,9 +12,11 @@ from .base import Behaviour
 if TYPE_CHECKING:
     from ..save import Writer
 
+Priced = tuple[str, str | None]
+
 
 class PricebookEntryBehaviour(Behaviour):
-    """The standard price comes first, and one price per product and book."""
+    """The standard price comes first, and one price per product, book and currency."""
 
     def before(
         self, writer: "Writer", item: ObjectType, drafts: Sequence[Draft], system: bool
@@ -24,10 +27,8 @@ class PricebookEntryBehaviour(Behaviour):
         products = tx.fetch(tx.schema.get("Product2"), product_ids)
         books = {r["Id"]: r for r in tx.fetch_where(tx.schema.get("Pricebook2"), "IsDeleted", [0])}
         entries = tx.fetch_where(item, "Product2Id", product_ids)
-        taken = {(e["Pricebook2Id"], e["Product2Id"]): e["Id"] for e in entries}
-        standard = {
-            e["Product2Id"]: e for e in entries if _is_standard(books.get(e["Pricebook2Id"]))
-        }
+        taken = {(e["Pricebook2Id"], *_priced(e)): e["Id"] for e in entries}
+        standard = {_priced(e): e for e in entries if _is_standard(books.get(e["Pricebook2Id"]))}
         for draft in drafts:
             product = products.get(draft.new["Product2Id"])
             book = books.get(draft.new["Pricebook2Id"])
@@ -35,7 +36,7 @@ class PricebookEntryBehaviour(Behaviour):
                 continue
             draft.new["Name"] = product["Name"]
             draft.new["ProductCode"] = product["ProductCode"]
-            key = (book["Id"], product["Id"])
+            key = (book["Id"], *_priced(draft.new))
             if taken.get(key, draft.id) != draft.id:
                 message = "This price definition already exists in this price book"
                 draft.refuse("DUPLICATE_VALUE", message, "Pricebook2Id", "Product2Id")
@@ -43,10 +44,10 @@ class PricebookEntryBehaviour(Behaviour):
             self._price(draft, book, standard)
             taken[key] = draft.id or "new"
             if _is_standard(book) and not draft.errors:
-                standard[product["Id"]] = draft.new
+                standard[_priced(draft.new)] = draft.new
 
-    def _price(self, draft: Draft, book: Row, standard: dict[str, Row]) -> None:
-        price = standard.get(draft.new["Product2Id"])
+    def _price(self, draft: Draft, book: Row, standard: dict[Priced, Row]) -> None:
+        price = standard.get(_priced(draft.new))
         if not _is_standard(book) and price is None:
             message = "Before creating a custom price, create a standard price."
             draft.refuse("STANDARD_PRICE_NOT_DEFINED", message)
@@ -55,6 +56,11 @@ class PricebookEntryBehaviour(Behaviour):
         elif draft.new["UnitPrice"] is None:
             message = "Required fields are missing: [UnitPrice]"
             draft.refuse("REQUIRED_FIELD_MISSING", message, "UnitPrice")
+
+
+def _priced(row: Row) -> Priced:
+    """Return what has one price in a book: a product, in each currency where there are several."""
+    return row["Product2Id"], row.get(CURRENCY)
 
 
 def _is_standard(book: Row | None) -> bool:

@@ -51,7 +51,9 @@ def test_fields_are_records_with_the_types_of_the_setup_pages(org: Client) -> No
     assert types["Label__c"] == "Formula (Text)"
     assert types["Line_Total__c"].startswith("Roll-Up Summary (SUM")
     assert {r["QualifiedApiName"] for r in found if r["IsCalculated"]} == {
+        "Double_Total__c",
         "Label__c",
+        "Large_Lines__c",
         "Line_Count__c",
         "Line_Total__c",
     }

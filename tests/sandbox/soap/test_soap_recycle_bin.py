@@ -362,6 +362,20 @@ class TestConvertLead:
         moved = one(org, f"SELECT WhoId, WhatId FROM Task WHERE Id = '{task}'")
         assert (moved["WhoId"], moved["WhatId"]) == (contact["Id"], deal["Id"])
 
+    def test_a_lead_without_a_company_becomes_a_person_account(
+        self, partner: Partner, org: Client
+    ) -> None:
+        lead = org.create("Lead", LastName="Kern", FirstName="Eva", Email="e@kern.example")
+
+        (result,) = partner.call("convertLead", [_wish(lead)])
+
+        account = one(org, "SELECT Id, Name, IsPersonAccount, PersonEmail FROM Account")
+        contact = one(org, "SELECT Id, AccountId, IsPersonAccount FROM Contact")
+        assert (account["Name"], account["PersonEmail"]) == ("Eva Kern", "e@kern.example")
+        assert (account["IsPersonAccount"], contact["IsPersonAccount"]) == (True, True)
+        assert [result.accountId, result.contactId] == [account["Id"], contact["Id"]]
+        assert one(org, "SELECT Name FROM Opportunity")["Name"] == "Eva Kern"
+
     def test_the_lead_is_converted_and_closed_to_changes(
         self, partner: Partner, org: Client
     ) -> None:

@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 from soql_tree import Choice, Expression, Join, Logic, Query, Sort, Test, Word
 from soql_world import NOW, Column, Record, Thing, World
 
-LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 AGGREGATES = {"COUNT", "COUNT_DISTINCT", "SUM", "AVG", "MIN", "MAX"}
 
 
@@ -85,7 +84,7 @@ class Evaluator:
 
     def _passes(self, test: Test, value: Any, folds: bool) -> bool:
         def fold(text: Any) -> Any:
-            return text.translate(LOWER) if folds and isinstance(text, str) else text
+            return text.lower() if folds and isinstance(text, str) else text
 
         wanted = test.values[0]
         if test.operator in {"IN", "NOT IN"}:
@@ -162,8 +161,7 @@ class Evaluator:
         values = [self._evaluate(query.source, row, sort.expression) for sort in query.order]
         folds = [self._folds(query.source, sort.expression) for sort in query.order]
         return [
-            v.translate(LOWER) if f and isinstance(v, str) else v
-            for v, f in zip(values, folds, strict=True)
+            v.lower() if f and isinstance(v, str) else v for v, f in zip(values, folds, strict=True)
         ]
 
     # --- records ---
@@ -250,7 +248,7 @@ class Evaluator:
 
     def _fold(self, query: Query, expression: Expression, value: Any) -> Any:
         folds = isinstance(value, str) and self._folds(query.source, expression)
-        return value.translate(LOWER) if folds else value
+        return value.lower() if folds else value
 
     def _getter(
         self, query: Query, rows: list[Record], kept: tuple[Expression, ...]
@@ -315,13 +313,13 @@ def like(pattern: str, value: str) -> bool:
         char = pattern[at]
         if char == "\\":
             at += 1
-            found.append(re.escape(pattern[at].translate(LOWER)))
+            found.append(re.escape(pattern[at].lower()))
         elif char in "%_":
             found.append(".*" if char == "%" else ".")
         else:
-            found.append(re.escape(char.translate(LOWER)))
+            found.append(re.escape(char.lower()))
         at += 1
-    return re.fullmatch("".join(found), value.translate(LOWER), re.DOTALL) is not None
+    return re.fullmatch("".join(found), value.lower(), re.DOTALL) is not None
 
 
 def sort_key(
@@ -337,7 +335,7 @@ def sort_key(
             last = bool(sort.nulls_last)
             return (1 if last else -1) if a is None else (-1 if last else 1)
         if folds(sort.expression):
-            a, b = a.translate(LOWER), b.translate(LOWER)
+            a, b = a.lower(), b.lower()
         sign = (a > b) - (a < b)
         return -sign if sort.descending else sign
 
