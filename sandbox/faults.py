@@ -3,7 +3,7 @@
 import random
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ class Fault:
     kind: str
     status: int
     path: re.Pattern[str]
-    object: str | None
+    object: str | None  # in lower case
     user: str | None
     code: str
     message: str
@@ -83,14 +83,26 @@ class Faults:
             self._faults.clear()
 
     def for_request(
-        self, path: str, kinds: tuple[str, ...], *, user: str | None = None
+        self,
+        path: str,
+        kinds: tuple[str, ...],
+        *,
+        user: str | None = None,
+        objects: Callable[[], Set[str]] = frozenset,
     ) -> Fault | None:
-        """Return the fault that hits a request of a user, and count it."""
+        """Return the fault that hits a request of a user, and count it.
+
+        `objects` tells the lower-case names of the objects the request is about; it is asked
+        only where a fault names one.
+        """
         if not self._faults:
             return None
+        asked = any(fault.object is not None and fault.kind in kinds for fault in self._faults)
+        about = objects() if asked else frozenset()
         with self._lock:
             for fault in self._faults:
                 meant = fault.kind in kinds and fault.user in {None, user}
+                meant = meant and (fault.object is None or fault.object in about)
                 if meant and fault.path.search(path) and self._hits(fault):
                     return fault
         return None
@@ -102,7 +114,8 @@ class Faults:
         with self._lock:
             for fault in self._faults:
                 meant = fault.kind in ROW_KINDS and fault.user in {None, user}
-                if meant and fault.object in {None, object_name} and self._hits(fault):
+                named = fault.object in {None, object_name.lower()}
+                if meant and named and self._hits(fault):
                     return fault.row_error()
         return None
 
@@ -133,12 +146,12 @@ def _parse(item: Any) -> Fault:
     try:
         if item["kind"] not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}")
-        count = item.get("count")
+        count, about = item.get("count"), item.get("object")
         return Fault(
             kind=item["kind"],
             status=int(item.get("status", 503)),
             path=re.compile(str(item.get("path", ""))),
-            object=item.get("object"),
+            object=None if about is None else str(about).lower(),
             user=item.get("user"),
             code=str(item.get("code", "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY")),
             message=str(item.get("message", "a trigger failed: refused on purpose")),

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from .. import clock
 from ..errors import ApiError, not_found
 from ..ids import normalize
+from ..origin import origin
 from ..rest.http import Answer, Request, parse_json
 from ..rest.rows import seen_by
 from ..schema.model import FieldType, Schema
@@ -109,6 +110,7 @@ def _new_job(
         user_id=actor.user_id,
         username=actor.username,
         version=request.version,
+        origin=origin.get(),
         created_s=now_s,
         changed_s=now_s,
         line_ending=_choice(body, "lineEnding", LINE_ENDINGS, "LF"),

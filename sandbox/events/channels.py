@@ -80,6 +80,13 @@ class Channels:
             return Topic(name=name, members=(name,), schema=platform_schema(event), event=event)
         return self._custom_channel(name)
 
+    def objects(self, name: str) -> frozenset[str]:
+        """Return the lower-case names of the objects and events a topic tells of."""
+        topic = self.find(name)
+        shorts = [member.split("/")[2] for member in topic.members] if topic is not None else []
+        known = self._entities | self._events
+        return frozenset(known[short].name.lower() for short in shorts if short in known)
+
     def _custom_channel(self, name: str) -> Topic | None:
         for prefix in (DATA, EVENT):
             members = self._custom.get(name.removeprefix(prefix)) if name.startswith(prefix) else ()

@@ -14,8 +14,9 @@ from ..errors import ApiError, not_found
 from ..faults import Fault, trickled, truncated
 from ..origin import origin, origin_of
 from ..soap.endpoint import as_fault, is_soap, soap, wsdl
-from . import collections, composite, extras, graph, info, query, rows, tree
+from . import collections, composite, extras, graph, info, limits, query, rows, tree
 from .auth import authenticate, identity_body, oauth
+from .fault_targets import objects_of, user_of
 from .http import GZIP_FROM, MAX_BODY, MAX_UPLOAD, Answer, Request, deflate, inflate
 from .routing import METHODS, Router, route, split_path, split_query
 
@@ -80,8 +81,8 @@ ROUTER = Router(
         ),
         route("jobs/query/*/results", GET=bulk.results),
         route("jobs/query/*/resultpages", GET=bulk.result_pages),
-        route("limits", GET=info.limits),
-        route("limits/recordcount", GET=info.record_count),
+        route("limits", GET=limits.limits),
+        route("limits/recordcount", GET=limits.record_count),
         route("composite", POST=composite.composite),
         route("composite/batch", POST=composite.batch),
         route("composite/graph", POST=graph.graphs),
@@ -212,10 +213,12 @@ class Application:
         faults = self._org.faults
         if not faults.any or request.path.startswith("/__sandbox__"):
             return None
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        session = self._org.sessions.find(token.strip()) if scheme else None
-        user = session.actor.username if session is not None else None
-        return faults.for_request(request.path, kinds, user=user)
+        return faults.for_request(
+            request.path,
+            kinds,
+            user=user_of(self._org, request),
+            objects=lambda: objects_of(self._org, request),
+        )
 
     def _fault_before(self, request: Request) -> Fault | None:
         latency = self._fault(request, "latency")
