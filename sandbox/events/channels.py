@@ -66,6 +66,11 @@ class Channels:
         topics.update(topic for topics in self._custom.values() for topic in topics)
         return [item for name, item in self._entities.items() if DATA + name in topics]
 
+    def named(self, topic: str) -> str | None:
+        """Return the topic of one event or change event by its name in any casing."""
+        known = [DATA + name for name in self._entities] + [EVENT + name for name in self._events]
+        return next((name for name in known if name.lower() == topic.lower()), None)
+
     def find(self, name: str) -> Topic | None:
         """Return a topic by its name, as clients write it."""
         short = name.removeprefix(DATA)

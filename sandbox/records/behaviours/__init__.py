@@ -4,7 +4,7 @@ from .base import Behaviour
 from .files import ContentVersionBehaviour
 from .lines import OpportunityLineBehaviour, QuoteLineBehaviour
 from .opportunity import OpportunityBehaviour
-from .people import AccountBehaviour, LeadBehaviour, PersonNameBehaviour
+from .people import AccountBehaviour, LeadBehaviour, PersonNameBehaviour, UserBehaviour
 from .prices import PricebookEntryBehaviour
 from .quote import QuoteBehaviour
 from .simple import CaseBehaviour, ContractBehaviour, TaskBehaviour
@@ -13,7 +13,7 @@ _BEHAVIOURS: dict[str, Behaviour] = {
     "Account": AccountBehaviour(),
     "Contact": PersonNameBehaviour(),
     "Lead": LeadBehaviour(),
-    "User": PersonNameBehaviour(),
+    "User": UserBehaviour(),
     "Opportunity": OpportunityBehaviour(),
     "OpportunityLineItem": OpportunityLineBehaviour(),
     "Quote": QuoteBehaviour(),
