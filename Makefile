@@ -50,6 +50,10 @@ chaos: $(STAMP) ## Kill the demo at twenty random moments and compare the books
 test-soql: $(STAMP) ## Compare 10,000 random SOQL queries with the independent evaluator
 	@$(BIN)/pytest -m slow tests/sandbox/soql $(ARGS)
 
+.PHONY: test-routes
+test-routes: $(STAMP) ## Send 20,000 random requests to the routes of the local org
+	@$(BIN)/pytest -n 0 -m slow tests/sandbox/rest $(ARGS)
+
 .PHONY: check
 check: $(STAMP) ## Check format, lint, types, import contracts and architecture
 	@$(BIN)/ruff format --check .
