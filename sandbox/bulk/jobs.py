@@ -67,6 +67,19 @@ class BulkJobs:
             yield connection
         self.wake()
 
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Read jobs, without those that are too old to be there still."""
+        now_s = clock.epoch_s()
+        with self._org.database.read() as connection:
+            old = store.open_since_before(connection, now_s - OPEN_S)
+            is_tidy = not old and not store.ended_before(connection, now_s - KEPT_S)
+            if is_tidy:
+                yield connection
+                return
+        with self.changing() as connection:
+            yield connection
+
     def count_query(self) -> None:
         """Count a query job.
 
@@ -195,9 +208,9 @@ class BulkJobs:
 
     def _tidy(self, connection: sqlite3.Connection) -> None:
         now_s = clock.epoch_s()
-        for job_id in store.ended_before(connection, now_s - KEPT_S):
-            store.delete(connection, job_id)
         for job in store.open_since_before(connection, now_s - OPEN_S):
-            job.state, job.changed_s = State.FAILED, now_s
+            job.state, job.changed_s = State.FAILED, job.changed_s + OPEN_S
             job.error = "ExceededQuota : The job was open for more than 24 hours."
             store.save(connection, job)
+        for job_id in store.ended_before(connection, now_s - KEPT_S):
+            store.delete(connection, job_id)
