@@ -51,7 +51,7 @@ test-soql: $(STAMP) ## Compare 10,000 random SOQL queries with the independent e
 	@$(BIN)/pytest -m slow tests/sandbox/soql $(ARGS)
 
 .PHONY: test-routes
-test-routes: $(STAMP) ## Send 20,000 random requests to the routes of the local org
+test-routes: $(STAMP) ## Send 5,000 random requests to the routes of the local org
 	@$(BIN)/pytest -n 0 -m slow tests/sandbox/rest $(ARGS)
 
 .PHONY: check
