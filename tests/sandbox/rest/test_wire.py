@@ -76,7 +76,7 @@ def test_a_packed_body_is_unpacked(org: Client, encoding: str, pack: type[bytes]
     ("encoding", "body", "status"),
     [
         ("gzip", b"not packed", 400),
-        ("gzip", gzip.compress(b"{}")[:-4], 400),
+        ("gzip", gzip.compress(b"{}", mtime=0)[:-4], 400),
         ("deflate", b"not packed", 400),
         ("br", b"{}", 415),
     ],
