@@ -66,6 +66,10 @@ $(JSFORCE_STAMP): $(JSFORCE)/package.json $(JSFORCE)/package-lock.json
 	@cd $(JSFORCE) && npm ci --loglevel=error
 	@touch $@
 
+.PHONY: test-routes
+test-routes: $(STAMP) ## Send 5,000 random requests to the routes of the local org
+	@$(BIN)/pytest -n 0 -m slow tests/sandbox/rest $(ARGS)
+
 .PHONY: check
 check: $(STAMP) ## Check format, lint, types, import contracts and architecture
 	@$(BIN)/ruff format --check .

@@ -17,6 +17,13 @@ from .org import Org, OrgSettings
 from .server import SandboxServer
 
 BAD_SETUP = 2
+LAST_PORT = 65_535
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port number from 0 to {LAST_PORT}")
+    return int(text)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -24,11 +31,11 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         prog="l2c sandbox", description="A local, Salesforce-compatible org for tests and demos."
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, default=0, help="HTTP port; 0 picks a free one")
+    parser.add_argument("--port", type=_port, default=0, help="HTTP port; 0 picks a free one")
     parser.add_argument("--tls", action="store_true", help="serve HTTPS as well")
-    parser.add_argument("--tls-port", type=int, default=0, help="HTTPS port; 0 picks a free one")
+    parser.add_argument("--tls-port", type=_port, default=0, help="HTTPS port; 0 picks a free one")
     parser.add_argument(
-        "--grpc-port", type=int, help="serve the Pub/Sub API on this port; 0 picks a free one"
+        "--grpc-port", type=_port, help="serve the Pub/Sub API on this port; 0 picks a free one"
     )
     parser.add_argument("--data", type=Path, help="SQLite file to keep records in")
     parser.add_argument("--seed", type=Path, help="YAML or JSON file of first records")

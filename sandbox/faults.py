@@ -3,8 +3,9 @@
 import random
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from . import clock
@@ -15,7 +16,12 @@ ROW_KINDS = ("lock", "rows")
 EVENT_KINDS = ("event_duplicate", "event_reorder")
 KINDS = REQUEST_KINDS + ROW_KINDS + EVENT_KINDS
 MAX_DELAY_S = 60.0
+MOST_HITS = 1_000_000
 TRICKLES = 10
+MEMBERS = frozenset(
+    {"kind", "status", "path", "object", "user", "code", "message", "probability", "count"}
+    | {"seconds"}
+)
 _BODIES = {
     401: ("INVALID_SESSION_ID", "Session expired or invalid"),
     403: ("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."),
@@ -30,7 +36,7 @@ class Fault:
     kind: str
     status: int
     path: re.Pattern[str]
-    object: str | None
+    object: str | None  # in lower case
     user: str | None
     code: str
     message: str
@@ -83,14 +89,26 @@ class Faults:
             self._faults.clear()
 
     def for_request(
-        self, path: str, kinds: tuple[str, ...], *, user: str | None = None
+        self,
+        path: str,
+        kinds: tuple[str, ...],
+        *,
+        user: str | None = None,
+        objects: Callable[[], Set[str]] = frozenset,
     ) -> Fault | None:
-        """Return the fault that hits a request of a user, and count it."""
+        """Return the fault that hits a request of a user, and count it.
+
+        `objects` tells the lower-case names of the objects the request is about; it is asked
+        only where a fault names one.
+        """
         if not self._faults:
             return None
+        asked = any(fault.object is not None and fault.kind in kinds for fault in self._faults)
+        about = objects() if asked else frozenset()
         with self._lock:
             for fault in self._faults:
                 meant = fault.kind in kinds and fault.user in {None, user}
+                meant = meant and (fault.object is None or fault.object in about)
                 if meant and fault.path.search(path) and self._hits(fault):
                     return fault
         return None
@@ -102,7 +120,8 @@ class Faults:
         with self._lock:
             for fault in self._faults:
                 meant = fault.kind in ROW_KINDS and fault.user in {None, user}
-                if meant and fault.object in {None, object_name} and self._hits(fault):
+                named = fault.object in {None, object_name.lower()}
+                if meant and named and self._hits(fault):
                     return fault.row_error()
         return None
 
@@ -130,21 +149,49 @@ def truncated(content: bytes, *, drop: Callable[[], None]) -> Iterator[bytes]:
 
 
 def _parse(item: Any) -> Fault:
+    if not isinstance(item, dict):
+        raise ApiError(400, "INVALID_FAULT", f"fault {item!r}: it must be a JSON object")
     try:
-        if item["kind"] not in KINDS:
-            raise ValueError(f"kind must be one of {', '.join(KINDS)}")
-        count = item.get("count")
-        return Fault(
-            kind=item["kind"],
-            status=int(item.get("status", 503)),
-            path=re.compile(str(item.get("path", ""))),
-            object=item.get("object"),
-            user=item.get("user"),
-            code=str(item.get("code", "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY")),
-            message=str(item.get("message", "a trigger failed: refused on purpose")),
-            probability=float(item.get("probability", 1.0)),
-            remaining=None if count is None else int(count),
-            seconds=min(float(item.get("seconds", 0.5)), MAX_DELAY_S),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError, re.error) as error:
+        return _read(item)
+    except (TypeError, ValueError, OverflowError, re.error) as error:
         raise ApiError(400, "INVALID_FAULT", f"fault {item!r}: {error}") from error
+
+
+def _read(item: dict[str, Any]) -> Fault:
+    """Return a fault; a ValueError says what is wrong with it."""
+    unknown = sorted(set(item) - MEMBERS)
+    if unknown:
+        raise ValueError(f"unknown: {', '.join(unknown)}; known: {', '.join(sorted(MEMBERS))}")
+    if item.get("kind") not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}")
+    about, count = _text(item, "object"), item.get("count")
+    return Fault(
+        kind=item["kind"],
+        status=int(_number(item, "status", default=503, least=400, most=599)),
+        path=re.compile(_text(item, "path") or ""),
+        object=None if about is None else about.lower(),
+        user=_text(item, "user"),
+        code=_text(item, "code") or "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
+        message=_text(item, "message") or "a trigger failed: refused on purpose",
+        probability=_number(item, "probability", default=1.0, least=0, most=1),
+        remaining=None if count is None else int(_number(item, "count", most=MOST_HITS)),
+        seconds=_number(item, "seconds", default=0.5, most=MAX_DELAY_S),
+    )
+
+
+def _text(item: dict[str, Any], name: str) -> str | None:
+    value = item.get(name)
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{name} must be a text")
+    return value
+
+
+def _number(
+    item: dict[str, Any], name: str, *, default: float = 0, least: float = 0, most: float
+) -> float:
+    value = item.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        raise ValueError(f"{name} must be a number")
+    if not least <= value <= most:
+        raise ValueError(f"{name} must be between {least} and {most:g}")
+    return float(value)

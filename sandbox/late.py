@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import clock
 from .errors import ApiError
+from .origin import origin, origin_of
 from .records.transaction import Actor, Course, IdSource
 from .schema.model import ObjectType
 from .sessions import INTEGRATION, Session
@@ -149,6 +150,7 @@ class LateCommits:
 
         answers = []
         for call in calls:
+            origin.set(origin_of(call.path, ""))
             answer = answer_inner(self._org, call)
             if answer.status >= FAILED_FROM:
                 first = answer.body[0] if isinstance(answer.body, list) else {}

@@ -11,6 +11,7 @@ DAY_S = 86_400
 SLOT_S = 60
 LONG_CALL_S = 20.0
 LICENCES = 10
+MB = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ class Profile:
         return self.calls + LICENCES * self.calls_per_licence
 
 
-# Allowances the local org names but does not use up.
+# The same in all editions. Bulk, permission sets, events and storage are counted down; what the
+# rest is about (reports, e-mail, scratch orgs, ...) the local org does not do.
 _EVERYWHERE = {
     "ActiveScratchOrgs": 40,
     "ConcurrentAsyncGetReportInstances": 200,
@@ -95,6 +97,11 @@ PROFILES = {
     ),
 }
 DEFAULT_PROFILE = "enterprise"
+
+
+def whole_mb(size: int) -> int:
+    """Return bytes as megabytes, a begun one counting as a whole one."""
+    return -(-size // MB)
 
 
 class Meter:

@@ -89,7 +89,12 @@ class Org:
         self.meter = Meter(self.profile.daily_calls)
         self.long_calls = LongCalls(self.profile.long_calls)
         self.late = LateCommits(self)
-        self.events = OrgEvents(schema=self.schema, database=self.database, folder=settings.schema)
+        self.events = OrgEvents(
+            schema=self.schema,
+            database=self.database,
+            folder=settings.schema,
+            limits=self.profile.limits,
+        )
         with self.database.write() as connection:
             create_tables(connection, self.schema)
             self.events.prepare(connection)
@@ -110,6 +115,7 @@ class Org:
             automation=self.automation,
             database=self.database,
             organization_id=self.organization_id,
+            faults=self.faults,
         )
         self.bulk = BulkJobs(self)
 

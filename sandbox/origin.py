@@ -10,7 +10,7 @@ origin: ContextVar[str] = ContextVar("origin", default="")
 
 
 def origin_of(path: str, call_options: str) -> str:
-    """Return `com/salesforce/api/{door}/{version};client={client}`."""
+    """Return `com/salesforce/api/{door}/{version};client={client}` of a call over HTTP."""
     found = _VERSION.search(path)
     lower = path.lower()
     door = "soap" if lower.startswith("/services/soap") else "rest"
@@ -18,5 +18,14 @@ def origin_of(path: str, call_options: str) -> str:
         door = "bulkapi"
     version = found.group(1) if found is not None else ""
     client = _CLIENT.search(call_options)
-    named = f";client={client.group(1).strip()}" if client is not None else ""
+    return _named(door, version, client.group(1) if client is not None else "")
+
+
+def soap_origin(version: str, client: str | None) -> str:
+    """Return the same of a SOAP call, whose client is named inside the envelope."""
+    return _named("soap", version, client or "")
+
+
+def _named(door: str, version: str, client: str) -> str:
+    named = f";client={client.strip()}" if client.strip() else ""
     return f"com/salesforce/api/{door}/{version}{named}"

@@ -11,7 +11,9 @@ from cheroot import wsgi
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 
 from . import clock
+from .errors import SetupError
 from .org import Org
+from .ports import check_free, refused_port
 from .rest.app import Application
 from .rest.body import Body
 from .rest.info import FIRST_VERSION, LAST_VERSION
@@ -58,7 +60,11 @@ class _Gateway(wsgi.Gateway_10):
 
 
 class SandboxServer:
-    """An org listening on loopback; close it to free ports and files."""
+    """An org listening on loopback; close it to free ports and files.
+
+    Raises:
+        SetupError: A port cannot be listened on; nothing of the server is left, the org is closed.
+    """
 
     def __init__(
         self,
@@ -75,28 +81,36 @@ class SandboxServer:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._servers: list[Any] = []
         self._threads: list[threading.Thread] = []
-        application = Application(org, facts=self.facts)
-        self.base_url = self._listen(application, port, scheme="http")
+        self._pubsub: PubSubServer | None = None
         self.https_url: str | None = None
         self.ca_file: str | None = None
-        certificate: Certificate | None = None
-        if tls:
-            from .tls import make_certificate  # loads cryptography: only who wants it waits for it
-
-            self._folder = tempfile.TemporaryDirectory(prefix="l2c-sandbox-")
-            certificate = make_certificate(Path(self._folder.name), host=host)
-            self.ca_file = str(certificate.ca_file)
-            adapter = BuiltinSSLAdapter(
-                str(certificate.certificate_file), str(certificate.key_file)
-            )
-            self.https_url = self._listen(application, tls_port, scheme="https", adapter=adapter)
-        self._pubsub: PubSubServer | None = None
-        if grpc_port is not None:
-            self._pubsub = _listen_for_events(org, host, grpc_port, certificate)
+        application = Application(org, facts=self.facts)
+        try:
+            self.base_url = self._listen(application, "--port", port)
+            certificate: Certificate | None = None
+            if tls:
+                certificate = self._certificate()
+                adapter = BuiltinSSLAdapter(
+                    str(certificate.certificate_file), str(certificate.key_file)
+                )
+                self.https_url = self._listen(application, "--tls-port", tls_port, adapter=adapter)
+            if grpc_port is not None:
+                self._pubsub = _listen_for_events(org, host, grpc_port, certificate)
+        except SetupError:
+            self.close()  # what listens already has threads that would keep the process alive
+            raise
         org.outbound.base_url = self.https_url or self.base_url
 
+    def _certificate(self) -> "Certificate":
+        from .tls import make_certificate  # loads cryptography: only who wants it waits for it
+
+        self._folder = tempfile.TemporaryDirectory(prefix="l2c-sandbox-")
+        certificate = make_certificate(Path(self._folder.name), host=self._host)
+        self.ca_file = str(certificate.ca_file)
+        return certificate
+
     def _listen(
-        self, application: Application, port: int, *, scheme: str, adapter: Any = None
+        self, application: Application, option: str, port: int, *, adapter: Any = None
     ) -> str:
         server = wsgi.Server((self._host, port), application, numthreads=THREADS, timeout=IDLE_S)
         server.gateway = _Gateway
@@ -104,8 +118,14 @@ class SandboxServer:
         server.keep_alive_conn_limit = KEEP_ALIVE
         server.error_log = _ignore_log  # type: ignore[method-assign]
         server.ssl_adapter = adapter
-        _prepare(server, waits=port != 0)
+        try:
+            _prepare(server, waits=port != 0)
+        except OSError as error:
+            # The server's own error hides the reason of the system.
+            check_free(option, host=self._host, port=port)
+            raise refused_port(option, host=self._host, port=port, error=error) from error
         self._servers.append(server)
+        scheme = "http" if adapter is None else "https"
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{scheme}://{host}:{server.bind_addr[1]}"
 

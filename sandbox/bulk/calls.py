@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from .. import clock
 from ..errors import ApiError, not_found
 from ..ids import normalize
+from ..origin import origin
 from ..rest.http import Answer, Request, parse_json
 from ..rest.rows import seen_by
 from ..schema.model import FieldType, Schema
@@ -109,6 +110,7 @@ def _new_job(
         user_id=actor.user_id,
         username=actor.username,
         version=request.version,
+        origin=origin.get(),
         created_s=now_s,
         changed_s=now_s,
         line_ending=_choice(body, "lineEnding", LINE_ENDINGS, "LF"),
@@ -210,7 +212,7 @@ def info_query(org: "Org", request: Request, found: Sequence[str]) -> Answer:
 
 
 def _info(org: "Org", job_id: str, *, is_query: bool) -> Answer:
-    with org.database.read() as connection:
+    with org.bulk.reading() as connection:
         return Answer(200, _find(connection, job_id, is_query=is_query).as_info())
 
 
@@ -249,7 +251,7 @@ def _list(org: "Org", request: Request, *, is_query: bool) -> Answer:
     mine = kind.lower() == ("v2query" if is_query else "v2ingest")
     jobs: list[Job] = []
     if mine and not request.flag("isPkChunkingEnabled"):
-        with org.bulk.changing() as connection:
+        with org.bulk.reading() as connection:
             jobs = store.page(connection, is_query=is_query, after=after, most=LISTED + 1)
     done = len(jobs) <= LISTED
     jobs = jobs[:LISTED]
@@ -286,7 +288,7 @@ def _results(
     org: "Org", request: Request, job_id: str, *, kind: str, first: Sequence[str]
 ) -> Answer:
     start, most = _window(request, default=None)
-    with org.database.read() as connection:
+    with org.bulk.reading() as connection:
         job = _ended(connection, job_id, is_query=False)
         header = _header(store.upload(connection, job.id), job)
         names = [f'"{name}"' for name in first]
@@ -307,7 +309,7 @@ def _header(content: bytes | None, job: Job) -> str:
 
 def unprocessed(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """GET /jobs/ingest/id/unprocessedrecords: rows that were not reached, as uploaded."""
-    with org.database.read() as connection:
+    with org.bulk.reading() as connection:
         job = _ended(connection, found[0], is_query=False)
         content = store.upload(connection, job.id) or b""
     try:
@@ -346,7 +348,7 @@ def create_query(org: "Org", request: Request, found: Sequence[str]) -> Answer:
 def results(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """GET /jobs/query/id/results."""
     start, most = _window(request, default=DEFAULT_PAGE)
-    with org.database.read() as connection:
+    with org.bulk.reading() as connection:
         job = _complete(connection, request, found[0])
         total = store.line_count(connection, job.id, RESULT)
         if start and start >= total:
@@ -360,7 +362,7 @@ def result_pages(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """GET /jobs/query/id/resultPages: addresses of pages to be fetched side by side."""
     start, most = _window(request, default=DEFAULT_PAGE)
     size = most or DEFAULT_PAGE
-    with org.database.read() as connection:
+    with org.bulk.reading() as connection:
         job = _complete(connection, request, found[0])
         total = store.line_count(connection, job.id, RESULT)
     base = f"{request.base}/jobs/query/{job.id}"

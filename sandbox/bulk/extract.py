@@ -17,7 +17,7 @@ from ..soql.parser import parse
 from ..soql.planner import LAST_VERSION, Plan, plan_query
 from ..soql.select import Column
 from . import store
-from .errors import feature_not_enabled
+from .errors import exceeded_quota, feature_not_enabled
 from .ingest import StoppedError
 from .job import Job, State
 from .text import written
@@ -85,6 +85,8 @@ def extract(org: "Org", job: Job, actor: Actor) -> None:
     for records in _pages(org, job, actor):
         rows = ([_text(_value(record, c), c) for c in plan.columns] for record in records)
         lines = written(rows, job)
+        if not org.bulk.result_bytes.count(sum(len(line.encode()) for line in lines)):
+            raise exceeded_quota("Daily limit of Bulk API 2.0 query results exceeded.")
         with org.database.write() as connection:
             _check_running(connection, job)
             store.put_lines(connection, job, RESULT, lines)

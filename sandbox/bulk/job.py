@@ -55,6 +55,7 @@ class Job:
     external_id: str | None = None
     assignment_rule: str | None = None
     query: str | None = None
+    origin: str = ""  # what change events of its records tell (fact sheet H.3)
     error: str | None = None
     processed: int = 0
     failed: int = 0

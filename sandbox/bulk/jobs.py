@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from .. import clock
 from ..errors import ApiError
-from ..limits import Meter
+from ..limits import MB, Meter, whole_mb
+from ..origin import origin
 from ..records.transaction import Actor
 from . import store
 from .errors import exceeded_quota
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ..org import Org
 
 BATCHES_KEY, QUERIES_KEY = "DailyBulkApiBatches", "DailyBulkV2QueryJobs"
+RESULTS_KEY = "DailyBulkV2QueryFileStorageMB"
 MOST_RECORDS = 150_000_000  # uploaded within 24 hours (fact sheet E.5)
 OPEN_S = 24 * 3_600
 KEPT_S = 7 * 24 * 3_600
@@ -41,6 +43,7 @@ class BulkJobs:
         limits = org.profile.limits
         self.batches = Meter(limits[BATCHES_KEY])
         self.query_jobs = Meter(limits[QUERIES_KEY])
+        self.result_bytes = Meter(limits[RESULTS_KEY] * MB)
         self.records = Meter(MOST_RECORDS)
         with org.database.write() as connection:
             store.create_tables(connection)
@@ -50,7 +53,11 @@ class BulkJobs:
 
     def used(self) -> dict[str, int]:
         """Return what is used of the allowances that `/limits` names."""
-        return {BATCHES_KEY: self.batches.used, QUERIES_KEY: self.query_jobs.used}
+        return {
+            BATCHES_KEY: self.batches.used,
+            QUERIES_KEY: self.query_jobs.used,
+            RESULTS_KEY: whole_mb(self.result_bytes.used),
+        }
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
@@ -59,6 +66,19 @@ class BulkJobs:
             self._tidy(connection)
             yield connection
         self.wake()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Read jobs, without those that are too old to be there still."""
+        now_s = clock.epoch_s()
+        with self._org.database.read() as connection:
+            old = store.open_since_before(connection, now_s - OPEN_S)
+            is_tidy = not old and not store.ended_before(connection, now_s - KEPT_S)
+            if is_tidy:
+                yield connection
+                return
+        with self.changing() as connection:
+            yield connection
 
     def count_query(self) -> None:
         """Count a query job.
@@ -87,6 +107,7 @@ class BulkJobs:
         limits = self._org.profile.limits
         self.batches.set(most=limits[BATCHES_KEY], used=0)
         self.query_jobs.set(most=limits[QUERIES_KEY], used=0)
+        self.result_bytes.set(most=limits[RESULTS_KEY] * MB, used=0)
         self.records.set(most=MOST_RECORDS, used=0)
 
     def wake(self) -> None:
@@ -161,6 +182,7 @@ class BulkJobs:
         if job.is_query:
             extract(self._org, job, self._actor(job))
             return
+        origin.set(job.origin)
         ingest = Ingest(self._org, job, self._actor(job))
         if job.next_row == 0 and ingest.row_count and not self.records.count(ingest.row_count):
             raise BadUploadError("ExceededQuota : Daily limit of uploaded records exceeded.")
@@ -186,9 +208,9 @@ class BulkJobs:
 
     def _tidy(self, connection: sqlite3.Connection) -> None:
         now_s = clock.epoch_s()
-        for job_id in store.ended_before(connection, now_s - KEPT_S):
-            store.delete(connection, job_id)
         for job in store.open_since_before(connection, now_s - OPEN_S):
-            job.state, job.changed_s = State.FAILED, now_s
+            job.state, job.changed_s = State.FAILED, job.changed_s + OPEN_S
             job.error = "ExceededQuota : The job was open for more than 24 hours."
             store.save(connection, job)
+        for job_id in store.ended_before(connection, now_s - KEPT_S):
+            store.delete(connection, job_id)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from .. import clock
 from ..storage.database import Database
 from .avro import EventSchema, schema_of_text
+from .channels import EVENT
 
 RETENTION_MS = 72 * 3_600 * 1_000
 MOST_KEPT = 1_000_000
@@ -90,6 +91,17 @@ class EventBus:
         name = event_id or str(uuid.uuid4())
         row = (topic, clock.epoch_ms(), name, schema.id, payload)
         return int(connection.execute(sql, row).lastrowid or 0)
+
+    def last_in(self, connection: sqlite3.Connection) -> int:
+        """Return the newest number as a transaction sees it."""
+        return _last(connection)
+
+    def published_after(self, connection: sqlite3.Connection, number: int) -> int:
+        """Return how many platform events follow a number, as a transaction sees them."""
+        if _last(connection) <= number:
+            return 0
+        sql = "SELECT COUNT(*) FROM sandbox_event WHERE replay > ? AND topic LIKE ?"
+        return int(connection.execute(sql, (number, f"{EVENT}%")).fetchone()[0])
 
     def keep_schema(self, schema: EventSchema) -> None:
         """Remember a schema, so that it is found by its id as long as the data lives."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import grpc
 
 from .. import clock
+from ..faults import Fault
 from ..ids import normalize
 from ..sessions import Session
 from .channels import Topic
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 SERVICE = "eventbus.v1.PubSub"
 PREFIX = "sfdc.platform.eventbus.grpc."
 LOG = logging.getLogger("l2c_sandbox")
+UNAVAILABLE = (grpc.StatusCode.UNAVAILABLE, "service.unavailable")
+BEFORE = ("http", "drop_before")
+# One message is told as a whole or not at all, so a truncated one is lost.
+AFTER = ("drop_after", "truncate")
 _OF_HTTP = {
     401: (grpc.StatusCode.UNAUTHENTICATED, "service.auth.error"),
     403: (grpc.StatusCode.RESOURCE_EXHAUSTED, "subscription.limit.exceeded"),
@@ -84,18 +89,42 @@ def invalid(code: str, message: str) -> Refusal:
     return Refusal(grpc.StatusCode.INVALID_ARGUMENT, code, message)
 
 
-def meet_faults(org: "Org", caller: Caller, *, kinds: tuple[str, ...]) -> None:
-    """Let a scheduled fault hit the call; faults name it by its path, `/eventbus.v1.PubSub/…`."""
-    path, user = f"/{SERVICE}/{caller.method}", caller.session.actor.username
-    slow = org.faults.for_request(path, ("latency",), user=user)
-    if slow is not None:
-        clock.pause(slow.seconds)
-    fault = org.faults.for_request(path, kinds, user=user)
+def fault_of(
+    org: "Org", caller: Caller, *, kinds: tuple[str, ...], topic: str = ""
+) -> Fault | None:
+    """Return the scheduled fault that hits a call; its path is `/eventbus.v1.PubSub/...`."""
+    return org.faults.for_request(
+        f"/{SERVICE}/{caller.method}",
+        kinds,
+        user=caller.session.actor.username,
+        objects=lambda: org.events.channels.objects(topic),
+    )
+
+
+def meet_faults(org: "Org", caller: Caller, *, kinds: tuple[str, ...], topic: str = "") -> None:
+    """Let a scheduled fault end the call.
+
+    Raises:
+        Refusal: What the fault says.
+    """
+    fault = fault_of(org, caller, kinds=kinds, topic=topic)
     if fault is None:
         return
-    unavailable = (grpc.StatusCode.UNAVAILABLE, "service.unavailable")
-    status, code = _OF_HTTP.get(fault.status, unavailable) if fault.kind == "http" else unavailable
+    status, code = _OF_HTTP.get(fault.status, UNAVAILABLE) if fault.kind == "http" else UNAVAILABLE
     raise Refusal(status, code, fault.error().message)
+
+
+def slow_down(org: "Org", caller: Caller, *, kinds: tuple[str, ...], topic: str = "") -> None:
+    """Let a scheduled fault hold the call up."""
+    slow = fault_of(org, caller, kinds=kinds, topic=topic)
+    if slow is not None:
+        clock.pause(slow.seconds)
+
+
+def begin(org: "Org", caller: Caller, *, topic: str = "") -> None:
+    """Meet the faults that come before anything is done."""
+    slow_down(org, caller, kinds=("latency",), topic=topic)
+    meet_faults(org, caller, kinds=BEFORE, topic=topic)
 
 
 def topic_of(org: "Org", name: str) -> Topic:
@@ -130,8 +159,12 @@ def guarded(org: "Org", method: str, handler: Callable[["Org", Any, Caller], Any
     def behave(request: Any, context: Any) -> Any:
         try:
             caller = authenticate(org, context, method)
-            meet_faults(org, caller, kinds=("http", "drop_before"))
-            return handler(org, request, caller)
+            topic = getattr(request, "topic_name", "")
+            begin(org, caller, topic=topic)
+            answer = handler(org, request, caller)
+            slow_down(org, caller, kinds=("trickle",), topic=topic)
+            meet_faults(org, caller, kinds=AFTER, topic=topic)
+            return answer
         except Exception as error:
             end(context, error)
 

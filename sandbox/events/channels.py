@@ -66,6 +66,11 @@ class Channels:
         topics.update(topic for topics in self._custom.values() for topic in topics)
         return [item for name, item in self._entities.items() if DATA + name in topics]
 
+    def named(self, topic: str) -> str | None:
+        """Return the topic of one event or change event by its name in any casing."""
+        known = [DATA + name for name in self._entities] + [EVENT + name for name in self._events]
+        return next((name for name in known if name.lower() == topic.lower()), None)
+
     def find(self, name: str) -> Topic | None:
         """Return a topic by its name, as clients write it."""
         short = name.removeprefix(DATA)
@@ -79,6 +84,13 @@ class Channels:
         if event is not None:
             return Topic(name=name, members=(name,), schema=platform_schema(event), event=event)
         return self._custom_channel(name)
+
+    def objects(self, name: str) -> frozenset[str]:
+        """Return the lower-case names of the objects and events a topic tells of."""
+        topic = self.find(name)
+        shorts = [member.split("/")[2] for member in topic.members] if topic is not None else []
+        known = self._entities | self._events
+        return frozenset(known[short].name.lower() for short in shorts if short in known)
 
     def _custom_channel(self, name: str) -> Topic | None:
         for prefix in (DATA, EVENT):

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,7 @@ from .managed import ManagedSubscriptions
 
 KEEP_ALIVE_S = 270.0
 PUBLISH_IDLE_S = 70.0
-HOURLY_PUBLISHED = 250_000
-DAILY_DELIVERED = 50_000
+PUBLISHED_KEY, DELIVERED_KEY = "HourlyPublishedPlatformEvents", "DailyDeliveredPlatformEvents"
 HOUR_S = 3_600
 GAPS = tuple(kind for kind in CHANGE_TYPES if kind.startswith("GAP_"))
 SELECTION = "cdc_entities"
@@ -30,16 +29,25 @@ SELECTION = "cdc_entities"
 class OrgEvents:
     """Change Data Capture and platform events of one org."""
 
-    def __init__(self, *, schema: Schema, database: Database, folder: Path | None) -> None:
+    def __init__(
+        self,
+        *,
+        schema: Schema,
+        database: Database,
+        folder: Path | None,
+        limits: Mapping[str, int],
+    ) -> None:
         self._database = database
+        self._limits = limits
         self.bus = EventBus(database)
         self.channels = Channels(schema, read_members(folder))
         self.managed = ManagedSubscriptions(
             database=database, channels=self.channels, folder=folder
         )
         self._capture = Capture(self.bus)
-        self.delivered = Allowance(most=DAILY_DELIVERED, window_s=24 * HOUR_S)
-        self.published = Allowance(most=HOURLY_PUBLISHED, window_s=HOUR_S)
+        self._counted = 0  # events up to this number count as published
+        self.delivered = Allowance(most=limits[DELIVERED_KEY], window_s=24 * HOUR_S)
+        self.published = Allowance(most=limits[PUBLISHED_KEY], window_s=HOUR_S)
         self.keep_alive_s = KEEP_ALIVE_S
         self.publish_idle_s = PUBLISH_IDLE_S
 
@@ -47,6 +55,7 @@ class OrgEvents:
         """Create the ring and watch the selected objects; the last selection by command holds."""
         self.bus.prepare(connection)
         self.managed.prepare(connection)
+        self._counted = self.bus.last_in(connection)
         sql = "SELECT value FROM sandbox_meta WHERE key = ?"
         row = connection.execute(sql, (SELECTION,)).fetchone()
         if row is not None:
@@ -56,6 +65,7 @@ class OrgEvents:
 
     def commit(self, tx: Transaction) -> None:
         """Write the change events of a transaction that is about to commit."""
+        self.count_published(tx.connection)
         if tx.actor.is_system:
             self._capture.forget(tx.connection)
         else:
@@ -63,7 +73,7 @@ class OrgEvents:
 
     def publish(self, tx: Transaction, item: ObjectType, row: Row) -> str | RowError:
         """Put a platform event on the bus when the transaction commits; return its uuid."""
-        if not self.published.take(1):
+        if not self.may_publish(tx.connection):
             message = "You have exceeded the event publishing limit for your org."
             return RowError("LIMIT_EXCEEDED", message)
         schema = platform_schema(item)
@@ -77,6 +87,25 @@ class OrgEvents:
         name = str(uuid.uuid4())
         self.bus.append(tx.connection, EVENT + item.name, schema, payload, event_id=name)
         return name
+
+    def may_publish(self, connection: sqlite3.Connection) -> bool:
+        """Return whether one more event may be published by the present transaction."""
+        left = self.published.remaining()
+        if left > self.bus.last_in(connection) - self._counted:
+            return True  # without a look at which of the new events were published
+        return left > self.bus.published_after(connection, self._counted)
+
+    def count_published(self, connection: sqlite3.Connection) -> None:
+        """Count what a transaction that is about to commit publishes; an undone one is free."""
+        self.published.take(self.bus.published_after(connection, self._counted))
+        self._counted = self.bus.last_in(connection)
+
+    def used(self) -> dict[str, tuple[int, int]]:
+        """Return (most, left) of the allowances that `/limits` names."""
+        return {
+            DELIVERED_KEY: (self.delivered.most, self.delivered.remaining()),
+            PUBLISHED_KEY: (self.published.most, self.published.remaining()),
+        }
 
     def select(self, names: Sequence[str]) -> None:
         """Record the changes of these objects in the standard channel, and of no others.
@@ -135,8 +164,8 @@ class OrgEvents:
         self._capture.watch(connection, self.channels.recorded())
         self.overflow_at(OVERFLOW_AT)
         self.keep_alive_s, self.publish_idle_s = KEEP_ALIVE_S, PUBLISH_IDLE_S
-        self.delivered.start_over(most=DAILY_DELIVERED)
-        self.published.start_over(most=HOURLY_PUBLISHED)
+        self.delivered.start_over(most=self._limits[DELIVERED_KEY])
+        self.published.start_over(most=self._limits[PUBLISHED_KEY])
 
     def overview(self) -> dict[str, Any]:
         """Return what the admin call shows."""

@@ -8,7 +8,7 @@ import grpc
 from .. import clock
 from .avro import platform_schema
 from .bus import replay_bytes
-from .calls import Caller, Refusal, check_session, invalid, meet_faults, topic_of
+from .calls import AFTER, Caller, Refusal, begin, check_session, invalid, meet_faults, topic_of
 from .capture import MAX_EVENT_BYTES
 from .channels import Topic
 from .generated import pubsub_pb2 as pb
@@ -44,13 +44,15 @@ def publish_stream(org: "Org", caller: Caller, inbox: Inbox) -> Iterator[Any]:
                 raise Refusal(status, "publish.stream.idle", message)
             continue
         heard_at_s = clock.monotonic_s()
-        meet_faults(org, caller, kinds=("http", "drop_before"))
+        begin(org, caller, topic=request.topic_name or (topic.name if topic is not None else ""))
         if topic is None:
             topic = _publishable(org, request.topic_name)
         elif request.topic_name not in {"", topic.name}:
             message = f"The topic of a stream cannot change: {request.topic_name}"
             raise invalid("publish.topic.name.invalid", message)
-        yield publish_to(org, topic, request, caller)
+        answer = publish_to(org, topic, request, caller)
+        meet_faults(org, caller, kinds=AFTER, topic=topic.name)
+        yield answer
 
 
 def _publishable(org: "Org", name: str) -> Topic:
@@ -73,7 +75,9 @@ def publish_to(org: "Org", topic: Topic, request: Any, caller: Caller) -> Any:
     with org.database.write() as connection:
         results = []
         for event in request.events:
-            refused = _check(org, topic, event)
+            refused = _check(org, topic, event) or _fault_of_row(org, topic, caller)
+            if refused is None and not org.events.may_publish(connection):
+                refused = "You have exceeded the event publishing limit for your org."
             if refused is not None:
                 error = pb.Error(code=pb.PUBLISH, msg=refused)
                 results.append(pb.PublishResult(error=error, correlation_key=event.id))
@@ -84,8 +88,15 @@ def publish_to(org: "Org", topic: Topic, request: Any, caller: Caller) -> Any:
             )
             replay_id = replay_bytes(number)
             results.append(pb.PublishResult(replay_id=replay_id, correlation_key=event.id))
+        org.events.count_published(connection)
     org.events.bus.wake()
     return pb.PublishResponse(results=results, schema_id=topic.schema.id, rpc_id=caller.rpc_id)
+
+
+def _fault_of_row(org: "Org", topic: Topic, caller: Caller) -> str | None:
+    assert topic.event is not None
+    error = org.faults.for_row(topic.event.name, user=caller.session.actor.username)
+    return error.message if error is not None else None
 
 
 def _check(org: "Org", topic: Topic, event: Any) -> str | None:
@@ -110,6 +121,4 @@ def _check(org: "Org", topic: Topic, event: Any) -> str | None:
         value = datum.get(f.name)
         if isinstance(value, str) and f.length and len(value) > f.length:
             return f"{f.label}: data value too large (max length={f.length})"
-    if not org.events.published.take(1):
-        return "You have exceeded the event publishing limit for your org."
     return None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from ..errors import SetupError
+from ..ports import check_free
 from .calls import SERVICE, Caller, Refusal, guarded, topic_of
 from .generated import pubsub_pb2 as pb
 from .managed_subscribe import managed_subscribe
@@ -35,13 +36,15 @@ class PubSubServer:
         )
         self._server.add_generic_rpc_handlers((_handlers(org),))
         name = f"[{host}]" if ":" in host else host
+        # gRPC tells of a refused port in lines of its own, so it must not meet one.
+        check_free("--grpc-port", host=host, port=port)
         try:
             if certificate is None:
                 bound = self._server.add_insecure_port(f"{name}:{port}")
             else:
                 bound = self._server.add_secure_port(f"{name}:{port}", _credentials(certificate))
         except RuntimeError as error:
-            raise SetupError(f"gRPC port {port}: {error}") from error
+            raise SetupError(f"--grpc-port {port} cannot be listened on: {error}") from error
         self.address = f"{name}:{bound}"
 
     def start(self) -> None:

@@ -8,11 +8,14 @@ import grpc
 from .. import clock
 from .bus import ReplayRefused, StoredEvent, replay_bytes
 from .calls import (
+    UNAVAILABLE,
     Caller,
     Refusal,
     authenticate,
+    begin,
     check_session,
     end,
+    fault_of,
     invalid,
     meet_faults,
     topic_of,
@@ -41,6 +44,10 @@ class Subscription:
         self._pending = 0
         self._spoke_at_s = clock.monotonic_s()
 
+    @property
+    def _topic_name(self) -> str:
+        return self._topic.name if self._topic is not None else ""
+
     def answers(self) -> Iterator[Any]:
         """Yield responses until the client or the org ends the stream.
 
@@ -51,12 +58,12 @@ class Subscription:
             seen = self._bus.version
             self._take_requests()
             if self._topic is not None and self._pending > 0:
-                meet_faults(self._org, self._caller, kinds=("http", "drop_before"))
+                begin(self._org, self._caller, topic=self._topic_name)
             answer = self._next(self._topic) if self._topic is not None else None
             if answer is not None:
                 self._spoke_at_s = clock.monotonic_s()
-                yield answer
-                meet_faults(self._org, self._caller, kinds=("drop_after",))
+                yield from self._parts(answer, topic=self._topic_name)
+                meet_faults(self._org, self._caller, kinds=("drop_after",), topic=self._topic_name)
                 continue
             with self._bus.changed:
                 if self._inbox.closed and self._inbox.empty and self._pending <= 0:
@@ -129,12 +136,38 @@ class Subscription:
             status = grpc.StatusCode.RESOURCE_EXHAUSTED
             raise Refusal(status, "subscription.limit.exceeded", message)
         self._pending -= len(events)
-        faults = self._org.faults
-        if faults.for_request(topic.name, ("event_duplicate",)) is not None:
+        if self._is_hit("event_duplicate", topic):
             self._position = before  # the same events come once more
-        if faults.for_request(topic.name, ("event_reorder",)) is not None:
+        if len(events) > 1 and self._is_hit("event_reorder", topic):
             events = events[::-1]
         return self._response(events)
+
+    def _is_hit(self, kind: str, topic: Topic) -> bool:
+        """Return whether a fault of events hits; its path is the topic's name."""
+        fault = self._org.faults.for_request(
+            topic.name,
+            (kind,),
+            user=self._caller.session.actor.username,
+            objects=lambda: self._org.events.channels.objects(topic.name),
+        )
+        return fault is not None
+
+    def _parts(self, answer: Any, *, topic: str) -> Iterator[Any]:
+        """Yield an answer as scheduled faults let it through."""
+        events = list(answer.events)
+        if events and fault_of(self._org, self._caller, kinds=("truncate",), topic=topic):
+            if len(events) > 1:
+                yield _some(answer, events[: len(events) // 2])
+            raise Refusal(*UNAVAILABLE, "The connection was cut.")
+        slow = (
+            fault_of(self._org, self._caller, kinds=("trickle",), topic=topic) if events else None
+        )
+        if slow is None:
+            yield answer
+            return
+        for event in events:
+            clock.pause(slow.seconds / len(events))
+            yield _some(answer, [event])
 
     def _response(self, events: list[StoredEvent]) -> Any:
         reached = max((event.replay for event in events), default=self._position)
@@ -155,6 +188,15 @@ class Subscription:
 
     def _new_response(self, **fields: Any) -> Any:
         return pb.FetchResponse(**fields)
+
+
+def _some(answer: Any, events: list[Any]) -> Any:
+    return pb.FetchResponse(
+        events=events,
+        latest_replay_id=events[-1].replay_id,
+        rpc_id=answer.rpc_id,
+        pending_num_requested=answer.pending_num_requested,
+    )
 
 
 def position_of(org: "Org", replay_id: bytes) -> int:
@@ -194,5 +236,4 @@ def streaming(
 
 def subscribe(org: "Org", caller: Caller, inbox: Inbox) -> Iterator[Any]:
     """Answer a Subscribe stream."""
-    meet_faults(org, caller, kinds=("http", "drop_before"))
     yield from Subscription(org, caller, inbox).answers()

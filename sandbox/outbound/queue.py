@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .. import clock
+from ..faults import Faults
 from ..schema.automation import Automation, OutboundMessage
 from ..schema.model import Schema
 from ..storage.database import Database
@@ -55,8 +56,15 @@ class OutboundQueue:
     """Durable notifications of one org and their delivery."""
 
     def __init__(
-        self, *, schema: Schema, automation: Automation, database: Database, organization_id: str
+        self,
+        *,
+        schema: Schema,
+        automation: Automation,
+        database: Database,
+        organization_id: str,
+        faults: Faults,
     ) -> None:
+        self._faults = faults
         self._schema = schema
         self._messages = {m.full_name: m for m in automation.messages}
         self._database = database
@@ -172,6 +180,7 @@ class OutboundQueue:
 
     def _deliver_due(self, message: OutboundMessage) -> float | None:
         """Send one batch; return how long to wait for the next (None: until woken)."""
+        self._drop_old(message)
         if self.routing.url_of(message) is None:
             return None
         sql = (
@@ -184,13 +193,36 @@ class OutboundQueue:
         due = [(i, record) for i, record, next_ms in rows if next_ms <= now_ms]
         if due:
             ids = [i for i, _ in due]
+            if len(due) > 1 and self._is_hit("event_reorder", message):
+                due = due[::-1]
             error = self._send(message, due)
+            if error is None and self._is_hit("event_duplicate", message):
+                self._send(message, due)  # once more, although it was acknowledged
             self._record(ids, error)
             return 0.0
         if rows:
             wait_ms = int(rows[0][2]) - now_ms
             return max(0.01, wait_ms / MS)
         return None
+
+    def _drop_old(self, message: OutboundMessage) -> None:
+        """Give up what nobody took for 24 hours, whether or not it could be tried."""
+        before_s = clock.epoch_s() - LIFE_S
+        where = "state = 'pending' AND message = ? AND created_s < ?"
+        wanted = (message.full_name, before_s)
+        sql = f"SELECT 1 FROM sandbox_notification WHERE {where} LIMIT 1"
+        with self._database.read() as connection:
+            if connection.execute(sql, wanted).fetchone() is None:
+                return
+        sql = f"UPDATE sandbox_notification SET state = 'dropped' WHERE {where}"
+        with self._database.write() as connection:
+            connection.execute(sql, wanted)
+
+    def _is_hit(self, kind: str, message: OutboundMessage) -> bool:
+        """Return whether a fault of events hits; its path is the message's name."""
+        name = message.full_name
+        about = frozenset({message.object.lower()})
+        return self._faults.for_request(name, (kind,), objects=lambda: about) is not None
 
     def _send(self, message: OutboundMessage, due: list[tuple[str, str]]) -> str | None:
         """Send one message; return why it was not acknowledged, or None."""
@@ -243,15 +275,13 @@ class OutboundQueue:
             self.failed_attempts += 1
             connection.execute(
                 "UPDATE sandbox_notification SET attempts = attempts + 1, last_error = ?, "
-                "next_attempt_ms = ? + MIN(? * (1 << MIN(attempts, 24)), ?), "
-                "state = CASE WHEN created_s < ? THEN 'dropped' ELSE state END "
+                "next_attempt_ms = ? + MIN(? * (1 << MIN(attempts, 24)), ?) "
                 f"WHERE id IN ({marks})",
                 [
                     error[:500],
                     _now_ms(),
                     self.routing.first_retry_ms,
                     self.routing.longest_retry_ms,
-                    clock.epoch_s() - LIFE_S,
                     *ids,
                 ],
             )

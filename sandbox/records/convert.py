@@ -23,7 +23,6 @@ MAX_DECIMAL_EXPONENT = 30
 Converter = Callable[[Any], Any]
 _JSON_SHAPES: dict[type, str] = {
     str: "VALUE_STRING",
-    bool: "VALUE_BOOLEAN",
     int: "VALUE_NUMBER_INT",
     Decimal: "VALUE_NUMBER_FLOAT",
     list: "START_ARRAY",
@@ -54,6 +53,9 @@ def converter(item: Field, schema: Schema) -> Converter:
 def _wrong_json(item: Field, value: Any, kind: str) -> Refused:
     shape = _JSON_SHAPES.get(type(value), "START_OBJECT")
     shown = value if isinstance(value, str | int | Decimal) else ""
+    if isinstance(value, bool):
+        shown = str(value).lower()
+        shape = f"VALUE_{shown.upper()}"
     text = (
         f"Cannot deserialize instance of {kind} from {shape} value {shown} "
         "or request may be missing a required field"

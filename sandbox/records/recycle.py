@@ -7,7 +7,8 @@ else its delete took along, so that an undelete can bring back the same.
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from ..schema.model import Schema
+from ..ids import number_of
+from ..schema.model import ObjectType, Schema
 from ..storage.tables import quoted
 from .transaction import json_list
 
@@ -90,6 +91,14 @@ def last_removed(connection: sqlite3.Connection, object_name: str) -> str | None
     sql = "SELECT value FROM sandbox_meta WHERE key = ?"
     row = connection.execute(sql, (LAST_ID + object_name,)).fetchone()
     return None if row is None else str(row[0])
+
+
+def was_removed(connection: sqlite3.Connection, item: ObjectType, record_id: str) -> bool:
+    """Return whether an id that has no record was that of one removed for good."""
+    sql = f'SELECT MAX("Id") FROM {quoted(item.name)}'
+    (last,) = connection.execute(sql).fetchone()
+    known = [number_of(i) for i in (last, last_removed(connection, item.name)) if i]
+    return number_of(record_id) <= max(known, default=0)
 
 
 def clear(connection: sqlite3.Connection) -> None:

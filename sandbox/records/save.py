@@ -75,10 +75,12 @@ class Writer:
 
     def publish(self, item: ObjectType, drafts: Sequence[Draft]) -> list[str | None]:
         """Publish platform events; return their uuids, None for a draft that ends with errors."""
-        uuids: list[str | None] = []
         for draft in drafts:
             draft.new = _blank(item) | draft.values
             _check_required(item, draft)
+        self._apply_faults(item, drafts)
+        uuids: list[str | None] = []
+        for draft in drafts:
             published = None if draft.errors else self.tx.events.publish(self.tx, item, draft.new)
             if isinstance(published, RowError):
                 draft.errors.append(published)

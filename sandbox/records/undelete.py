@@ -64,6 +64,8 @@ def _in_bin(tx: Transaction, record_id: str) -> tuple[ObjectType, Row]:
     """Return a record that was deleted by itself, not as part of another one."""
     item = tx.schema.of_id(record_id)
     row = tx.fetch(item, [record_id]).get(record_id) if item is not None else None
+    if item is not None and row is None and recycle.was_removed(tx.connection, item, record_id):
+        raise row_failure(RowError("ENTITY_IS_DELETED", "entity is deleted"))
     if item is None or row is None:
         raise row_failure(RowError("INVALID_ID_FIELD", "invalid cross reference id"))
     seen = tx.seen(item)

@@ -4,6 +4,7 @@ import itertools
 import logging
 import re
 from collections.abc import Callable, Iterable
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -14,21 +15,25 @@ from ..errors import ApiError, not_found
 from ..faults import Fault, trickled, truncated
 from ..origin import origin, origin_of
 from ..soap.endpoint import as_fault, is_soap, soap, wsdl
-from . import collections, composite, extras, graph, info, query, rows, tree
+from . import collections, composite, event_schemas, extras, graph, info, limits, query, rows, tree
 from .auth import authenticate, identity_body, oauth
-from .http import GZIP_FROM, MAX_BODY, MAX_UPLOAD, Answer, Request, deflate, inflate
+from .body import inflate
+from .fault_targets import objects_of, user_of
+from .http import GZIP_FROM, MAX_BODY, MAX_UPLOAD, Answer, Request, deflate
 from .routing import METHODS, Router, route, split_path, split_query
 
 if TYPE_CHECKING:
     from ..org import Org
 
 MAX_URI = 16_384
-VERSION = re.compile(r"v(\d{1,3}\.\d)\Z", re.IGNORECASE)
+VERSION = re.compile(r"v([1-9]\d{0,2}\.\d)\Z", re.IGNORECASE)
 ROUTER = Router(
     [
         route("sobjects", GET=info.global_describe),
         route("sobjects/*", GET=info.basic_info, POST=rows.create_row),
         route("sobjects/*/describe", GET=info.describe),
+        route("sobjects/*/eventschema", GET=event_schemas.of_event),
+        route("event/eventschema/*", GET=event_schemas.by_id),
         route("sobjects/*/updated", GET=query.updated),
         route("sobjects/*/deleted", GET=query.deleted),
         route(
@@ -80,8 +85,8 @@ ROUTER = Router(
         ),
         route("jobs/query/*/results", GET=bulk.results),
         route("jobs/query/*/resultpages", GET=bulk.result_pages),
-        route("limits", GET=info.limits),
-        route("limits/recordcount", GET=info.record_count),
+        route("limits", GET=limits.limits),
+        route("limits/recordcount", GET=limits.record_count),
         route("composite", POST=composite.composite),
         route("composite/batch", POST=composite.batch),
         route("composite/graph", POST=graph.graphs),
@@ -136,6 +141,7 @@ def _versioned(org: "Org", request: Request) -> Answer:
         raise ApiError(410 if number <= 30 else 404, "UNSUPPORTED_API_VERSION", message)
     if number > info.LAST_VERSION or not match.group(1).endswith(".0"):
         raise not_found()
+    _check_accepted(request.headers.get("accept", ""))
     request.version = match.group(1)
     if request.session is None:
         request.session = authenticate(org, request)
@@ -147,6 +153,13 @@ def _versioned(org: "Org", request: Request) -> Answer:
     if org.in_transaction:
         return ROUTER.dispatch(org, request, segments[1:])
     return org.locks.patiently(lambda: ROUTER.dispatch(org, request, segments[1:]))
+
+
+def _check_accepted(accept: str) -> None:
+    """Refuse a caller who wants XML and nothing else."""
+    if "xml" in accept and not any(kind in accept for kind in ("json", "csv", "*/*")):
+        message = "Only application/json is provided by the local org"
+        raise ApiError(406, "NOT_ACCEPTABLE", message)
 
 
 class Application:
@@ -212,10 +225,12 @@ class Application:
         faults = self._org.faults
         if not faults.any or request.path.startswith("/__sandbox__"):
             return None
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        session = self._org.sessions.find(token.strip()) if scheme else None
-        user = session.actor.username if session is not None else None
-        return faults.for_request(request.path, kinds, user=user)
+        return faults.for_request(
+            request.path,
+            kinds,
+            user=user_of(self._org, request),
+            objects=lambda: objects_of(self._org, request),
+        )
 
     def _fault_before(self, request: Request) -> Fault | None:
         latency = self._fault(request, "latency")
@@ -270,8 +285,7 @@ class Application:
             raise ApiError(431, "REQUEST_HEADER_FIELDS_TOO_LARGE", "headers too large")
         if environ.get("CONTENT_TYPE"):
             headers["content-type"] = environ["CONTENT_TYPE"]
-        if body and headers.get("content-encoding", "").lower() == "gzip":
-            body = inflate(body, most=most)
+        body = inflate(body, encoding=headers.get("content-encoding", ""), most=most)
         return Request(
             method=method,
             path=path,
@@ -291,6 +305,8 @@ class Application:
         request: Request | None,
     ) -> Iterable[bytes]:
         headers = dict(answer.headers)
+        if clock.is_manual():
+            headers["Date"] = formatdate(clock.epoch_s(), usegmt=True)
         pretty = request is not None and request.headers.get("x-prettyprint") == "1"
         content = answer.content(pretty=pretty)
         accepts = request.headers.get("accept-encoding", "") if request is not None else ""

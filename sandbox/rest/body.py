@@ -1,10 +1,11 @@
-"""Reads the body of a request: all of what was announced, and never more than is taken.
+"""Reads and unpacks the body of a request: all of what was announced, never more than is taken.
 
 The HTTP server's own reader takes what a broken connection left of a body for the whole of it, and
 lets the line before a chunk grow without a bound.
 """
 
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -16,6 +17,8 @@ MAX_LINE = 4_096
 MOST_TRAILERS = 100
 CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n\Z")
 LINE_ENDS = (b"\r\n", b"\n")
+PACKED = frozenset({"gzip", "x-gzip", "deflate"})
+EITHER = 47  # zlib tells the forms in use apart by their first bytes
 
 
 class Source(Protocol):
@@ -67,11 +70,13 @@ class Body:
             if size > most + MOST_DISCARDED:
                 break
         if size > most:
-            raise ApiError(413, "REQUEST_TOO_LARGE", "the request body is too large")
+            raise _too_large()
         return b"".join(pieces)
 
     def _pieces(self) -> Iterator[bytes]:
         if self._length is not None:
+            if self._length < 0:
+                raise _malformed("a length below zero")
             yield from self._exactly(self._length)
             return
         while size := self._chunk_size():
@@ -96,6 +101,35 @@ class Body:
                 raise _malformed("it ends early")
             size -= len(piece)
             yield piece
+
+
+def inflate(body: bytes, *, encoding: str, most: int) -> bytes:
+    """Return a body unpacked, up to the size of a plain one.
+
+    Raises:
+        ApiError: 400 for broken data, 413 for too much of it, 415 for an unknown encoding.
+    """
+    name = encoding.strip().lower()
+    if not body or name in {"", "identity"}:
+        return body
+    if name not in PACKED:
+        message = f"unsupported content encoding: {encoding}"
+        raise ApiError(415, "UNSUPPORTED_MEDIA_TYPE", message)
+    unpacker = zlib.decompressobj(wbits=EITHER)
+    try:
+        data = unpacker.decompress(body, most)
+    except zlib.error as error:
+        message = f"the {name} body is broken: {error}"
+        raise ApiError(400, "JSON_PARSER_ERROR", message) from error
+    if unpacker.unconsumed_tail:
+        raise _too_large()
+    if not unpacker.eof:
+        raise ApiError(400, "JSON_PARSER_ERROR", f"the {name} body is not complete")
+    return data
+
+
+def _too_large() -> ApiError:
+    return ApiError(413, "REQUEST_TOO_LARGE", "the request body is too large")
 
 
 def _malformed(what: str) -> ApiError:

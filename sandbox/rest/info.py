@@ -1,13 +1,11 @@
-"""What there is: versions, resources, objects, limits (fact sheet B.1 to B.3, J)."""
+"""What there is: versions, resources, objects (fact sheet B.1 to B.3)."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..schema.currencies import with_choices
-from ..schema.definitions import DEFINITIONS
 from ..schema.describe import describe_global, describe_object
 from ..schema.model import ObjectType
-from ..storage.tables import quoted
 from .conditions import unless_known, validators
 from .extras import recent_items
 from .http import Answer, Request
@@ -94,34 +92,3 @@ def _record_types(org: "Org", item: ObjectType) -> list[dict[str, Any]]:
         {"id": i, "name": name, "developer_name": developer, "active": active == 1}
         for i, name, developer, active in rows
     ]
-
-
-def limits(org: "Org", request: Request, found: Sequence[str]) -> Answer:
-    """GET /limits."""
-    body = {name: {"Max": most, "Remaining": most} for name, most in org.profile.limits.items()}
-    for name, used in org.bulk.used().items():
-        body[name]["Remaining"] = max(0, body[name]["Max"] - used)
-    meter = org.meter
-    left = max(0, meter.most - meter.used)
-    body["DailyApiRequests"] = {"Max": meter.most, "Remaining": left}
-    return Answer(200, dict(sorted(body.items())))
-
-
-def record_count(org: "Org", request: Request, found: Sequence[str]) -> Answer:
-    """GET /limits/recordCount; empty objects are left out."""
-    wanted = request.query.get("sObjects")
-    names = (
-        wanted.split(",")
-        if wanted
-        else [item.name for item in org.schema if item.name not in DEFINITIONS]
-    )
-    counts = []
-    with org.database.read() as connection:
-        for item in (org.schema.find(name.strip()) for name in names):
-            if item is None:
-                continue
-            sql = f'SELECT COUNT(*) FROM {quoted(item.name)} WHERE "IsDeleted" = 0'
-            (count,) = connection.execute(sql).fetchone()
-            if count:
-                counts.append({"count": count, "name": item.name})
-    return Answer(200, {"sObjects": counts})

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from .. import clock
 from ..errors import ApiError
 from ..records.delete_log import begins_s
+from ..schema.describe import is_replicateable
+from ..schema.model import ObjectType
 from ..soql.execute import DEFAULT_BATCH, MIN_BATCH
 from ..storage.tables import quoted
 from ..storage.values import datetime_json, parse_datetime
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 BATCH_SIZE = re.compile(r"batchSize\s*=\s*(\d{1,9})")
 UPDATED_WINDOW_S = 30 * 24 * 3_600
 DELETED_WINDOW_S = 15 * 24 * 3_600
+MINUTE_S = 60
 MAX_IDS = 600_000
 
 
@@ -74,7 +77,7 @@ def _batch(request: Request) -> int:
 
 def updated(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """GET /sobjects/T/updated?start=&end=."""
-    item = object_of(org, found[0], request)
+    item = _replicateable(org, found[0], request)
     start_s, end_s = _window(request, oldest_s=UPDATED_WINDOW_S)
     sql = (
         f'SELECT "Id" FROM {quoted(item.name)} WHERE "SystemModstamp" >= ? '
@@ -90,8 +93,8 @@ def updated(org: "Org", request: Request, found: Sequence[str]) -> Answer:
 
 def deleted(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """GET /sobjects/T/deleted?start=&end=."""
-    item = object_of(org, found[0], request)
-    start_s, end_s = _window(request, oldest_s=DELETED_WINDOW_S)
+    item = _replicateable(org, found[0], request)
+    start_s, end_s = _window(request, oldest_s=DELETED_WINDOW_S, least_s=MINUTE_S)
     sql = (
         f'SELECT "Id", "SystemModstamp" FROM {quoted(item.name)} WHERE "SystemModstamp" >= ? '
         'AND "SystemModstamp" < ? AND "IsDeleted" = 1 ORDER BY "SystemModstamp", "Id" LIMIT ?'
@@ -110,7 +113,15 @@ def deleted(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     return Answer(200, body)
 
 
-def _window(request: Request, *, oldest_s: int) -> tuple[int, int]:
+def _replicateable(org: "Org", name: str, request: Request) -> ObjectType:
+    item = object_of(org, name, request)
+    if not is_replicateable(item):
+        message = f"entity type {item.name} does not support replication"
+        raise ApiError(400, "INVALID_TYPE_FOR_OPERATION", message)
+    return item
+
+
+def _window(request: Request, *, oldest_s: int, least_s: int = 0) -> tuple[int, int]:
     """Return start and end in whole minutes, the end rounded up to include the present one."""
     bounds = []
     for name in ("start", "end"):
@@ -119,8 +130,11 @@ def _window(request: Request, *, oldest_s: int) -> tuple[int, int]:
         if seconds is None:
             message = f"{name} must be a date and time in ISO 8601 format"
             raise ApiError(400, "INVALID_REPLICATION_DATE", message)
-        bounds.append(seconds // 60 * 60)
-    start_s, end_s = bounds
+        bounds.append(seconds)
+    if 0 <= bounds[1] - bounds[0] < least_s:
+        message = "startDate must be at least one minute before endDate"
+        raise ApiError(400, "INVALID_REPLICATION_DATE", message)
+    start_s, end_s = (bound // MINUTE_S * MINUTE_S for bound in bounds)
     now_s = clock.epoch_s()
     if end_s >= now_s // 60 * 60:
         end_s = max(end_s, now_s) + 1

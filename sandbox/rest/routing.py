@@ -33,6 +33,7 @@ class Router:
     """A routing table."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes = tuple(routes)
         self._by_shape: dict[tuple[int, str], list[Route]] = {}
         for item in routes:
             self._by_shape.setdefault((len(item.path), item.path[0]), []).append(item)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from .definitions import DEFINITIONS
 from .model import ChildLink, Field, FieldType, ObjectType, OnDelete, Schema
 
 SOAP_TYPES = {
@@ -82,13 +83,18 @@ def _flags(item: ObjectType) -> dict[str, Any]:
         "mruEnabled": True,
         "name": item.name,
         "queryable": not item.event,
-        "replicateable": not item.event,
+        "replicateable": is_replicateable(item),
         "retrieveable": not item.event,
         "searchable": not item.event,
         "triggerable": True,
         "undeletable": item.deletable,
         "updateable": item.updateable,
     }
+
+
+def is_replicateable(item: ObjectType) -> bool:
+    """Return whether getUpdated and getDeleted know the records of an object."""
+    return not item.event and item.name not in DEFINITIONS
 
 
 def _urls(item: ObjectType, base: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ApiError, not_found
+from ..origin import origin, soap_origin
 from ..rest.http import Answer, Request
 from ..rest.info import FIRST_VERSION, LAST_VERSION
 from ..sessions import Session
@@ -74,6 +75,9 @@ def _answer(org: "Org", request: Request, segments: Sequence[str]) -> Answer:
         raise SoapFault("UNSUPPORTED_API_VERSION", message)
     request.version = segments[3]
     call = read_call(request.body)
+    client = call.header("CallOptions", "client")
+    if client is not None:
+        origin.set(soap_origin(request.version, client))
     if call.operation == "login":
         return _written(call, login(org, request, call), header="")
     handler = HANDLERS.get(call.operation)

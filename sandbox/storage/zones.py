@@ -15,10 +15,17 @@ FIRST_YEAR, LAST_YEAR = 2, 9_998
 @lru_cache(maxsize=128)
 def zone_of(name: str | None) -> tzinfo:
     """Return a time zone by its name; UTC where there is no such zone."""
+    return ZoneInfo(name) if name is not None and is_zone(name) else UTC
+
+
+@lru_cache(maxsize=128)
+def is_zone(name: str) -> bool:
+    """Return whether there is a time zone of this name."""
     try:
-        return ZoneInfo(name or "UTC")
+        ZoneInfo(name)
     except (OSError, ValueError, KeyError):
-        return UTC
+        return False
+    return True
 
 
 @lru_cache(maxsize=65_536)

@@ -81,7 +81,18 @@ def test_faults_are_cleared_and_bad_ones_named(org: Client) -> None:
     org.delete("/__sandbox__/faults")
 
     assert org.get("/limits").status_code == 200
-    for bad in ({"kind": "fire"}, {"kind": "http", "path": "("}, {}, 5):
+    for bad in (
+        {"kind": "fire"},
+        {"kind": "http", "path": "("},
+        {"kind": "http", "count": -1},
+        {"kind": "http", "status": 99_999},
+        {"kind": "http", "probability": 2},
+        {"kind": "latency", "seconds": -1},
+        {"kind": "lock", "objekt": "Account"},
+        {"kind": "lock", "object": 5},
+        {},
+        5,
+    ):
         answer = org.post("/__sandbox__/faults", {"faults": [bad]})
         assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "INVALID_FAULT")
 
@@ -155,6 +166,24 @@ class TestChangesSince:
 
         assert answer.status_code == 400
         assert answer.json()[0]["errorCode"] == "INVALID_REPLICATION_DATE"
+
+    def test_deletions_are_asked_for_a_minute_at_least(self, org: Client) -> None:
+        short = {"start": "2026-01-01T00:00:10Z", "end": "2026-01-01T00:01:09Z"}
+
+        answer = org.get("/sobjects/Account/deleted", params=short)
+
+        assert answer.json()[0]["message"] == (
+            "startDate must be at least one minute before endDate"
+        )
+
+    @pytest.mark.parametrize("what", ["updated", "deleted"])
+    def test_definitions_have_no_changes(self, org: Client, what: str) -> None:
+        window = self.window(start_minutes=-5, end_minutes=0)
+
+        answer = org.get(f"/sobjects/FieldDefinition/{what}", params=window)
+
+        assert answer.json()[0]["errorCode"] == "INVALID_TYPE_FOR_OPERATION"
+        assert not org.get("/sobjects/FieldDefinition/describe").json()["replicateable"]
 
 
 def test_counts_records(org: Client) -> None:

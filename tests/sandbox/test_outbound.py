@@ -282,3 +282,18 @@ def test_an_undone_write_sends_nothing(org: Client) -> None:
 )
 def test_only_a_proper_acknowledgement_counts(status: int, body: str, expected: bool) -> None:
     assert acknowledged(status, body.encode()) is expected
+
+
+def test_faults_bring_notifications_out_of_order_and_again(org: Client, receiver: Receiver) -> None:
+    org.call("PUT", "/__sandbox__/outbound", json={})  # nowhere to go yet
+    deals = [win(org, name) for name in "ABC"]
+    faults = [{"kind": kind, "object": "Opportunity", "count": 1} for kind in
+              ("event_reorder", "event_duplicate")]  # fmt: skip
+    org.post("/__sandbox__/faults", {"faults": faults}).raise_for_status()
+
+    route(org, receiver)
+    until(lambda: pending(org) == 0)
+
+    told = [fields["Id"] for _, fields in receiver.notifications()]
+    assert told == [*reversed(deals), *reversed(deals)]
+    assert len({key for key, _ in receiver.notifications()}) == 3

@@ -241,3 +241,33 @@ def test_simple_salesforce_works_over_http_with_an_adapter(start: Start) -> None
             session=session,
         )
         exercise(salesforce)
+
+
+@pytest.mark.parametrize("option", ["--port", "--tls-port", "--grpc-port"])
+def test_a_taken_port_is_named_with_the_remedy(option: str) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = str(holder.getsockname()[1])
+        command = [sys.executable, "-m", "l2c_sandbox", "--schema", str(SCHEMA), "--tls"]
+
+        ended = subprocess.run(
+            [*command, option, port], capture_output=True, text=True, timeout=30, check=False
+        )
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == (
+        f"the local org cannot start: {option} {port} is taken by another program; "
+        "stop that program or choose another port (0 picks a free one)\n"
+    )
+
+
+@pytest.mark.parametrize("port", ["65536", "-1", "http"])
+def test_what_is_no_port_is_refused(port: str) -> None:
+    command = [sys.executable, "-m", "l2c_sandbox", f"--port={port}"]
+
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+
+    assert ended.returncode == 2
+    assert "is no port number from 0 to 65535" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -6,7 +6,7 @@ from .files import ContentVersionBehaviour
 from .lines import OpportunityLineBehaviour, QuoteLineBehaviour
 from .opportunity import OpportunityBehaviour
 from .orders import OrderBehaviour, OrderLineBehaviour
-from .people import AccountBehaviour, LeadBehaviour, PersonNameBehaviour
+from .people import AccountBehaviour, LeadBehaviour, PersonNameBehaviour, UserBehaviour
 from .priced_lines import PricedLineBehaviour, WorkOrderLineBehaviour
 from .prices import PricebookEntryBehaviour
 from .quote import QuoteBehaviour
@@ -23,7 +23,7 @@ _BEHAVIOURS: dict[str, Behaviour] = {
     "Account": AccountBehaviour(),
     "Contact": PersonNameBehaviour(),
     "Lead": LeadBehaviour(),
-    "User": PersonNameBehaviour(),
+    "User": UserBehaviour(),
     "Opportunity": OpportunityBehaviour(),
     "OpportunityLineItem": OpportunityLineBehaviour(),
     "Quote": QuoteBehaviour(),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from ...schema.model import ObjectType
 from ...schema.persons import PERSON_FLAG
+from ...storage.zones import is_zone
 from ..draft import NOT_WRITABLE, Draft
 from ..transaction import Row, Transaction
 from .base import Behaviour
@@ -47,6 +48,22 @@ class PersonNameBehaviour(Behaviour):
                 message = "person contacts are changed through their account"
                 draft.refuse("INVALID_OPERATION", message)
             draft.new["Name"] = full_name(draft.new)
+
+
+class UserBehaviour(PersonNameBehaviour):
+    """A user lives in a time zone that exists: date literals are reckoned in it."""
+
+    def before(
+        self, writer: "Writer", item: ObjectType, drafts: Sequence[Draft], system: bool
+    ) -> None:
+        """Refuse an unknown time zone."""
+        for draft in drafts:
+            zone = draft.new["TimeZoneSidKey"]
+            if zone is not None and not is_zone(zone):
+                message = f"Time Zone: bad value for restricted picklist field: {zone}"
+                code = "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST"
+                draft.refuse(code, message, "TimeZoneSidKey")
+        super().before(writer, item, drafts, system)
 
 
 class LeadBehaviour(PersonNameBehaviour):

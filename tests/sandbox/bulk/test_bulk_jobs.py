@@ -324,15 +324,15 @@ def test_jobs_do_not_stay_open_for_ever_nor_are_they_kept_for_ever(still: Client
 
     clock.move_to(clock.epoch_ms() + DAY_MS + 1_000)
     again = BulkClient(Client(still.base_url))
-    again.org.get("/jobs/ingest")
     info = again.org.get(f"/jobs/ingest/{left_open}").json()
     assert (info["state"], info["errorMessage"]) == (
         "Failed",
         "ExceededQuota : The job was open for more than 24 hours.",
     )
 
-    clock.move_to(clock.epoch_ms() + 6 * DAY_MS)
+    clock.move_to(clock.epoch_ms() + 6 * DAY_MS + 1_000)
     last = Client(still.base_url)
+    assert last.get(f"/jobs/ingest/{done}").status_code == 404
     assert [j["id"] for j in last.get("/jobs/ingest").json()["records"]] == [left_open]
     assert last.get(f"/jobs/ingest/{done}").status_code == 404
 

@@ -250,3 +250,14 @@ def test_an_unknown_schema_is_refused(pubsub: PubSub) -> None:
         )
 
     assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_deliveries_are_counted_per_subscriber(org: Client, connect: Callable[[], PubSub]) -> None:
+    create_circuits(org, 3)
+    before = org.get("/limits").json()["DailyDeliveredPlatformEvents"]["Remaining"]
+
+    for _ in range(2):
+        connect().subscribe(CIRCUITS, preset="EARLIEST").take(3)
+
+    after = org.get("/limits").json()["DailyDeliveredPlatformEvents"]["Remaining"]
+    assert before - after == 6

@@ -161,7 +161,7 @@ class TestBin:
         (again,) = partner.call("undelete", [account])
 
         assert result.success
-        assert not again.success
+        assert again.errors[0].statusCode == "ENTITY_IS_DELETED"
         for name in ("Account", "Contact"):
             assert partner.call("queryAll", f"SELECT Id FROM {name}").size == 0
 

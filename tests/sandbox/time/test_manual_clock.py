@@ -1,5 +1,6 @@
 """A clock that stands still moves what depends on time, and nothing else does."""
 
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
@@ -106,3 +107,10 @@ def _until_empty(org: Client) -> None:
         org.post("/__sandbox__/clock", {"advance_s": 7_200})
         clock.pause(0.02)
     raise AssertionError("the message is still queued")
+
+
+def test_the_date_of_an_answer_is_that_of_the_org(org: Client) -> None:
+    org.post("/__sandbox__/clock", {"advance_s": 3 * 86_400})
+    told = org.get("/__sandbox__/clock")
+
+    assert parsedate_to_datetime(told.headers["Date"]).isoformat() == told.json()["now"]
