@@ -53,6 +53,7 @@ from connector.sync.capture.sweep import SweepReport, sweep
 from connector.sync.inbox.wsdl import MessageShape, message_shapes
 from connector.sync.mapping.definition import Mappings, load_mappings
 from connector.sync.mapping.describes import refresh_describes
+from connector.sync.push.files import FilesReport, files_owed, push_files
 from connector.sync.push.pace import Pace
 from connector.sync.push.run import PushReport, push_pending
 from connector.sync.push.wake import wake_objects
@@ -65,6 +66,7 @@ MAINTENANCE_DATABASE = "postgres"
 # jobs, by the names of their modules in jobs/
 APPLY = "apply_inbox"
 PUSH = "push_changes"
+FILES = "push_files"
 DESCRIBE = "describe_org"
 TASKS = "run_tasks"
 
@@ -257,6 +259,17 @@ class App:
         )
         if report.has_moved and not report.interrupted:
             self.queue.nudge(PUSH)
+        if report.created:
+            self.queue.nudge(FILES)
+        return report
+
+    def push_files(self) -> FilesReport:
+        """Send the CRM the files that belong beside its records."""
+        report = push_files(
+            store=self.store, org=self.org, mappings=self.mappings, now=self.wall_clock.now()
+        )
+        if report.sent:
+            self.queue.nudge(PUSH)
         return report
 
     def describe_org(self) -> set[str]:
@@ -356,11 +369,13 @@ class App:
         with self.store.read() as tx:
             standing = sync_status(tx=tx)
             due = len(due_code_tasks(tx=tx, now=self.clock.now(), limit=1))
+            files = files_owed(tx, self.mappings)
         return {
             "messages to apply": standing.inbox.get("pending", 0),
             "requests to carry out": standing.intents.get("pending", 0),
             "code tasks due": due,
             "records to push": sum(standing.owed.values()),
+            "files to send": files,
             "jobs": 0 if idle(self.queue) else 1,
         }
 

@@ -198,6 +198,7 @@ def mapping_keys() -> str:
         (mapping.IntentRule, "`intents[]`: a change that asks for an act"),
         (mapping.When, "`intents[].when`: what the record has to show"),
         (mapping.Totals, "`totals`: what a comparison adds up"),
+        (mapping.FileOf, "`beside`: a file shown beside the record"),
     ):
         lines += [f"## {title}", "", _paragraphs(model.__doc__ or ""), ""]
         lines += ["| Key | Meaning | Kind | Needed |", "|---|---|---|---|", *_model_rows(model), ""]
@@ -259,6 +260,9 @@ MEANINGS = {
     "Mapping.fields": "Fields that go out.",
     "Mapping.pull": "How it comes in; without it no attribute does.",
     "Mapping.intents": "Changes in the CRM that ask for an act.",
+    "Mapping.beside": "A file that is shown beside the record, such as a PDF.",
+    "FileOf.view": "View with id, title, file_name, digest, size and content of the files.",
+    "FileOf.also_on": "Column of the view with the id of a second record to link the file to.",
     "Mapping.totals": "What a comparison of both sides adds up.",
     "Push.verb": "`upsert` by key for records of the hub, `update` by Id for those of the CRM.",
     "Push.key": "External id field that holds the key; default `Billing_Key__c`.",

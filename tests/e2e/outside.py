@@ -52,6 +52,10 @@ PAIRS = {
     "allocations": ("SELECT count(*) FROM allocation", "L2C_Allocation__c"),
     "usage summaries": ("SELECT count(*) FROM usage_summary", "L2C_Usage_Summary__c"),
 }
+FILES = (
+    "SELECT count(*) FROM invoice_document WHERE media_type = 'application/pdf'",
+    "ContentVersion WHERE L2C_Billing_Key__c != null",
+)
 
 SUMS = {
     "invoice totals": (
@@ -74,7 +78,7 @@ def look(folder: Path) -> Outside:
     ):
         counts = {
             name: (_scalar(sql, query), crm.query(f"SELECT COUNT() FROM {thing}")["totalSize"])
-            for name, (query, thing) in PAIRS.items()
+            for name, (query, thing) in (PAIRS | {"PDFs": FILES}).items()
         }
         sums = {
             name: (

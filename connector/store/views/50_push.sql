@@ -148,12 +148,14 @@ SELECT i.id, i.billing_account_id, i.corrects_invoice_id, i.number, ba.system AS
        CASE WHEN i.reason IN ('Cancellation', 'SLA', 'Dispute', 'Correction', 'Goodwill')
             THEN i.reason END AS reason,
        i.invoice_on, i.due_on, i.posted_at, i.period_start, i.period_end, i.currency, i.subtotal,
-       i.tax, i.total, b.paid, b.credited, b.balance, b.paid_on, r.key AS bill_run
+       i.tax, i.total, b.paid, b.credited, b.balance, b.paid_on, r.key AS bill_run,
+       '/' || (f.known ->> 'document') AS pdf_path
   FROM invoice i
   JOIN billing_account ba ON ba.id = i.billing_account_id
   LEFT JOIN bill_run r ON r.id = i.bill_run_id
   LEFT JOIN LATERAL (SELECT * FROM v_invoice_balance b WHERE b.invoice_id = i.id OFFSET 0) b
          ON true
+  LEFT JOIN crm_record f ON f.entity = 'invoice_file' AND f.hub_id = i.id
  WHERE i.state = 'finalised';
 
 CREATE VIEW push_invoice_line AS

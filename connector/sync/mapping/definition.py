@@ -156,6 +156,17 @@ class IntentRule(_Strict):
     message: str | None = None
 
 
+class FileOf(_Strict):
+    """A file beside the record.
+
+    The view has the columns id, title, file_name, digest, size and content; `also_on` is one more,
+    with the Salesforce id of a second record to link the file to.
+    """
+
+    view: Identifier
+    also_on: Identifier | None = None
+
+
 class Totals(_Strict):
     """Which amount a reconciliation adds up, and where its currency stands."""
 
@@ -177,6 +188,7 @@ class Mapping(_Strict):
     pull: Pull | None = None
     intents: tuple[IntentRule, ...] = ()
     totals: Totals | None = None
+    beside: FileOf | None = None
     file: Path
 
     @property
