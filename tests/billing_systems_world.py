@@ -1,6 +1,6 @@
 """Somebody else's billing database, and a small script that plays the system behind it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -54,13 +54,19 @@ class Oldbooks:
     def run(self, statement: str, *values: object) -> None:
         self.theirs.execute(statement, values)
 
-    def use_view(self, stream: str, old: str, new: str, folder: Path) -> SqlBillingSystem:
-        """Return the system read by a mapping file in which one word is another."""
+    def mapping_with(self, folder: Path, words: Mapping[str, str]) -> Path:
+        """Write the example's mapping file with some words replaced."""
         text = (EXAMPLE / "oldbooks.yaml").read_text(encoding="utf-8")
-        assert old in text, stream
+        for old, new in words.items():
+            assert old in text, old
+            text = text.replace(old, new)
         path = folder / "oldbooks.yaml"
-        path.write_text(text.replace(old, new), encoding="utf-8")
-        return SqlBillingSystem(load_system(path), self.url)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def read_by(self, mapping: Path) -> SqlBillingSystem:
+        """Return the system as another mapping file reads it; the caller closes it."""
+        return SqlBillingSystem(load_system(mapping), self.url)
 
     # --- what the system does by itself ---
 
@@ -130,8 +136,8 @@ class Oldbooks:
         document = int(made["doc_id"])
         for position, item in enumerate(items, start=1):
             self.run(
-                "INSERT INTO ar.items (doc_id, pos, kind, label, qty, unit_net, net, vat, svc_from, "
-                "svc_to, origin_key) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                "INSERT INTO ar.items (doc_id, pos, kind, label, qty, unit_net, net, vat, "
+                "svc_from, svc_to, origin_key) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
                 *(document, position, item.get("kind", "A"), item.get("label", "Line rental")),
                 *(item.get("qty", 1), item.get("unit", item["net"]), item["net"], item["vat"]),
                 *(item.get("first", first), item.get("last", last), item.get("origin")),

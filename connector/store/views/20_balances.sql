@@ -159,7 +159,7 @@ SELECT m.service_id,
         FROM invoice_line l
         JOIN invoice i ON i.id = l.invoice_id
        WHERE l.service_id = m.service_id AND i.system <> 'builtin' AND i.voided_at IS NULL
-         AND l.kind = 'Recurring' AND l.amount > 0
+         AND l.kind IN ('Recurring', 'Proration') AND l.amount > 0
   ) l
  WHERE m.command IN ('start', 'change') AND m.delivered_at IS NOT NULL
  GROUP BY m.service_id, e.ended_on, l.billed_to;

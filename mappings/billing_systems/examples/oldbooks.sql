@@ -34,7 +34,7 @@ CREATE TABLE ar.documents (
 CREATE TABLE ar.items (
     doc_id      bigint NOT NULL REFERENCES ar.documents,
     pos         integer NOT NULL,
-    kind        char(1) NOT NULL,        -- A subscription, E one-time, V usage
+    kind        char(1) NOT NULL,        -- A month, P part of one, E one-time, V usage
     label       text NOT NULL,
     qty         numeric(12, 3) NOT NULL,
     unit_net    numeric(15, 4) NOT NULL,

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -103,9 +103,11 @@ class SqlBillingSystem:
         source = self.definition.streams[stream]
         query, values = _select(source, after)
         with self._reading() as tx:
-            rows = tx.execution_options(yield_per=self.definition.chunk_rows).execute(query, values)
-            for chunk in rows.partitions():
-                yield [_raw_fact(source, row.key, row.raw, row.position) for row in chunk]
+            size = self.definition.chunk_rows
+            found = tx.execute(query, values, execution_options={"yield_per": size})
+            with closing(found) as rows:
+                for chunk in rows.partitions(size):
+                    yield [_raw_fact(source, row.key, row.raw, row.position) for row in chunk]
 
     def deliver(self, commands: Sequence[OwedCommand]) -> None:
         """Put commands into the outbox; those that stand there already are left alone.

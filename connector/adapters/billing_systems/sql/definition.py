@@ -195,7 +195,7 @@ def _field(file: YamlFile, stream: Stream, name: str, place: Location, written: 
             raise BadBillingMapping(
                 file,
                 place,
-                f"'{ours}' is no {name} of a {stream}",
+                f"'{ours}' is no {name} in the stream {stream}",
                 remedy=f"Known are {', '.join(choices)}.",
             )
     column = _relation(file, (*place, "from"), table["from"]) if "from" in table else None
