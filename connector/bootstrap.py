@@ -17,6 +17,8 @@ from typing import Self
 import psycopg
 from psycopg import sql
 
+from connector.adapters.billing_systems.sql.database import SqlBillingSystem
+from connector.adapters.billing_systems.sql.definition import SystemDefinition, load_systems
 from connector.adapters.documents.invoice_pdf import InvoicePdf
 from connector.adapters.salesforce.client import OrgClient
 from connector.adapters.salesforce.login import ClientCredentials, Grant, JwtBearer, Login
@@ -29,6 +31,7 @@ from connector.billing.payment_csv import PaymentReport, import_payments_csv
 from connector.catalog.load import CatalogReport, load_catalog
 from connector.config import SalesforceSettings, Settings
 from connector.errors import Misconfigured
+from connector.flows.billing_systems import PullReport, pull_each
 from connector.flows.code_tasks import CodeTaskReport, run_due_code_tasks
 from connector.flows.delivery import delivery_flows
 from connector.flows.rules import DeliveryRules, load_delivery_rules
@@ -65,6 +68,7 @@ MAINTENANCE_DATABASE = "postgres"
 
 # jobs, by the names of their modules in jobs/
 APPLY = "apply_inbox"
+BILLING = "pull_billing"
 PUSH = "push_changes"
 FILES = "push_files"
 DESCRIBE = "describe_org"
@@ -127,6 +131,8 @@ class App:
         self.queue.close()
         if self._org is not None:
             self._org.close()
+        for system in self.__dict__.get("billing_systems", {}).values():
+            system.close()
         self.store.close()
         if self._server is not None:
             self._server.close()
@@ -177,6 +183,21 @@ class App:
             self.settings.sync.mappings_dir or mappings_dir(),
             payers=PayerTerms(timezone=billing.timezone, payment_days=billing.payment_days),
         )
+
+    @cached_property
+    def billing_definitions(self) -> tuple[SystemDefinition, ...]:
+        """The mapping files of foreign billing systems."""
+        return load_systems(self.settings.sync.mappings_dir or mappings_dir())
+
+    @cached_property
+    def billing_systems(self) -> Mapping[str, SqlBillingSystem]:
+        """The foreign billing systems that have a mapping file and an address."""
+        urls = self.settings.billing.systems
+        return {
+            one.name: SqlBillingSystem(one, urls[one.name].get_secret_value())
+            for one in self.billing_definitions
+            if one.name in urls
+        }
 
     @cached_property
     def flows(self) -> Mapping[str, Flow]:
@@ -243,6 +264,8 @@ class App:
         report = run_due_code_tasks(store=self.store, rules=self.rules, now=self.clock.now())
         if report.completed or report.given_up or report.changes_applied:
             self.queue.nudge(PUSH)
+            if self.settings.billing.systems:
+                self.queue.nudge(BILLING)
         if report.has_more:
             self.queue.nudge(TASKS)
         return report
@@ -347,6 +370,27 @@ class App:
         report = import_payments_csv(store=self.store, text=text, now=self.clock.now())
         self.queue.nudge(PUSH)
         return report
+
+    def pull_billing(
+        self, *, only: str | None = None, from_start: bool = False
+    ) -> list[PullReport]:
+        """Hand foreign billing systems their commands and take in what they say.
+
+        Raises:
+            Misconfigured: There is no system with the name `only`, or it has no address.
+        """
+        if only is not None and only not in self.billing_systems:
+            raise Misconfigured(
+                f"There is no billing system '{only}' with a mapping file and an address.",
+                remedy="`l2c billing systems list` shows what there is and what it lacks.",
+            )
+        chosen = [one for name, one in self.billing_systems.items() if only in (None, name)]
+        reports = pull_each(
+            store=self.store, systems=chosen, now=self.clock.now(), from_start=from_start
+        )
+        if any(report.changed or report.delivered for report in reports):
+            self.queue.nudge(PUSH)
+        return reports
 
     def reconcile(self, *, repair: bool = False) -> ReconcileReport:
         """Compare hub and CRM record by record."""

@@ -132,6 +132,10 @@ class BillingSettings(Section):
         default="Europe/Berlin",
         description="Calendar of new billing accounts and of the jobs that rate and bill.",
     )
+    systems: dict[str, SecretStr] = Field(
+        default={},
+        description="Your own billing systems by name: postgresql://user@host/database of each.",
+    )
 
     @field_validator("timezone")
     @classmethod

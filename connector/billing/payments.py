@@ -21,11 +21,11 @@ TEXT_LENGTH_MAX = 200
 
 _FIND_INVOICES = text(
     "SELECT i.number, i.type, i.billing_account_id, i.brand_id, i.currency FROM invoice i "
-    " WHERE i.number = ANY(:numbers) AND i.state = 'finalised'"
+    " WHERE i.number = ANY(:numbers) AND i.state = 'finalised' AND i.system = 'builtin'"
 )
 _FIND_ACCOUNTS = text(
     "SELECT number, id AS billing_account_id, brand_id, currency FROM billing_account "
-    " WHERE number = ANY(:numbers)"
+    " WHERE number = ANY(:numbers) AND system = 'builtin'"
 )
 _INSERT = text(
     """
@@ -45,14 +45,15 @@ _INSERT = text(
           SELECT nextval(pg_get_serial_sequence('payment', 'id')) + 0 * p.position AS id
       ) n
      ORDER BY p.position
-    ON CONFLICT (source, reference) DO NOTHING
+    ON CONFLICT (source, reference) WHERE system = 'builtin' DO NOTHING
     RETURNING id, source, reference
     """
 )
 _FIND_PAYMENTS = text(
     "SELECT p.id, p.source, p.reference, p.amount, p.currency FROM payment p "
     "  JOIN unnest(CAST(:sources AS text[]), CAST(:references AS text[])) "
-    "       AS w(source, reference) ON w.source = p.source AND w.reference = p.reference"
+    "       AS w(source, reference) ON w.source = p.source AND w.reference = p.reference "
+    " WHERE p.system = 'builtin'"
 )
 _HELD = text(
     "SELECT id, number, amount, currency FROM payment "

@@ -216,6 +216,8 @@ UPSERT_USAGE = text(
                 currency, description)
       JOIN service s ON s.id = u.service_id
       JOIN product p ON p.id = s.product_id
+      -- a foreign billing system counts and charges usage itself
+      JOIN billing_account b ON b.id = s.billing_account_id AND b.system = 'builtin'
     ON CONFLICT (key) DO UPDATE
        SET unit_price = excluded.unit_price, unit_cost = excluded.unit_cost,
            description = excluded.description, changed_at = excluded.changed_at

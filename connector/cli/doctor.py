@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import click
 
+from connector.billing.command_queue import waiting_commands
 from connector.bootstrap import App
+from connector.cli.billing import findings as billing_findings
 from connector.cli.printing import print_json
 from connector.cli.session import Session
-from connector.errors import ConnectorError
+from connector.errors import ConnectorError, Misconfigured
 from connector.store.migrate import is_current
 
 
@@ -59,6 +61,7 @@ def _findings(session: Session) -> Iterator[Finding]:
     yield _look("store", lambda: _store(app))
     yield _look("mappings", lambda: f"{len(tuple(app.mappings))} entities")
     yield _look("org", lambda: f"organization {app.org.identity()} at {app.org.instance_url}")
+    yield _look("billing", lambda: _billing(app))
     yield _stuck(app)
 
 
@@ -71,6 +74,21 @@ def _look(what: str, look: Callable[[], str]) -> Finding:
 
 def _store(app: App) -> str:
     return "up to date" if is_current(app.store) else "an upgrade is due"
+
+
+def _billing(app: App) -> str:
+    bad = billing_findings(app)
+    if bad:
+        listed = "; ".join(f"{one.system}: {one.message}" for one in bad)
+        raise Misconfigured(listed, remedy="Details: l2c billing systems check.")
+    with app.store.read() as tx:
+        waiting = [one for one in waiting_commands(tx=tx) if one.commands]
+    said = ", ".join(["built in", *(one.name for one in app.billing_definitions)])
+    owed = "".join(
+        f"; {one.commands} commands wait for {one.system} since {one.since:%Y-%m-%d %H:%M} UTC"
+        for one in waiting
+    )
+    return said + owed
 
 
 def _stuck(app: App) -> Finding:

@@ -130,3 +130,26 @@ def pdf(session: Session, *, number: str, out: Path | None, as_json: bool) -> No
         print_json({"file": str(target), "bytes": len(content)})
     else:
         click.echo(f"{target} ({len(content)} bytes)")
+
+
+@invoices.command()
+@click.argument("number")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def raw(session: Session, *, number: str, as_json: bool) -> None:
+    """Show the rows of your own billing system behind a document, as they were read."""
+    from connector.billing.fact_store import raw_documents
+
+    with session.app().store.read() as tx:
+        documents = raw_documents(tx=tx, number=number)
+    if not documents:
+        raise reading.UnknownInvoice(f"No billing system of yours told of a document {number}.")
+    if as_json:
+        print_json({"documents": documents})
+        return
+    for one in documents:
+        click.echo(f"{one['system']} {one['key']}, read {one['read_at']:%Y-%m-%d %H:%M} UTC")
+        for row in (one, *one["lines"]):
+            click.echo(f"  {row['stream']} {row['key']}: {row['reason'] or row['state']}")
+            for name, value in row["raw"].items():
+                click.echo(f"    {name}: {value}")

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "catalog": ("connector.cli.catalog", "catalog", "Load products, prices and rate decks."),
     "usage": ("connector.cli.usage", "usage", "Import, rate and inspect usage."),
     "bill": ("connector.cli.bill", "bill", "Run and preview the billing cycle."),
+    "billing": ("connector.cli.billing", "billing", "Your own billing systems: check and pull."),
     "invoices": ("connector.cli.invoices", "invoices", "List, show and explain invoices."),
     "payments": ("connector.cli.payments", "payments", "Import and list payments."),
     "orders": ("connector.cli.orders", "orders", "List and show orders."),

@@ -150,6 +150,7 @@ def _open_account(call: CodeCall) -> dict[str, Any]:
         account_id=call.line.account_id,
         currency=call.line.currency,
         terms=call.rules.payers,
+        routing=call.rules.routing,
         now=call.now,
     )
     return {"billing_account_id": opened}

@@ -83,7 +83,7 @@ def read_deal(
     currency = _currency(tree, account.currency if account else None, problems)
     brand_id = account.brand_id if account else _brand(tx, tree, problems)
     if account and currency:
-        problems.extend(_billing_problems(tx, account.id, currency))
+        problems.extend(_billing_problems(tx, account.id, currency, rules))
     known = _known(tx, tree, rules, account.id if account else None, currency, today)
     lines: list[tuple[DealLine, LineDraft]] = []
     for sequence, line in enumerate(tree.lines, start=1):
@@ -119,8 +119,11 @@ def _brand(tx: Connection, tree: OpportunityTree, problems: list[str]) -> int:
         return 0
 
 
-def _billing_problems(tx: Connection, account_id: int, currency: str) -> list[str]:
-    billing = billing_account_of(tx=tx, account_id=account_id, currency=currency)
+def _billing_problems(
+    tx: Connection, account_id: int, currency: str, rules: DeliveryRules
+) -> list[str]:
+    system = rules.routing.system_of(tx=tx, account_id=account_id)
+    billing = billing_account_of(tx=tx, account_id=account_id, currency=currency, system=system)
     if billing is None or billing.status == "Active":
         return []
     # Domain 3.5 (3): nothing is sold to a customer who is in collection or has left.

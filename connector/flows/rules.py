@@ -1,8 +1,9 @@
 """An operator's rules of delivery, read together and checked against the code they name."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from connector.billing.routing import Routing, load_routing
 from connector.errors import Misconfigured
 from connector.flows.code_names import CODE_NAMES, MILESTONE_CODE
 from connector.inventory.number_ranges import NumberPolicy, load_number_policy
@@ -38,6 +39,7 @@ class DeliveryRules:
     templates: Templates
     numbers: NumberPolicy
     payers: PayerTerms
+    routing: Routing = field(default_factory=Routing)
 
 
 def load_delivery_rules(mappings: Path, *, payers: PayerTerms) -> DeliveryRules:
@@ -61,6 +63,7 @@ def load_delivery_rules(mappings: Path, *, payers: PayerTerms) -> DeliveryRules:
         templates=templates,
         numbers=load_number_policy(mappings / "policies" / "number_ranges.yaml"),
         payers=payers,
+        routing=load_routing(mappings / "policies" / "billing_routing.yaml"),
     )
 
 

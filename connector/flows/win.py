@@ -100,7 +100,12 @@ def _order(
         brand_id=account.brand_id,
         account_id=account.id,
         billing_account_id=open_account(
-            tx=tx, account_id=account.id, currency=deal.currency, terms=rules.payers, now=now
+            tx=tx,
+            account_id=account.id,
+            currency=deal.currency,
+            terms=rules.payers,
+            routing=rules.routing,
+            now=now,
         ),
         origination="Opportunity",
         origin_key=origin_key,

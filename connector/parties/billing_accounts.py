@@ -53,17 +53,19 @@ def open_billing_account(
     currency: str,
     terms: PayerTerms,
     now: datetime,
+    system: str = BUILT_IN,
 ) -> int:
     """Return the customer's billing account in this currency, opening it when there is none.
 
-    Twice is once, also at the same moment: the table allows one per account, currency and system.
+    Twice is once, also at the same moment: the table allows one per account, currency and system
+    (in a foreign system: one that it has not answered for). Of several there, the oldest counts.
 
     Raises:
         UnknownCurrency: The currency is not in ISO 4217.
         UnknownBillingAccount: There is no such customer.
     """
     minor_digits(currency)
-    standing = _find(tx, account_id, currency)
+    standing = _find(tx, account_id, currency, system)
     if standing is not None:
         return standing
     owner = tx.execute(
@@ -79,7 +81,7 @@ def open_billing_account(
             number=reserved.number,
             brand_id=owner.brand_id,
             account_id=account_id,
-            system=BUILT_IN,
+            system=system,
             currency=currency,
             timezone=terms.timezone,
             payment_terms_days=terms.payment_days,
@@ -91,12 +93,13 @@ def open_billing_account(
                 billing_account.c.account_id,
                 billing_account.c.currency,
                 billing_account.c.system,
-            ]
+            ],
+            index_where=billing_account.c.foreign_key.is_(None),
         )
         .returning(billing_account.c.id)
     )
     if opened is None:
-        found = _find(tx, account_id, currency)
+        found = _find(tx, account_id, currency, system)
         assert found is not None
         return found
     tx.execute(
@@ -108,27 +111,26 @@ def open_billing_account(
     return int(opened)
 
 
-def billing_account_of(*, tx: Connection, account_id: int, currency: str) -> BillingAccount | None:
-    """Return the customer's built-in billing account in a currency, or None."""
+def billing_account_of(
+    *, tx: Connection, account_id: int, currency: str, system: str = BUILT_IN
+) -> BillingAccount | None:
+    """Return the customer's billing account in a currency and system, or None."""
     row = tx.execute(
-        select(billing_account).where(
+        select(billing_account)
+        .where(
             billing_account.c.account_id == account_id,
             billing_account.c.currency == currency,
-            billing_account.c.system == BUILT_IN,
+            billing_account.c.system == system,
         )
+        .order_by(billing_account.c.id)
+        .limit(1)
     ).one_or_none()
     return None if row is None else _billing_account(row)
 
 
-def _find(tx: Connection, account_id: int, currency: str) -> int | None:
-    found: int | None = tx.scalar(
-        select(billing_account.c.id).where(
-            billing_account.c.account_id == account_id,
-            billing_account.c.currency == currency,
-            billing_account.c.system == BUILT_IN,
-        )
-    )
-    return found
+def _find(tx: Connection, account_id: int, currency: str, system: str) -> int | None:
+    found = billing_account_of(tx=tx, account_id=account_id, currency=currency, system=system)
+    return None if found is None else found.id
 
 
 def _billing_account(row: Row[Any]) -> BillingAccount:

@@ -40,6 +40,15 @@ def reference(name: str, target: str, *, nullable: bool = False, index: bool = T
     return Column(name, BigInteger, ForeignKey(f"{target}.id"), nullable=nullable, index=index)
 
 
+def billing_system() -> tuple[Column[str], Column[str], CheckConstraint]:
+    """Return who made the row: the built-in billing, or a foreign system and its key there."""
+    return (
+        text("system", default="builtin"),
+        text("foreign_key", nullable=True),
+        CheckConstraint("(system = 'builtin') = (foreign_key IS NULL)", name="foreign_has_key"),
+    )
+
+
 def brand() -> Column[int]:
     """Return the column that says which brand (reseller) owns the row."""
     return reference("brand_id", "brand")

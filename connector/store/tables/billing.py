@@ -5,6 +5,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -16,6 +17,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import text as sql
 
 from connector.store.tables.base import (
+    billing_system,
     brand,
     day,
     exact,
@@ -49,13 +51,21 @@ bill_run = Table(
     Column("problems", JSONB, nullable=False, server_default="[]"),
 )
 
+
+def _of_one_system(column: str, table: str) -> ForeignKeyConstraint:
+    """A row and what it belongs to come from the same billing system."""
+    return ForeignKeyConstraint([column, "system"], [f"{table}.id", f"{table}.system"])
+
+
 # `run_key` makes a re-run harmless: one document per account, period and kind.
+# What a foreign system issued is a copy: it follows its original, has its number and no journal.
 invoice = Table(
     "invoice",
     metadata,
     identity(),
     brand(),
-    reference("billing_account_id", "billing_account"),
+    *billing_system(),
+    Column("billing_account_id", BigInteger, nullable=False, index=True),
     *one_of("type", ("Invoice", "Credit Note", "Debit Note"), default="Invoice"),
     *one_of("state", ("draft", "finalised"), default="draft"),
     Column("run_key", Text, nullable=False, unique=True),
@@ -74,7 +84,14 @@ invoice = Table(
     text("reason", nullable=True),
     instant("created_at"),
     instant("posted_at", nullable=True),
+    instant("voided_at", nullable=True),
+    _of_one_system("billing_account_id", "billing_account"),
     UniqueConstraint("series", "number"),
+    UniqueConstraint("id", "system"),
+    UniqueConstraint("system", "foreign_key"),
+    CheckConstraint("system = 'builtin' OR series = 'billing:' || system", name="foreign_series"),
+    CheckConstraint("system <> 'builtin' OR series NOT LIKE 'billing:%'", name="own_series"),
+    CheckConstraint("system <> 'builtin' OR voided_at IS NULL", name="only_foreign_is_void"),
     CheckConstraint("total = subtotal + tax", name="adds_up"),
     CheckConstraint("(state = 'finalised') = (number IS NOT NULL)", name="final_has_number"),
     CheckConstraint("(state = 'finalised') = (posted_at IS NOT NULL)", name="final_is_posted"),
@@ -90,6 +107,8 @@ invoice_line = Table(
     reference("charge_id", "charge", nullable=True),
     reference("service_id", "service", nullable=True),
     reference("product_id", "product", nullable=True),
+    # Known by the charge; where a foreign system bills there is none, and this says it.
+    reference("order_line_id", "order_line", nullable=True, index=False),
     # A credit names the line that had booked what it gives back, and takes over its tax rate.
     Column("corrects_line_id", BigInteger, ForeignKey("invoice_line.id"), nullable=True),
     *one_of("kind", ("Recurring", "One-time", "Usage", "Proration", "Discount", "Fee", "Credit")),
@@ -145,10 +164,11 @@ payment = Table(
     metadata,
     identity(),
     reference("brand_id", "brand", nullable=True),
-    Column("number", Text, nullable=False, unique=True),
-    text("source"),  # csv or webhook
+    *billing_system(),
+    text("number"),
+    text("source"),  # csv or webhook; billing when a foreign system took the money
     text("reference"),  # the payer's or gateway's own id: the same one twice is one payment
-    reference("billing_account_id", "billing_account", nullable=True),
+    Column("billing_account_id", BigInteger, nullable=True, index=True),
     day("received_on"),
     money("amount"),
     text("currency"),
@@ -159,7 +179,17 @@ payment = Table(
     text("told_invoice", nullable=True),
     text("hold_reason", nullable=True),
     instant("created_at"),
-    UniqueConstraint("source", "reference"),
+    _of_one_system("billing_account_id", "billing_account"),
+    UniqueConstraint("system", "number"),
+    UniqueConstraint("id", "system"),
+    UniqueConstraint("system", "foreign_key"),
+    Index(
+        "uq_payment_source_reference",
+        "source",
+        "reference",
+        unique=True,
+        postgresql_where=sql("system = 'builtin'"),
+    ),
     CheckConstraint("amount > 0", name="amount_positive"),
 )
 
@@ -168,14 +198,28 @@ allocation = Table(
     "allocation",
     metadata,
     identity(),
-    reference("invoice_id", "invoice"),
-    reference("payment_id", "payment", nullable=True),
-    Column("credit_invoice_id", BigInteger, ForeignKey("invoice.id"), nullable=True, index=True),
+    *billing_system(),
+    Column("invoice_id", BigInteger, nullable=False, index=True),
+    Column("payment_id", BigInteger, nullable=True, index=True),
+    Column("credit_invoice_id", BigInteger, nullable=True, index=True),
     money("amount"),
     instant("applied_at"),
     flag("is_reversed"),
+    _of_one_system("invoice_id", "invoice"),
+    _of_one_system("payment_id", "payment"),
+    _of_one_system("credit_invoice_id", "invoice"),
     CheckConstraint("num_nonnulls(payment_id, credit_invoice_id) = 1", name="one_source"),
     CheckConstraint("amount > 0", name="amount_positive"),
-    UniqueConstraint("payment_id", "invoice_id"),
-    UniqueConstraint("credit_invoice_id", "invoice_id"),
+    UniqueConstraint("system", "foreign_key"),
+    # A foreign system may set one payment against one invoice in several steps.
+    *(
+        Index(
+            f"uq_allocation_{source}_invoice_id",
+            source,
+            "invoice_id",
+            unique=True,
+            postgresql_where=sql("system = 'builtin'"),
+        )
+        for source in ("payment_id", "credit_invoice_id")
+    ),
 )

@@ -1,6 +1,7 @@
 """Brands, customers, who is invoiced, and where services are."""
 
-from sqlalchemy import CheckConstraint, Column, Integer, Table, Text, UniqueConstraint
+from sqlalchemy import CheckConstraint, Column, Index, Integer, Table, Text, UniqueConstraint
+from sqlalchemy.sql import text as sql
 
 from connector.store.tables.base import (
     brand,
@@ -57,6 +58,8 @@ account = Table(
     CheckConstraint("char_length(sfid) = 18", name="sfid_18"),
 )
 
+# `system` says who bills it: "builtin", or a foreign billing system, which knows the account by
+# `foreign_key` (empty until it answered). There may be several per customer and currency there.
 billing_account = Table(
     "billing_account",
     metadata,
@@ -64,7 +67,8 @@ billing_account = Table(
     brand(),
     reference("account_id", "account"),
     text("system", default="builtin"),
-    Column("number", Text, nullable=False, unique=True),
+    text("foreign_key", nullable=True),
+    text("number"),
     text("currency"),
     Column("anchor_day", Integer, nullable=False, server_default="1"),
     text("cycle", default="month"),
@@ -78,7 +82,18 @@ billing_account = Table(
         default="Active",
     ),
     instant("opened_at"),
-    UniqueConstraint("account_id", "currency", "system"),
+    UniqueConstraint("system", "number"),
+    UniqueConstraint("id", "system"),  # what documents refer to: theirs cannot mix with ours
+    UniqueConstraint("system", "foreign_key"),
+    Index(
+        "uq_billing_account_account_id_currency_system",
+        "account_id",
+        "currency",
+        "system",
+        unique=True,
+        postgresql_where=sql("foreign_key IS NULL"),
+    ),
+    CheckConstraint("system <> 'builtin' OR foreign_key IS NULL", name="built_in_has_no_key"),
     CheckConstraint("anchor_day BETWEEN 1 AND 31", name="anchor_day_in_month"),
     CheckConstraint("cycle = 'month'", name="cycle_known"),
 )

@@ -7,6 +7,7 @@ CREATE VIEW v_invoice_balance AS
 SELECT s.invoice_id, s.paid, s.credited, s.balance,
        CASE
            WHEN s.state = 'draft' THEN 'Draft'
+           WHEN s.voided_at IS NOT NULL THEN 'Void'
            WHEN s.type = 'Credit Note' THEN
                CASE WHEN s.balance = 0 THEN 'Credited' ELSE 'Issued' END
            WHEN s.balance = 0 THEN
@@ -15,11 +16,13 @@ SELECT s.invoice_id, s.paid, s.credited, s.balance,
            ELSE 'Issued'
        END AS status,
        CASE WHEN s.type <> 'Credit Note' AND s.state = 'finalised' AND s.balance = 0
+                 AND s.voided_at IS NULL
             THEN coalesce(s.last_on, s.invoice_on) END AS paid_on
   FROM (
-      SELECT i.id AS invoice_id, i.type, i.state, i.invoice_on, g.last_on,
+      SELECT i.id AS invoice_id, i.type, i.state, i.voided_at, i.invoice_on, g.last_on,
              g.paid, g.credited - u.used AS credited,
-             i.total - g.paid - g.credited + u.used AS balance
+             CASE WHEN i.voided_at IS NULL THEN i.total - g.paid - g.credited + u.used ELSE 0 END
+                 AS balance
         FROM invoice i
         CROSS JOIN LATERAL (
             SELECT coalesce(sum(a.amount) FILTER (WHERE a.payment_id IS NOT NULL), 0) AS paid,
@@ -77,6 +80,7 @@ SELECT b.id AS billing_account_id,
       SELECT invoice_on, total
         FROM invoice
        WHERE billing_account_id = b.id AND state = 'finalised' AND type <> 'Credit Note'
+         AND voided_at IS NULL
        ORDER BY invoice_on DESC, id DESC LIMIT 1
   ) i ON true
   LEFT JOIN LATERAL (
@@ -89,7 +93,7 @@ SELECT b.id AS billing_account_id,
 -- One row per customer. Amounts of different currencies do not add up: the account's own currency
 -- counts, or the one that was billed first when it names none.
 CREATE VIEW v_account_finance AS
-SELECT a.id AS account_id, f.balance, f.credit_balance,
+SELECT a.id AS account_id, f.balance, f.credit_balance, f.sources,
        f.last_invoice_on, f.last_invoice_total, f.last_payment_on, f.last_payment_amount
   FROM account a
   CROSS JOIN LATERAL (
@@ -100,6 +104,7 @@ SELECT a.id AS account_id, f.balance, f.credit_balance,
   ) leading_currency
   CROSS JOIN LATERAL (
       SELECT sum(v.balance) AS balance, sum(v.credit_balance) AS credit_balance,
+             string_agg(DISTINCT b.system, ', ' ORDER BY b.system) AS sources,
              max(v.last_invoice_on) AS last_invoice_on,
              (array_agg(v.last_invoice_total ORDER BY v.last_invoice_on DESC NULLS LAST))[1]
                  AS last_invoice_total,
@@ -112,6 +117,7 @@ SELECT a.id AS account_id, f.balance, f.credit_balance,
   ) f;
 
 -- Recurring charges are billed in advance: the next one is due on the day up to which the last went.
+-- Where a foreign system bills, its lines say how far, and what was handed to it says how much.
 CREATE VIEW v_service_billing AS
 SELECT c.service_id,
        min(c.starts_on) AS billing_start_on,
@@ -131,4 +137,29 @@ SELECT c.service_id,
   ) l
  WHERE c.kind = 'recurring' AND c.service_id IS NOT NULL
    AND c.ends_on IS DISTINCT FROM c.starts_on
- GROUP BY c.service_id;
+ GROUP BY c.service_id
+UNION ALL
+SELECT m.service_id,
+       min(m.effective_on) FILTER (WHERE m.command = 'start') AS billing_start_on,
+       least(l.billed_to, e.ended_on) - 1 AS billed_through_on,
+       CASE WHEN e.ended_on IS NULL THEN
+           (array_agg(m.quantity * m.unit_price ORDER BY m.effective_on DESC, m.id DESC)
+               FILTER (WHERE m.command IN ('start', 'change')))[1] ELSE 0 END AS billed_mrr,
+       CASE WHEN e.ended_on IS NULL THEN
+           coalesce(l.billed_to, min(m.effective_on) FILTER (WHERE m.command = 'start')) END
+           AS next_charge_on
+  FROM billing_command m
+  CROSS JOIN LATERAL (
+      SELECT min(x.effective_on) AS ended_on
+        FROM billing_command x
+       WHERE x.service_id = m.service_id AND x.command = 'end' AND x.delivered_at IS NOT NULL
+  ) e
+  CROSS JOIN LATERAL (
+      SELECT max(l.service_to) AS billed_to
+        FROM invoice_line l
+        JOIN invoice i ON i.id = l.invoice_id
+       WHERE l.service_id = m.service_id AND i.system <> 'builtin' AND i.voided_at IS NULL
+         AND l.kind IN ('Recurring', 'Proration') AND l.amount > 0
+  ) l
+ WHERE m.command IN ('start', 'change') AND m.delivered_at IS NOT NULL
+ GROUP BY m.service_id, e.ended_on, l.billed_to;

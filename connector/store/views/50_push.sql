@@ -30,7 +30,7 @@ SELECT a.id, a.sfid, a.link_state,
        'l2c:billing_account:' || b.id AS billing_account_key,
        b.number AS billing_account_number, b.status AS billing_status,
        f.balance, f.credit_balance, f.last_invoice_on, f.last_invoice_total,
-       f.last_payment_on, f.last_payment_amount, s.mrr, s.active_services
+       f.last_payment_on, f.last_payment_amount, f.sources, s.mrr, s.active_services
   FROM account a
   JOIN LATERAL (SELECT * FROM billing_account b WHERE b.account_id = a.id
                  ORDER BY b.id LIMIT 1) b ON true
@@ -159,8 +159,9 @@ SELECT i.id, i.billing_account_id, i.corrects_invoice_id, i.number, ba.system AS
  WHERE i.state = 'finalised';
 
 CREATE VIEW push_invoice_line AS
-SELECT l.id, l.invoice_id, l.service_id, l.product_id, c.order_line_id,
-       'builtin' AS billing_system, l.line_no, l.kind, l.description, l.quantity, l.unit_price,
+SELECT l.id, l.invoice_id, l.service_id, l.product_id,
+       coalesce(c.order_line_id, l.order_line_id) AS order_line_id, i.system AS billing_system,
+       l.line_no, l.kind, l.description, l.quantity, l.unit_price,
        l.amount, l.tax_amount, l.service_from, l.service_to, l.accounting_code,
        l.explanation::text AS explanation_text
   FROM invoice_line l
@@ -180,6 +181,6 @@ SELECT p.id, p.billing_account_id, a.sfid AS account_sfid, p.number, ba.system A
          ON true;
 
 CREATE VIEW push_allocation AS
-SELECT x.id, x.invoice_id, x.payment_id, x.credit_invoice_id, 'builtin' AS billing_system, x.amount,
-       x.applied_at, x.is_reversed
+SELECT x.id, x.invoice_id, x.payment_id, x.credit_invoice_id, x.system AS billing_system,
+       x.amount, x.applied_at, x.is_reversed
   FROM allocation x;

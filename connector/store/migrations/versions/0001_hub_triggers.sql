@@ -34,7 +34,24 @@ $$;
 
 CREATE TRIGGER invoice_is_immutable
     BEFORE UPDATE OR DELETE ON invoice
-    FOR EACH ROW WHEN (OLD.state = 'finalised') EXECUTE FUNCTION invoice_is_immutable();
+    FOR EACH ROW WHEN (OLD.state = 'finalised' AND OLD.system = 'builtin')
+    EXECUTE FUNCTION invoice_is_immutable();
+
+-- A document of a foreign billing system is a copy and follows its original, so the rule is for ours
+-- alone; hence nothing may change sides.
+CREATE FUNCTION billing_system_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% % belongs to the billing system %', TG_TABLE_NAME, OLD.id, OLD.system
+        USING ERRCODE = 'check_violation', CONSTRAINT = 'billing_system_stays';
+END
+$$;
+
+CREATE TRIGGER invoice_system_stays BEFORE UPDATE OF system ON invoice
+    FOR EACH ROW WHEN (OLD.system <> NEW.system) EXECUTE FUNCTION billing_system_stays();
+CREATE TRIGGER payment_system_stays BEFORE UPDATE OF system ON payment
+    FOR EACH ROW WHEN (OLD.system <> NEW.system) EXECUTE FUNCTION billing_system_stays();
+CREATE TRIGGER allocation_system_stays BEFORE UPDATE OF system ON allocation
+    FOR EACH ROW WHEN (OLD.system <> NEW.system) EXECUTE FUNCTION billing_system_stays();
 
 -- Once per statement, because a bill run copies lines by the hundred thousand.
 CREATE FUNCTION invoice_part_is_immutable() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -43,7 +60,7 @@ DECLARE
 BEGIN
     SELECT i.number INTO touched
       FROM parts p JOIN invoice i ON i.id = p.invoice_id
-     WHERE i.state = 'finalised' LIMIT 1;
+     WHERE i.state = 'finalised' AND i.system = 'builtin' LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'document % is finalised; its lines and taxes stay as they are', touched
             USING ERRCODE = 'check_violation', CONSTRAINT = 'invoice_part_is_immutable';

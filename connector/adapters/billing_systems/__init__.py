@@ -1,0 +1,1 @@
+"""Foreign billing systems, one folder per way to reach them."""

@@ -1,0 +1,82 @@
+"""What a billing command says, the same for every billing system."""
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from sqlalchemy import Connection, Row, text
+
+from connector.errors import StateConflict
+
+_OWNER = text("SELECT brand_id, currency, number FROM billing_account WHERE id = :id")
+
+
+class ForeignCurrency(StateConflict):
+    """The billing account has another currency than the charge."""
+
+    code = "billing.foreign_currency"
+    remedy = "Open a billing account in the charge's currency."
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """Bill a service at its own quantity and price from a local day on."""
+
+    service_id: int
+    order_line_id: int
+    on: date
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRequest:
+    """Bill a service at another product, quantity or price from a local day on."""
+
+    service_id: int
+    order_line_id: int
+    on: date
+    product_id: int
+    quantity: Decimal
+    mr_price: Decimal
+    mr_cost: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class EndRequest:
+    """Bill a service up to, not including, a local day."""
+
+    service_id: int
+    order_line_id: int
+    on: date
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeRequest:
+    """Charge an order line once."""
+
+    billing_account_id: int
+    order_line_id: int
+    service_id: int | None
+    product_id: int
+    description: str
+    quantity: Decimal
+    unit_price: Decimal
+    unit_cost: Decimal
+    currency: str
+    on: date
+
+
+def payer_of(tx: Connection, request: ChargeRequest) -> Row[tuple[int, str, str]]:
+    """Return brand, currency and number of the account that is charged.
+
+    Raises:
+        ForeignCurrency: It is kept in another currency than the charge.
+    """
+    owner = tx.execute(_OWNER, {"id": request.billing_account_id}).one_or_none()
+    if owner is None:
+        raise StateConflict(f"There is no billing account {request.billing_account_id}.")
+    if owner.currency != request.currency:
+        raise ForeignCurrency(
+            f"Billing account {owner.number} is in {owner.currency}, "
+            f"the charge in {request.currency}."
+        )
+    return owner
