@@ -6,8 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from connector.adapters.salesforce.pubsub import PubSubClient
-from connector.sync.capture.event_topics import TopicStanding, topic_standings
+from connector.adapters.salesforce.pubsub import FetchAnswer, Preset, PubSubClient
+from connector.sync.capture.event_topics import (
+    Place,
+    TopicStanding,
+    place_of,
+    topic_standings,
+)
 from connector.sync.capture.events import Listening
 from connector.sync.capture.listener import EventListener, EventWork, Pauses
 
@@ -77,6 +82,19 @@ class Events:
             self.org.organization_id,
             timedelta(seconds=120),
         )
+
+    def oldest(self, topic: str = ACCOUNTS) -> FetchAnswer:
+        """Return the first answer with events that a stream from the beginning gets."""
+        with self.client() as client:
+            stream = client.subscribe(topic, Preset.EARLIEST)
+            try:
+                return next(answer for answer in stream.answers() if answer.events)
+            finally:
+                stream.cancel()
+
+    def kept_place(self, topic: str = ACCOUNTS) -> Place:
+        with self.way_in.store.transaction() as tx:
+            return place_of(tx, topic)
 
     def standings(self) -> tuple[TopicStanding, ...]:
         with self.way_in.store.read() as tx:
