@@ -17,7 +17,7 @@ from connector.sync.capture.events import Listening
 from connector.sync.capture.listener import EventListener, EventWork, Pauses
 
 ACCOUNTS = "/data/AccountChangeEvent"
-PATIENCE_S = 20
+PATIENCE_S = 60  # a machine may be busy; only a failure waits so long
 
 
 def wait_until(condition: Callable[[], object], *, what: str) -> None:
