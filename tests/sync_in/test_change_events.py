@@ -3,9 +3,11 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from events_world import ACCOUNTS, Events
+from events_world import ACCOUNTS, Events, Wire
+from structlog.testing import capture_logs
 
 from connector.adapters.salesforce.pubsub import FetchAnswer, ReceivedEvent
+from connector.sync.capture import listener
 from connector.sync.capture.event_topics import Place, change_topic, topics_to_follow
 from connector.sync.capture.events import TopicTakenOver
 from connector.sync.capture.owed_sweeps import sweep_owed
@@ -342,6 +344,36 @@ class TestBadWeather:
         accounts = [user.create("Account", Name=f"Account {count}") for count in range(3)]
 
         assert events.wait_for_hints(3) == [("CREATE", sfid) for sfid in accounts]
+
+    def test_connects_again_when_the_wire_was_cut(self, events, org, user) -> None:
+        with Wire(org.pubsub_address) as wire:
+            events.listen(address=wire.address)
+            wire.cut()
+            events.wait_for(lambda: events.standings()[0].problem, "the cut is noticed")
+            account = user.create("Account", Name="While the wire was cut")
+
+            wire.mend()
+
+            assert events.wait_for_hints(1) == [("CREATE", account)]
+            events.stop()
+
+    def test_opens_a_stream_anew_that_has_gone_silent(self, events, org, user, monkeypatch) -> None:
+        events.listen()
+        events.stop()
+        monkeypatch.setattr(listener, "SILENCE_MAX_S", 0.2)
+        monkeypatch.setattr(listener, "_WATCH_EVERY_S", 0.05)
+        org.admin("events", body={"keep_alive_s": 3_600}, method="PUT")
+
+        with capture_logs() as logs:
+            events.start()
+            events.wait_for(
+                lambda: [one["event"] for one in logs].count("events.connected") >= 2,
+                "the stream is opened a second time",
+            )
+        account = user.create("Account", Name="Acme")
+
+        assert "events.silence" in [one["event"] for one in logs]
+        assert events.wait_for_hints(1) == [("CREATE", account)]
 
     def test_says_why_a_topic_is_not_heard(self, events) -> None:
         events.topics = (ACCOUNTS, "/data/Nonsense__ChangeEvent")

@@ -27,6 +27,7 @@ EVENTS_ASKED = 100  # the most one request may ask for
 _ASK_AGAIN_AT = EVENTS_ASKED // 2
 _ANSWER_BYTES_MAX = 128 * 1024 * 1024  # a hundred events of 1 MB, the most one may have
 _SCHEMAS_MAX = 1_000
+_RECONNECT_MS_MAX = 1_000
 _SERVICE = "/eventbus.v1.PubSub/"
 
 
@@ -258,6 +259,8 @@ def _channel(endpoint: str, ca_file: Path | None) -> grpc.Channel:
     is_local = is_loopback(f"https://{endpoint}")
     options: list[tuple[str, Any]] = [
         ("grpc.max_receive_message_length", _ANSWER_BYTES_MAX),
+        # The pauses are ours to make; gRPC's own would grow to two minutes on top of them.
+        ("grpc.max_reconnect_backoff_ms", _RECONNECT_MS_MAX),
         ("grpc.enable_http_proxy", 0 if is_local else 1),
     ]
     if is_local and ca_file is None:

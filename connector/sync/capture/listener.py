@@ -121,6 +121,7 @@ class EventListener:
             finally:
                 for follower in followers:
                     follower.ask_to_stop()
+                client.close()  # ends calls that wait for an answer
                 for follower in followers:
                     follower.wait()
 
@@ -169,6 +170,8 @@ class _Follower:
             except Exception as error:  # the database is away, or a fault of ours
                 problem = type(error).__name__
                 log.warning("events.stream_failed", topic=self._topic, error=problem)
+            if self._stopping.is_set():
+                problem = None  # ending a call is no trouble when it is we who end it
             self._say(is_connected=False, problem=problem)
             if problem is not None:
                 self._failures += 1
