@@ -82,10 +82,10 @@ freeze-schema: $(STAMP) ## Write the first migration from the table definitions 
 
 .PHONY: proto
 proto: $(STAMP) ## Write the Pub/Sub messages of the local org and of the connector from their pubsub.proto
+	@# A pool of its own for each: another client in the same process may hold the same names.
 	@for folder in sandbox/events connector/adapters/salesforce; do \
 	  $(BIN)/python -m grpc_tools.protoc -I $$folder --python_out=$$folder/generated \
 	    --pyi_out=$$folder/generated $$folder/pubsub.proto; \
-	  : "A pool of its own: another client in the same process may hold the same names."; \
 	  sed -i.bak 's/_descriptor_pool.Default()/_descriptor_pool.DescriptorPool()/' \
 	    $$folder/generated/pubsub_pb2.py && rm $$folder/generated/pubsub_pb2.py.bak; \
 	done

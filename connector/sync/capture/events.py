@@ -18,7 +18,7 @@ from connector.adapters.salesforce.session import CLIENT_NAME
 from connector.errors import TransientFailure
 from connector.store.engine import Store
 from connector.sync.capture.event_topics import Place, advance, objects_of, start_over
-from connector.sync.capture.owed_sweeps import owe_sweep
+from connector.sync.capture.owed_sweeps import LONG_TRANSACTION, owe_sweep
 from connector.sync.inbox.arrivals import objects_to_watch
 from connector.sync.inbox.hints import Hint, store_hints
 from connector.sync.mapping.definition import Mappings
@@ -77,6 +77,11 @@ class Listening:
     organization_id: str
     overlap: timedelta
 
+    @property
+    def look_back(self) -> timedelta:
+        """Return how much earlier than the last known commit a bounded sweep begins."""
+        return max(self.overlap, LONG_TRANSACTION)
+
     def keep(self, answer: FetchAnswer, place: Place, *, known: Iterable[bytes] = ()) -> Heard:
         """Store an answer and move the topic's place on, both or neither.
 
@@ -119,7 +124,7 @@ class Listening:
             owe_sweep(
                 tx,
                 objects_of(self.topic, self.mappings),
-                since=place.known_until - self.overlap,
+                since=place.known_until - self.look_back,
                 reason="the replay id is invalid or has expired",
             )
         return True
@@ -137,7 +142,7 @@ class Listening:
                 continue
             stored.add(event.replay_id)
             if event.change is None:
-                since = (heard.commit_at or place.known_until) - self.overlap
+                since = (heard.commit_at or place.known_until) - self.look_back
                 log.warning("events.unreadable", topic=self.topic)
                 heard.owe(objects_of(self.topic, self.mappings), since, "an event is unreadable")
                 continue
@@ -158,7 +163,7 @@ class Listening:
 
     def _hear(self, change: ChangeEvent, heard: Heard) -> None:
         if change.change_type == _OVERFLOW or not all(map(_is_record, change.record_ids)):
-            since = change.commit_at - self.overlap
+            since = change.commit_at - self.look_back
             heard.owe((change.object_name,), since, f"the org reported {change.change_type}")
             return
         heard.hints += [

@@ -52,6 +52,7 @@ class EventWork:
         open_client: Opens the channel, in the process and at the time that it is needed.
         on_hints: Called after hints were stored.
         on_sweeps: Called after a sweep has become necessary.
+        overlap: How far a bounded sweep looks back at least.
     """
 
     store: Store

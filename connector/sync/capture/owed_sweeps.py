@@ -7,7 +7,7 @@ fewest calls; what says nothing new changes nothing.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -26,6 +26,9 @@ from connector.sync.mapping.definition import Mappings
 
 log = structlog.get_logger(__name__)
 
+# A record is stamped within its transaction, which may be that much older than its commit (fact
+# sheet H.1); one that overflows is a long one.
+LONG_TRANSACTION = timedelta(minutes=10)
 PAGE = 2_000
 PAGES_MAX = 500  # of one pass; the rest is owed to the next
 
