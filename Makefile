@@ -101,12 +101,14 @@ freeze-schema: $(STAMP) ## Write the first migration from the table definitions 
 	@$(BIN)/python -m connector.store.migrations.freeze
 
 .PHONY: proto
-proto: $(STAMP) ## Write the Pub/Sub messages from sandbox/events/pubsub.proto
-	@$(BIN)/python -m grpc_tools.protoc -I sandbox/events --python_out=sandbox/events/generated \
-	  --pyi_out=sandbox/events/generated sandbox/events/pubsub.proto
-	@# A pool of its own: a client in the same process may hold the same names.
-	@sed -i.bak 's/_descriptor_pool.Default()/_descriptor_pool.DescriptorPool()/' \
-	  sandbox/events/generated/pubsub_pb2.py && rm sandbox/events/generated/pubsub_pb2.py.bak
+proto: $(STAMP) ## Write the Pub/Sub messages of the local org and of the connector from their pubsub.proto
+	@# A pool of its own for each: another client in the same process may hold the same names.
+	@for folder in sandbox/events connector/adapters/salesforce; do \
+	  $(BIN)/python -m grpc_tools.protoc -I $$folder --python_out=$$folder/generated \
+	    --pyi_out=$$folder/generated $$folder/pubsub.proto; \
+	  sed -i.bak 's/_descriptor_pool.Default()/_descriptor_pool.DescriptorPool()/' \
+	    $$folder/generated/pubsub_pb2.py && rm $$folder/generated/pubsub_pb2.py.bak; \
+	done
 
 .PHONY: lock
 lock: $(STAMP) ## Resolve the dependencies anew into requirements.lock

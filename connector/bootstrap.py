@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import psycopg
 from psycopg import sql
@@ -52,6 +52,7 @@ from connector.store.migrate import upgrade
 from connector.sync.apply.intents import Flow
 from connector.sync.apply.opportunity_tree import OpportunityReader
 from connector.sync.apply.run import ApplyReport, apply_pending
+from connector.sync.capture.owed_sweeps import sweep_owed
 from connector.sync.capture.sweep import SweepReport, sweep
 from connector.sync.inbox.wsdl import MessageShape, message_shapes
 from connector.sync.mapping.definition import Mappings, load_mappings
@@ -63,12 +64,16 @@ from connector.sync.push.wake import wake_objects
 from connector.sync.reconcile.compare import ReconcileReport, reconcile
 from connector.sync.status import sync_status
 
+if TYPE_CHECKING:
+    from connector.sync.capture.listener import EventListener
+
 DATABASE = "l2c"
 MAINTENANCE_DATABASE = "postgres"
 
 # jobs, by the names of their modules in jobs/
 APPLY = "apply_inbox"
 BILLING = "pull_billing"
+SWEEP = "sweep"
 PUSH = "push_changes"
 FILES = "push_files"
 DESCRIBE = "describe_org"
@@ -98,6 +103,7 @@ class App:
         self._pace = Pace()
         self._worker: Worker | None = None
         self._scheduler: Scheduler | None = None
+        self._listener: EventListener | None = None
 
     @classmethod
     def open(cls, settings: Settings, *, clock: Clock | None = None) -> Self:
@@ -232,16 +238,21 @@ class App:
         return report
 
     def sweep(self) -> SweepReport:
-        """Ask the org for every change since the last sweep and store it in the inbox."""
+        """Ask the org for every change since the last sweep and store it in the inbox.
+
+        Records whose change events were lost are found first.
+        """
+        # The org's present, as near as we know it; the overlap covers the difference.
+        now_org = self.wall_clock.now()
+        owed = sweep_owed(store=self.store, org=self.org, mappings=self.mappings, now_org=now_org)
         report = sweep(
             store=self.store,
             org=self.org,
             mappings=self.mappings,
-            # The org's present, as near as we know it; the overlap covers the difference.
-            now_org=self.wall_clock.now(),
+            now_org=now_org,
             overlap=timedelta(seconds=self.settings.sync.overlap_s),
         )
-        if report.stored_total:
+        if report.stored_total or owed.found_total:
             self.queue.nudge(APPLY)
         return report
 
@@ -426,7 +437,7 @@ class App:
     # --- background ---
 
     def start_background(self, *, worker: bool = True, scheduler: bool = True) -> None:
-        """Start taking jobs, and deferring those that are due."""
+        """Start taking jobs and hearing change events, and deferring the jobs that are due."""
         if worker and self._worker is None:
             self._worker = Worker(
                 self.queue,
@@ -436,18 +447,48 @@ class App:
             )
             self._worker.start()
             self.queue.nudge(DESCRIBE)
+        if worker and self.settings.pubsub.enabled and self._listener is None:
+            self._listener = self._event_listener()
+            self._listener.start()
         if scheduler and self._scheduler is None:
             self._scheduler = Scheduler(self.queue, schedules=self.settings.jobs.schedules)
             self._scheduler.start()
 
     def stop_background(self) -> None:
-        """Stop deferring, then let the running jobs end."""
+        """Stop deferring and listening, then let the running jobs end."""
         if self._scheduler is not None:
             self._scheduler.stop()
             self._scheduler = None
+        if self._listener is not None:
+            self._listener.stop()
+            self._listener = None
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
+
+    def _event_listener(self) -> "EventListener":
+        # Imported here: gRPC takes a tenth of a second, and its threads would not survive a fork.
+        from connector.adapters.salesforce.pubsub import PubSubClient
+        from connector.sync.capture.event_topics import topics_to_follow
+        from connector.sync.capture.listener import EventListener, EventWork
+
+        pubsub, salesforce = self.settings.pubsub, self.settings.salesforce
+        return EventListener(
+            EventWork(
+                store=self.store,
+                mappings=self.mappings,
+                topics=topics_to_follow(self.mappings, pubsub.topics),
+                open_client=lambda: PubSubClient(
+                    pubsub.endpoint,
+                    tokens=self.org.tokens,
+                    ca_file=salesforce.ca_file,
+                    timeout_s=salesforce.timeout_s,
+                ),
+                on_hints=lambda: self.queue.nudge(APPLY),
+                on_sweeps=lambda: self.queue.nudge(SWEEP),
+                overlap=timedelta(seconds=self.settings.sync.overlap_s),
+            )
+        )
 
 
 def ensure_database(server: EmbeddedPostgres) -> None:

@@ -92,6 +92,25 @@ class SalesforceSettings(Section):
     timeout_s: int = Field(default=60, ge=1, le=600, description="Longest wait for one answer.")
 
 
+class PubSubSettings(Section):
+    """Change events of the org over its Pub/Sub API: outgoing connections only."""
+
+    enabled: bool = Field(
+        default=False,
+        description="Listen in `l2c serve` and `l2c worker`; deliveries count against the org's "
+        "daily allowance.",
+    )
+    endpoint: str = Field(
+        default="api.pubsub.salesforce.com:7443",
+        pattern=r"^[^\s/]+:\d{1,5}$",
+        description="Host and port; TLS, but for a loopback address without salesforce.ca_file.",
+    )
+    topics: tuple[str, ...] = Field(
+        default=(),
+        description="Topics or channels to follow; empty is one per object the mappings pull.",
+    )
+
+
 class WebhookSettings(Section):
     """Messages from outside: the CRM's outbound messages, payments."""
 
@@ -192,6 +211,7 @@ class Settings(BaseSettings):
 
     store: StoreSettings = StoreSettings()
     salesforce: SalesforceSettings = SalesforceSettings()
+    pubsub: PubSubSettings = PubSubSettings()
     webhooks: WebhookSettings = WebhookSettings()
     web: WebSettings = WebSettings()
     billing: BillingSettings = BillingSettings()

@@ -90,7 +90,7 @@ def _expected(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
 def _kind(field: FieldInfo) -> str:
     kinds = typing.get_args(field.annotation) or (field.annotation,)
     if isinstance(field.annotation, types.GenericAlias):
-        return "a map"
+        return "a list" if typing.get_origin(field.annotation) in (list, tuple) else "a map"
     words = []
     for kind in kinds:
         if isinstance(kind, str):

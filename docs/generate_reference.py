@@ -123,7 +123,9 @@ def settings() -> str:
 def _default(value: Any) -> str:
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
-    return "" if value is None or value in ("", {}) else f"`{value}`".replace("True", "true")
+    if value is None or value in ("", {}, ()):
+        return ""
+    return f"`{str(value).lower()}`" if isinstance(value, bool) else f"`{value}`"
 
 
 def errors() -> str:

@@ -169,6 +169,7 @@ class Org:
     https_url: str | None
     ca_file: str | None
     api_versions: tuple[str, str]
+    pubsub_address: str
 
     def admin(self, path: str, *, body: object = None, method: str = "POST") -> object:
         """Call `/__sandbox__/<path>` and return the decoded answer."""
@@ -187,7 +188,7 @@ class Org:
 def org_process() -> Iterator[Org]:
     """Return the running local org of this worker, in whatever state the last test left it."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "l2c_sandbox", "--json", "--exit-with-stdin"],
+        [sys.executable, "-m", "l2c_sandbox", "--json", "--exit-with-stdin", "--grpc-port", "0"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -208,6 +209,7 @@ def org_process() -> Iterator[Org]:
             https_url=facts.get("https_url"),
             ca_file=facts.get("ca_file"),
             api_versions=tuple(facts["api_versions"]),
+            pubsub_address=facts["pubsub_address"],
         )
     finally:
         process.stdin.close()  # it goes when its input ends

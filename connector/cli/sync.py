@@ -10,6 +10,7 @@ from connector.cli.printing import print_json
 from connector.cli.session import Session
 
 if TYPE_CHECKING:
+    from connector.sync.capture.event_topics import TopicStanding
     from connector.sync.push.run import PushReport
     from connector.sync.reconcile.compare import EntityReport
     from connector.sync.status import SyncStatus
@@ -159,10 +160,23 @@ def _show_status(standing: "SyncStatus") -> None:
     for state in ("pending", "failed"):
         if standing.inbox.get(state):
             click.echo(f"{standing.inbox[state]} incoming envelopes are {state}.")
+    for topic in standing.topics:
+        _show_topic(topic)
+    for object_name, reason in standing.owed_sweeps.items():
+        click.echo(f"{object_name} will be read again: {reason}.")
     if standing.api_allowed_today:
         click.echo(f"API calls today: {standing.api_used_today} of {standing.api_allowed_today}.")
     if standing.reconciled_at:
         click.echo(f"Last comparison {standing.reconciled_at:%Y-%m-%d %H:%M}: {standing.drift}.")
+
+
+def _show_topic(topic: "TopicStanding") -> None:
+    line = f"{topic.topic}: {'connected' if topic.is_connected else 'not connected'}"
+    if topic.last_event_at is not None:
+        line += f", last event {topic.last_event_at:%Y-%m-%d %H:%M:%S} after {topic.delay_s} s"
+    if topic.replay_id is not None:
+        line += f", replay id {topic.replay_id}"
+    click.echo(line + (f"\n  {topic.problem}" if topic.problem else ""))
 
 
 sync.add_command(dead_letters)

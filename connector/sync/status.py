@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from connector.sync.capture.event_topics import TopicStanding, topic_standings
 from connector.sync.push.collapse import mark
 
 _OWED = text("""
@@ -28,6 +29,7 @@ _PARKED = text("""
       FROM intent WHERE state IN ('parked', 'failed') ORDER BY id DESC LIMIT 100
 """)
 _CURSORS = text("SELECT object, position_at FROM sync_cursor ORDER BY object")
+_OWED_SWEEPS = text("SELECT object, reason FROM owed_sweep ORDER BY object")
 _CALLS = text("SELECT calls, used_today, allowed_today, seen_at FROM api_usage")
 _REPORT = text("SELECT made_at, drift FROM reconcile_report ORDER BY id DESC LIMIT 1")
 _RECORD = text("""
@@ -91,7 +93,10 @@ class ParkedIntent:
 
 @dataclass(frozen=True, slots=True)
 class SyncStatus:
-    """The whole picture. Days and instants of cursors are the org's."""
+    """The whole picture. Days and instants of cursors are the org's.
+
+    `owed_sweeps` names objects to be read again because their events were lost, and why.
+    """
 
     owed: dict[str, int]
     trouble: tuple[Trouble, ...]
@@ -99,6 +104,8 @@ class SyncStatus:
     intents: dict[str, int]
     parked: tuple[ParkedIntent, ...]
     cursors: dict[str, datetime]
+    topics: tuple[TopicStanding, ...]
+    owed_sweeps: dict[str, str]
     api_calls: int
     api_used_today: int | None
     api_allowed_today: int | None
@@ -115,6 +122,7 @@ class SyncStatus:
             or self.inbox.get("pending")
             or self.inbox.get("failed")
             or self.intents.get("pending")
+            or self.owed_sweeps
         )
 
 
@@ -157,6 +165,8 @@ def sync_status(*, tx: Connection) -> SyncStatus:
         intents={row.state: row.intents for row in tx.execute(_INTENTS)},
         parked=tuple(ParkedIntent(**row._mapping) for row in tx.execute(_PARKED)),
         cursors={row.object: row.position_at for row in tx.execute(_CURSORS)},
+        topics=topic_standings(tx),
+        owed_sweeps={row.object: row.reason for row in tx.execute(_OWED_SWEEPS)},
         api_calls=calls.calls if calls else 0,
         api_used_today=calls.used_today if calls else None,
         api_allowed_today=calls.allowed_today if calls else None,

@@ -294,6 +294,7 @@ def installed_components() -> Iterator[str]:
         "customPermissions": "CustomPermission",
         "objects": "CustomObject",
         "permissionsets": "PermissionSet",
+        "platformEventChannelMembers": "PlatformEventChannelMember",
         "queues": "Queue",
         "tabs": "CustomTab",
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from events_world import Events
 from sqlalchemy import text
 
 from connector.adapters.salesforce.client import OrgClient
@@ -46,8 +47,14 @@ class CrmUser:
     """A person working in the CRM, over REST."""
 
     def __init__(self, org) -> None:
+        self._org = org
         self._http = requests.Session()
         self._http.trust_env = False
+        self._data = f"{org.base_url}/services/data/v64.0"
+        self.log_in()
+
+    def log_in(self) -> None:
+        org = self._org
         form = {
             "grant_type": "password",
             "client_id": org.client_id,
@@ -58,7 +65,6 @@ class CrmUser:
         answer = self._http.post(f"{org.base_url}/services/oauth2/token", data=form, timeout=10)
         answer.raise_for_status()
         self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-        self._data = f"{org.base_url}/services/data/v64.0"
 
     def create(self, object_name: str, **fields: object) -> str:
         answer = self._http.post(f"{self._data}/sobjects/{object_name}", json=fields, timeout=10)
@@ -74,6 +80,22 @@ class CrmUser:
     def delete(self, object_name: str, sfid: str) -> None:
         answer = self._http.delete(f"{self._data}/sobjects/{object_name}/{sfid}", timeout=10)
         assert answer.status_code == 204, answer.text
+
+    def undelete(self, sfid: str) -> None:
+        """Take a record out of the recycle bin, which only SOAP can."""
+        answer = self._http.post(
+            f"{self._org.base_url}/services/Soap/u/64.0",
+            headers={"Content-Type": "text/xml", "SOAPAction": '""'},
+            data=(
+                '<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"'
+                ' xmlns:p="urn:partner.soap.sforce.com"><e:Header><p:SessionHeader>'
+                f"<p:sessionId>{self._http.headers['Authorization'].removeprefix('Bearer ')}"
+                "</p:sessionId></p:SessionHeader></e:Header><e:Body><p:undelete>"
+                f"<p:ids>{sfid}</p:ids></p:undelete></e:Body></e:Envelope>"
+            ),
+            timeout=10,
+        )
+        assert "<success>true</success>" in answer.text, answer.text
 
     def read(self, object_name: str, sfid: str) -> dict[str, object]:
         answer = self._http.get(f"{self._data}/sobjects/{object_name}/{sfid}", timeout=10)
@@ -189,3 +211,12 @@ def way_in(store, client, mappings, shapes) -> WayIn:
         )
     flows = {name: RecordingFlow() for name in ("win", "task_action", "order_action")}
     return WayIn(store, client, mappings, shapes, flows)
+
+
+@pytest.fixture
+def events(way_in, org) -> Iterator[Events]:
+    """The way in by change events, of an org that shows signs of life all the time."""
+    org.admin("events", body={"keep_alive_s": 0.1}, method="PUT")
+    events = Events(way_in, org)
+    yield events
+    events.stop()

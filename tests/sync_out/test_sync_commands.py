@@ -71,6 +71,30 @@ def test_status_counts_what_is_owed_and_then_nothing(world, run):
     assert "nothing owed" in run("sync", "status").stdout
 
 
+def test_status_tells_how_each_topic_of_change_events_stands(run, store):
+    with store.transaction() as tx:
+        tx.exec_driver_sql(
+            "INSERT INTO event_topic (topic, replay_id, followed_since, commit_at, received_at,"
+            " problem) VALUES ('/data/AccountChangeEvent', '\\x0400', now(),"
+            " '2026-06-15T10:00:00Z', '2026-06-15T10:00:03Z',"
+            " 'org.unavailable: The org ended the stream of events.')"
+        )
+        tx.exec_driver_sql(
+            "INSERT INTO owed_sweep (object, position_at, reason, owed_at) VALUES"
+            " ('Account', now(), 'the org reported GAP_OVERFLOW', now())"
+        )
+
+    (topic,) = _json(run("sync", "status", "--json"))["topics"]
+    told = run("sync", "status").stdout
+
+    assert (topic["replay_id"], topic["delay_s"], topic["is_connected"]) == ("0400", 3, False)
+    assert (
+        "/data/AccountChangeEvent: not connected, last event 2026-06-15 10:00:00 after 3 s,"
+        " replay id 0400\n  org.unavailable" in told
+    )
+    assert "Account will be read again: the org reported GAP_OVERFLOW." in told
+
+
 def test_dead_letters_tell_cause_and_remedy_and_can_be_sent_again(world, run, change):
     change("UPDATE order_line SET renewal_type = 'Weekly'")
     assert run("sync", "push").exit_code == 1

@@ -104,6 +104,11 @@ class OrgClient:
         return self._retry.run(self._session.tokens.current).organization_id
 
     @property
+    def tokens(self) -> TokenHolder:
+        """Return the session all ways to this org share."""
+        return self._session.tokens
+
+    @property
     def instance_url(self) -> str:
         """Return the address of the org's pages and APIs."""
         return self._retry.run(self._session.tokens.current).instance_url

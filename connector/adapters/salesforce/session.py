@@ -14,6 +14,8 @@ from connector.adapters.salesforce.login import Token
 
 log = structlog.get_logger(__name__)
 
+# How change events name what the connector itself has written (fact sheet B.7, H.3).
+CLIENT_NAME = "l2c-connector"
 _GZIP_FROM_BYTES = 1_400  # smaller bodies fit one packet anyway
 _API_USAGE = re.compile(r"(?:^|[;,\s])api-usage=(\d+)/(\d+)")
 
@@ -97,7 +99,11 @@ class OrgSession(requests.Session):
         answer = super().request(
             method,
             url,
-            headers=headers | {"Authorization": f"Bearer {token.access_token}"},
+            headers=headers
+            | {
+                "Authorization": f"Bearer {token.access_token}",
+                "Sforce-Call-Options": f"client={CLIENT_NAME}",
+            },
             **kwargs,
         )
         info = read_limit_info(answer.headers.get("Sforce-Limit-Info"))

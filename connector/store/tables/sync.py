@@ -16,7 +16,7 @@ from sqlalchemy import (
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 
-from connector.store.tables.base import identity, instant, metadata, one_of, text
+from connector.store.tables.base import flag, identity, instant, metadata, one_of, text
 
 # One row per envelope, sweep page or event, durable before any acknowledgement (design D4).
 inbox = Table(
@@ -49,6 +49,32 @@ sync_cursor = Table(
     Column("object", Text, primary_key=True),
     instant("position_at"),
     text("position_id", default=""),
+)
+
+# Where each topic of change events stands; the replay id moves with the inbox rows before it.
+event_topic = Table(
+    "event_topic",
+    metadata,
+    Column("topic", Text, primary_key=True),
+    Column("replay_id", LargeBinary, nullable=True),
+    flag("from_earliest"),  # without a replay id: begin with the oldest event, not with the next
+    instant("followed_since"),
+    instant("commit_at", nullable=True),  # of the last event, by the org's clock
+    instant("received_at", nullable=True),
+    instant("heard_at", nullable=True),  # last answer, signs of life included
+    flag("is_connected"),
+    text("problem", nullable=True),
+)
+
+# Objects whose records have to be read again from an instant on, because events were lost.
+owed_sweep = Table(
+    "owed_sweep",
+    metadata,
+    Column("object", Text, primary_key=True),
+    instant("position_at"),
+    text("position_id", default=""),
+    text("reason"),
+    instant("owed_at"),
 )
 
 push_entity = Table(

@@ -34,6 +34,7 @@ from connector.sync.apply.pulled_values import needs_others
 from connector.sync.inbox import store as inbox
 from connector.sync.inbox.arrivals import OrgRow, asks, fields_to_read, newest, row_of, rules_of
 from connector.sync.inbox.envelope import MalformedEnvelope
+from connector.sync.inbox.hints import read_hints
 from connector.sync.inbox.notifications import Notification, decode
 from connector.sync.inbox.wsdl import MessageShape, message_shapes
 from connector.sync.mapping.definition import Mappings
@@ -79,6 +80,7 @@ class ApplyReport:
     changed: int = 0
     echoes: int = 0
     stale: int = 0
+    gone: int = 0  # records whose deletion was told and that could not be read again
     asked: int = 0
     postponed: int = 0
     intents: IntentsRun = field(default_factory=IntentsRun)
@@ -136,6 +138,8 @@ class _Taken:
     rows: list[OrgRow]
     source_of: dict[tuple[str, str], set[int]]  # (object, sfid) -> inbox rows that need a re-read
     outcomes: dict[int, str | None]
+    hinted: set[tuple[str, str]]  # records that change events told of
+    deleted: set[tuple[str, str]]  # those of them that were deleted, unless they came back
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +202,8 @@ class _Applier:
         applied = {key: value for key, value in taken.outcomes.items() if key not in late}
         with self.store.transaction() as tx:
             refused = self._write(tx, newest(rows))
+            if not late:
+                self._note_gone(tx, taken.deleted - {(row.object_name, row.sfid) for row in rows})
             for key, problem in refused.items():
                 applied |= dict.fromkeys(taken.source_of[key] - late, problem)
             unheard = refused.keys() | (again if late else set())
@@ -210,9 +216,12 @@ class _Applier:
             inbox.finish(tx, applied)
 
     def _take(self, chunk: Sequence[Row[Any]]) -> _Taken:
-        taken = _Taken({}, [], {}, {})
+        taken = _Taken({}, [], {}, {}, set(), set())
         for row in chunk:
             taken.outcomes[row.id] = None
+            if row.source == "cdc":
+                self._take_hints(row, taken)
+                continue
             if row.source != "outbound_message":
                 page = inbox.read_page(row.topic, bytes(row.content))
                 taken.rows.extend(page)
@@ -235,6 +244,16 @@ class _Applier:
                 taken.source_of.setdefault((one.object_name, one.sfid), set()).add(row.id)
         return taken
 
+    def _take_hints(self, row: Row[Any], taken: _Taken) -> None:
+        for hint in read_hints(bytes(row.content)):
+            if not self.mappings.of_object(hint.object_name):
+                continue  # mapped when it was heard, not any more
+            key = (hint.object_name, hint.sfid)
+            taken.source_of.setdefault(key, set()).add(row.id)
+            taken.hinted.add(key)
+            if hint.tells_deletion:
+                taken.deleted.add(key)
+
     def _sort(self, tx: Connection, taken: _Taken) -> tuple[list[OrgRow], set[tuple[str, str]]]:
         """Return the rows that count as they are, and the records to read again."""
         repeated = inbox.seen(tx, list(taken.notifications))
@@ -244,7 +263,8 @@ class _Applier:
             row.sfid: row.version
             for row in tx.execute(_VERSIONS, {"sfids": [one.sfid for one in hints]})
         }
-        again: set[tuple[str, str]] = set()
+        # A change event has no stamp to compare: its record is always read, once for many events.
+        again = set(taken.hinted)
         for one in hints:
             version = known.get(one.sfid)
             # Equal is not older: two changes within a second have the same stamp.
@@ -286,6 +306,12 @@ class _Applier:
         if len(rows) < len(keys):
             log.info("inbox.records_gone", count=len(keys) - len(rows))
         return rows
+
+    def _note_gone(self, tx: Connection, gone: set[tuple[str, str]]) -> None:  # noqa: ARG002
+        """Count records that are in the CRM no more: nothing in the hub follows from it yet."""
+        self.report.gone += len(gone)
+        if gone:
+            log.info("inbox.deletions_told", count=len(gone))
 
     def _write(self, tx: Connection, rows: Sequence[OrgRow]) -> dict[tuple[str, str], str]:
         """Write the records and keep what they ask; return those the hub refuses, with reasons."""

@@ -164,6 +164,28 @@ CREATE TABLE sync_cursor (
 	CONSTRAINT pk_sync_cursor PRIMARY KEY (object)
 );
 
+CREATE TABLE event_topic (
+	topic TEXT NOT NULL,
+	replay_id BYTEA,
+	from_earliest BOOLEAN DEFAULT false NOT NULL,
+	followed_since TIMESTAMP WITH TIME ZONE NOT NULL,
+	commit_at TIMESTAMP WITH TIME ZONE,
+	received_at TIMESTAMP WITH TIME ZONE,
+	heard_at TIMESTAMP WITH TIME ZONE,
+	is_connected BOOLEAN DEFAULT false NOT NULL,
+	problem TEXT,
+	CONSTRAINT pk_event_topic PRIMARY KEY (topic)
+);
+
+CREATE TABLE owed_sweep (
+	object TEXT NOT NULL,
+	position_at TIMESTAMP WITH TIME ZONE NOT NULL,
+	position_id TEXT DEFAULT '' NOT NULL,
+	reason TEXT NOT NULL,
+	owed_at TIMESTAMP WITH TIME ZONE NOT NULL,
+	CONSTRAINT pk_owed_sweep PRIMARY KEY (object)
+);
+
 CREATE TABLE push_entity (
 	code SMALLINT NOT NULL,
 	name TEXT NOT NULL,
