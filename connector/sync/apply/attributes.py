@@ -25,7 +25,7 @@ from connector.sync.apply.pulled_values import (
     read_lookups,
     value_when_new,
 )
-from connector.sync.inbox.arrivals import OrgRow
+from connector.sync.inbox.arrivals import OrgRow, heard_from
 from connector.sync.mapping.definition import HUB_KEY_FIELD
 from connector.sync.mapping.definition import Mapping as EntityMapping
 from connector.sync.mapping.keys import hub_id_of
@@ -41,14 +41,16 @@ _KNOWN = text(
 _REMEMBER = text(
     """
     INSERT INTO crm_record (entity, hub_id, object, sfid, born, system_modstamp, known, status,
-                            synced_at)
-    SELECT :entity, n.hub_id, :object, n.sfid, :born, n.version, n.known, 'In Sync', now()
+                            synced_at, known_from)
+    SELECT :entity, n.hub_id, :object, n.sfid, :born, n.version, n.known, 'In Sync', now(),
+           n.known_from
       FROM jsonb_to_recordset(:rows)
-           AS n(hub_id bigint, sfid text, version timestamptz, known jsonb)
+           AS n(hub_id bigint, sfid text, version timestamptz, known jsonb, known_from jsonb)
      ORDER BY n.hub_id
         ON CONFLICT (entity, hub_id) DO UPDATE
        SET sfid = coalesce(crm_record.sfid, excluded.sfid),
            known = crm_record.known || excluded.known,
+           known_from = crm_record.known_from || excluded.known_from,
            system_modstamp = greatest(crm_record.system_modstamp, excluded.system_modstamp)
     """
 ).bindparams(bindparam("rows", type_=JSONB))
@@ -166,6 +168,7 @@ def _write(tx: Connection, mapping: EntityMapping, news: list[_News]) -> int:
                     "sfid": one.row.sfid,
                     "version": one.row.version,
                     "known": one.said,
+                    "known_from": dict.fromkeys(one.changed, heard_from(one.row)),
                 }
                 for one in news
             ],
