@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from connector.cli.conflicts import conflicts, explain
 from connector.cli.printing import print_json
 from connector.cli.session import Session
 
@@ -19,6 +20,10 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @click.group()
 def sync() -> None:
     """Pull from, push to and compare with the CRM."""
+
+
+sync.add_command(conflicts)
+sync.add_command(explain)
 
 
 @sync.command()
@@ -44,6 +49,12 @@ def pull(session: Session, *, retry: bool, as_json: bool) -> None:
             f"{swept.stored_total} changed records found in {swept.calls} API calls; "
             f"{applied.changed} changed the hub, {applied.asked} asked for an act."
         )
+        if applied.repaired or applied.accepted or applied.conflicts:
+            click.echo(
+                f"Fields of the hub that were changed in the CRM: {applied.repaired} to be sent "
+                f"again, {applied.accepted} taken over, {applied.conflicts} left to you (see "
+                "`l2c sync conflicts list`)."
+            )
         for problem in applied.problems:
             click.echo(problem)
     sys.exit(1 if applied.problems else 0)
