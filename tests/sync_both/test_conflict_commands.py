@@ -42,7 +42,7 @@ def run(both):
         result = CliRunner().invoke(
             sync_group, words, obj=_Session(_App(both)), catch_exceptions=False
         )
-        return json.loads(result.stdout) if "--json" in words else result.stdout
+        return json.loads(result.stdout.splitlines()[-1]) if "--json" in words else result.stdout
 
     return call
 
