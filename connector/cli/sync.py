@@ -161,7 +161,9 @@ def _show_status(standing: "SyncStatus") -> None:
         click.echo(f"{count} of {entity} are owed to the CRM.")
     for trouble in standing.trouble:
         click.echo(
-            f"{trouble.records} of {trouble.entity} refused: {trouble.code}: {trouble.example}\n"
+            f"{trouble.records} of {trouble.entity} "
+            f"{'in conflict' if trouble.code == 'sync.conflict' else 'refused'}: "
+            f"{trouble.code}: {trouble.example}\n"
             f"  {trouble.remedy}"
         )
     for parked in standing.parked:

@@ -43,7 +43,7 @@ _DEAD = text("""
     SELECT entity, hub_id, object, sfid, coalesce(error_code, '') AS code,
            coalesce(error, '') AS error, coalesce(remedy, '') AS remedy, attempts
       FROM crm_record
-     WHERE status IN ('Error', 'Conflict')
+     WHERE status = 'Error'
        AND (CAST(:entity AS text) IS NULL OR entity = :entity)
      ORDER BY entity, hub_id LIMIT :limit
 """)

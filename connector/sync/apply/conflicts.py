@@ -61,6 +61,8 @@ _OWE = text(
     """
 )
 
+_FORGET = text("DELETE FROM conflict WHERE decided_at < now() - interval '1 year'")
+
 
 class ConflictUnknown(InvalidInput):
     """There is no conflict with this number."""
@@ -175,6 +177,11 @@ def settle_conflicts(*, tx: Connection, mappings: Mappings) -> int:
             _release(tx, entity, {row.hub_id for row in over}, {row.field for row in over})
             settled += len(over)
     return settled
+
+
+def forget_decided(tx: Connection) -> None:
+    """Delete conflicts that ended a year ago."""
+    tx.execute(_FORGET)
 
 
 def _settling(mapping: Mapping, mappings: Mappings) -> str:

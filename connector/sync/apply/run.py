@@ -158,6 +158,7 @@ class _Taken:
     source_of: dict[tuple[str, str], set[int]]  # (object, sfid) -> inbox rows that need a re-read
     outcomes: dict[int, str | None]
     told_by: dict[tuple[str, str], str]  # (object, sfid) -> source of the inbox
+    outdated: set[tuple[str, str]]  # records whose page has no values, or old ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +240,7 @@ class _Applier:
             inbox.finish(tx, applied)
 
     def _take(self, chunk: Sequence[Row[Any]]) -> _Taken:
-        taken = _Taken({}, [], {}, {}, {})
+        taken = _Taken({}, [], {}, {}, {}, set())
         for row in chunk:
             taken.outcomes[row.id] = None
             if row.source != "outbound_message":
@@ -249,6 +250,9 @@ class _Applier:
                     key = (page_row.object_name, page_row.sfid)
                     taken.source_of.setdefault(key, set()).add(row.id)
                     taken.told_by[key] = row.source
+                    # A page that waited says what was; only of deleted records it is all there is.
+                    if is_hint(page_row) or (row.attempts and not page_row.is_deleted):
+                        taken.outdated.add(key)
                 continue
             try:
                 decoded = decode(bytes(row.content), self.shapes)
@@ -287,16 +291,16 @@ class _Applier:
         asking = [row for row in taken.rows if self._asks_by_field(row)]
         before = have_asked_before(tx, [row.sfid for row in asking]) if asking else set()
         again |= {(row.object_name, row.sfid) for row in asking if row.sfid in before}
-        again |= self._to_confirm(tx, taken.rows)
+        again |= taken.outdated | self._to_confirm(tx, taken.rows)
         rows = [row for row in taken.rows if (row.object_name, row.sfid) not in again]
         return rows, again
 
     def _to_confirm(self, tx: Connection, rows: Sequence[OrgRow]) -> set[tuple[str, str]]:
-        """Return the records whose page says nothing, or says that a field of ours was changed.
+        """Return the records whose page says that a field of ours was changed.
 
         A page may be older than our last write: only a new look tells an edit from that.
         """
-        found = {(row.object_name, row.sfid) for row in rows if is_hint(row)}
+        found: set[tuple[str, str]] = set()
         for mapping in self.mappings.pushed:
             of_object = [row for row in rows if row.object_name == mapping.object]
             if of_object:
