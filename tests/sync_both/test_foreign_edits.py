@@ -3,6 +3,9 @@
 import pytest
 from sqlalchemy import event
 
+from connector.errors import StateConflict
+from connector.sync.apply.intents import retry_parked
+
 OBJECT = "L2C_Service__c"
 NAME = "Customer_Service_Name__c"
 TERM = "Term_Months__c"
@@ -239,6 +242,25 @@ class TestLoop:
             )
 
         assert both.conflicts() == []
+
+
+def test_a_record_says_conflict_again_once_its_parked_ask_is_done(both) -> None:
+    both.set_policy("customer_order", "ask")
+    order = both.sfid_of("customer_order", both.world.order)
+    name = "L2C_Customer_Order__c"
+    both.way_in.flows["order_action"].error = StateConflict("Not now.", remedy="Wait.")
+    both.user.update(name, order, Next_Step__c="Mine", Action__c="Hold")
+    both.sync()
+    both.way_in.apply()
+    both.way_in.flows["order_action"].error = None
+
+    with both.way_in.store.transaction() as tx:
+        retry_parked(tx=tx)
+    both.way_in.apply()
+
+    record = both.user.read(name, order)
+    assert (record["Sync_Status__c"], record["Action__c"]) == ("Conflict", None)
+    assert "Next_Step__c" in record["Sync_Error__c"]
 
 
 class TestInBulk:
