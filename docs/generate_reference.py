@@ -273,6 +273,11 @@ MEANINGS = {
     "Push.learn_sfid": "Keep the id of a new record in the hub's table as well.",
     "Push.stamps": "Fields in which the record itself says how sync stands.",
     "Push.on_removal": "The CRM record when the hub has its own no more: `delete` or `keep`.",
+    "Push.on_foreign_edit": "What follows when somebody in the CRM changes a field of the hub: "
+    "`repair` sends ours again, `accept` takes theirs (`service.customer_service_name` and "
+    "`customer_order.po_number` only), `ask` opens a conflict; default `repair`.",
+    "Push.watch": "Sweeps read every changed record of the object, to see such changes; without "
+    "it only of objects that come in anyway. Each five objects cost a call.",
     "Push.after": "Entities that have to be sent first.",
     "Push.marks": "Tables whose changes announce a change of this entity.",
     "Mark.table": "The table.",
@@ -289,6 +294,7 @@ MEANINGS = {
     "PushField.length": "Longer text is cut.",
     "PushField.scale": "Places after the point; default 2 for money, 6 for numbers.",
     "PushField.values": "Translation of the hub's words into the CRM's.",
+    "PushField.on_foreign_edit": "The same for this field alone.",
     "Parent.entity": "Entity of the other record.",
     "Parent.column": "Column of the view with the other record's id.",
     "Parent.required": "Wait until the other record is in the CRM.",

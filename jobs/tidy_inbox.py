@@ -1,7 +1,8 @@
-"""Deletes what was applied from the inbox a week ago."""
+"""Deletes what was applied from the inbox a week ago, and conflicts that ended a year ago."""
 
 from typing import TYPE_CHECKING
 
+from connector.sync.apply.conflicts import forget_decided
 from connector.sync.inbox.store import forget_old
 
 if TYPE_CHECKING:
@@ -15,3 +16,4 @@ def run(app: "App") -> None:
     """Run the use-case."""
     with app.store.transaction() as tx:
         forget_old(tx)
+        forget_decided(tx)

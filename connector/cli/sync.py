@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from connector.cli.conflicts import conflicts, explain
 from connector.cli.dead_letters import dead_letters
 from connector.cli.printing import print_json
 from connector.cli.session import Session
@@ -21,6 +22,10 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @click.group()
 def sync() -> None:
     """Pull from, push to and compare with the CRM."""
+
+
+sync.add_command(conflicts)
+sync.add_command(explain)
 
 
 @sync.command()
@@ -46,6 +51,12 @@ def pull(session: Session, *, retry: bool, as_json: bool) -> None:
             f"{swept.stored_total} changed records found in {swept.calls} API calls; "
             f"{applied.changed} changed the hub, {applied.asked} asked for an act."
         )
+        if applied.repaired or applied.accepted or applied.conflicts:
+            click.echo(
+                f"Fields of the hub that were changed in the CRM: {applied.repaired} to be sent "
+                f"again, {applied.accepted} taken over, {applied.conflicts} left to you (see "
+                "`l2c sync conflicts list`)."
+            )
         for problem in applied.problems:
             click.echo(problem)
     sys.exit(1 if applied.problems else 0)
@@ -152,7 +163,9 @@ def _show_status(standing: "SyncStatus") -> None:
         click.echo(f"{count} of {entity} are owed to the CRM.")
     for trouble in standing.trouble:
         click.echo(
-            f"{trouble.records} of {trouble.entity} refused: {trouble.code}: {trouble.example}\n"
+            f"{trouble.records} of {trouble.entity} "
+            f"{'in conflict' if trouble.code == 'sync.conflict' else 'refused'}: "
+            f"{trouble.code}: {trouble.example}\n"
             f"  {trouble.remedy}"
         )
     for parked in standing.parked:

@@ -47,7 +47,7 @@ _DEAD = text("""
            coalesce(error, '') AS error, coalesce(remedy, '') AS remedy, attempts,
            next_attempt_at
       FROM crm_record
-     WHERE status IN ('Error', 'Conflict')
+     WHERE status = 'Error'
        AND (CAST(:entity AS text) IS NULL OR entity = :entity)
        AND (CAST(:hub_id AS bigint) IS NULL OR hub_id = :hub_id)
      ORDER BY entity, hub_id LIMIT :limit

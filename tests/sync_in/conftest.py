@@ -17,6 +17,8 @@ from connector.store.engine import Store
 from connector.sync.apply.intents import IntentRequest
 from connector.sync.apply.run import ApplyReport, apply_pending
 from connector.sync.capture.sweep import SweepReport, sweep
+from connector.sync.inbox.arrivals import fields_to_read
+from connector.sync.inbox.store import store_page
 from connector.sync.inbox.wsdl import MessageShape, message_shapes
 from connector.sync.mapping.definition import Mappings, load_mappings
 
@@ -181,6 +183,27 @@ class WayIn:
             f'<notifications xmlns="{OUTBOUND}"><OrganizationId>x</OrganizationId>'
             f"{''.join(parts)}</notifications></soapenv:Body></soapenv:Envelope>"
         )
+
+    def store_page(self, sfid: str, *, age: str, **changed: object) -> None:
+        """Store a page with one account as it was a while before the version known of it."""
+        (record,) = self.org.query_all(
+            f"SELECT {', '.join(fields_to_read(self.mappings, 'Account'))} FROM Account "
+            f"WHERE Id = '{sfid}'"
+        )
+        (row,) = self.rows(
+            "SELECT system_modstamp - CAST(:age AS interval) AS at FROM crm_record "
+            "WHERE sfid = :sfid",
+            age=age,
+            sfid=sfid,
+        )
+        stamp = f"{row['at']:%Y-%m-%dT%H:%M:%S}.000+0000"
+        with self.store.transaction() as tx:
+            store_page(
+                tx,
+                object_name="Account",
+                organization_id="x",
+                records=[record | {"SystemModstamp": stamp} | changed],
+            )
 
     def tell_raw(self, content: str) -> None:
         with self.store.transaction() as tx:

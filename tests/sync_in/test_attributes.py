@@ -272,3 +272,31 @@ class TestOrgAway:
             other.execute(text("SELECT pg_advisory_unlock_all()"))
 
         assert not way_in.apply().is_busy
+
+
+class TestVersionGuard:
+    def test_what_is_older_than_an_echo_is_dropped(self, way_in, user) -> None:
+        sfid = user.create("Account", Name="Back and forth", Phone="1")
+        way_in.tell("Account", sfid)
+        way_in.apply()
+        way_in.run_sql("UPDATE crm_record SET system_modstamp = system_modstamp - interval '1 h'")
+        way_in.tell("Account", sfid)
+        way_in.apply()  # the same values, an hour newer
+
+        way_in.store_page(sfid, age="30 minutes", Phone="2")
+        report = way_in.apply()
+
+        assert (report.changed, report.stale) == (0, 1)
+        assert way_in.rows("SELECT phone FROM account") == [{"phone": "1"}]
+
+    def test_a_page_that_failed_once_is_read_again(self, way_in, user) -> None:
+        sfid = user.create("Account", Name="Refused")
+        way_in.run_sql("ALTER TABLE account ADD CONSTRAINT no_bad CHECK (name <> 'Refused')")
+        way_in.sweep()
+        way_in.apply()
+        user.update("Account", sfid, Name="Accepted")
+        way_in.run_sql("UPDATE inbox SET next_attempt_at = now()")
+
+        way_in.apply()
+
+        assert way_in.rows("SELECT name FROM account") == [{"name": "Accepted"}]

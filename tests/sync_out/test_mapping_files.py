@@ -8,7 +8,7 @@ from sqlalchemy import text
 from connector.errors import Misconfigured
 from connector.store.mapping_files import MappingError
 from connector.sync.mapping.check import check_mappings
-from connector.sync.mapping.definition import load_mappings
+from connector.sync.mapping.definition import ForeignEdit, load_mappings
 from connector.yaml_file import UnreadableFile
 
 GOOD = """\
@@ -76,6 +76,10 @@ def _columns(tx, view: str) -> set[str]:
         (GOOD.replace(", key: id", ""), 8, "key or a query"),
         (GOOD + "parents:\n  Up__c: {entity: nothing, from: up_id}\n", 12, "nothing"),
         (GOOD + "pull:\n  fields:\n    Name: {to: name}\n", 10, "comes in"),
+        (GOOD.replace("billing}", "billing, on_foreign_edit: keep}"), 10, "repair"),
+        (GOOD.replace("billing}", "billing, on_foreign_edit: accept}"), 10, "cannot take"),
+        (GOOD.replace("billing}", "crm, on_foreign_edit: ask}"), 10, "its owner's"),
+        (GOOD.replace("upsert", "upsert\n  on_foreign_edit: accept"), 11, "cannot take"),
         ("just words", 1, "table of keys"),
     ],
 )
@@ -150,3 +154,42 @@ class TestTheCheckAgainstAnOrg:
 
         assert finding.line == 2
         assert "no such object" in finding.problem
+
+
+class TestForeignEdits:
+    """What is to follow when somebody in the CRM changes a field of the hub."""
+
+    TAKEN = GOOD.replace("table: thing", "table: service").replace(
+        "from: name, owner: billing", "from: customer_service_name, owner: connector"
+    )
+
+    def test_are_repaired_unless_the_file_says_otherwise(self, tmp_path):
+        (mapping,) = _load(tmp_path, thing=GOOD)
+
+        assert mapping.policy_of("Name") is ForeignEdit.REPAIR
+
+    def test_follow_the_mapping_unless_the_field_says_otherwise(self, tmp_path):
+        asking = GOOD.replace("upsert", "upsert\n  on_foreign_edit: ask")
+        (mapping,) = _load(
+            tmp_path, thing=asking + "  L__c: {from: l, owner: billing, on_foreign_edit: repair}\n"
+        )
+
+        assert (mapping.policy_of("Name"), mapping.policy_of("L__c")) == (
+            ForeignEdit.ASK,
+            ForeignEdit.REPAIR,
+        )
+
+    def test_are_accepted_into_a_column_no_rule_hangs_on(self, tmp_path):
+        (mapping,) = _load(
+            tmp_path, thing=self.TAKEN.replace("connector}", "connector, on_foreign_edit: accept}")
+        )
+
+        assert mapping.policy_of("Name") is ForeignEdit.ACCEPT
+
+    def test_are_not_accepted_where_two_words_become_one(self, tmp_path):
+        ambiguous = self.TAKEN.replace(
+            "connector}", "connector, on_foreign_edit: accept, values: {a: X, b: X}}"
+        )
+
+        with pytest.raises(MappingError, match="one word in the CRM"):
+            _load(tmp_path, thing=ambiguous)

@@ -29,6 +29,8 @@ metadata = MetaData(
     }
 )
 
+_FROM_CRM = "from_crm"
+
 
 def identity() -> Column[int]:
     """Return the primary key column."""
@@ -57,6 +59,16 @@ def brand() -> Column[int]:
 def text(name: str, *, nullable: bool = False, default: str | None = None) -> Column[str]:
     """Return a text column."""
     return Column(name, Text, nullable=nullable, server_default=default)
+
+
+def crm_text(name: str) -> Column[str]:
+    """Return a text column that a mapping may take from the CRM: no rule hangs on its value."""
+    return Column(name, Text, nullable=True, info={_FROM_CRM: True})
+
+
+def may_come_from_crm(column: Column[Any]) -> bool:
+    """Return whether sync may write the column with what a person typed in the CRM."""
+    return bool(column.info.get(_FROM_CRM, False))
 
 
 def flag(name: str) -> Column[bool]:

@@ -16,6 +16,7 @@ from sqlalchemy.sql import text as sql
 
 from connector.store.tables.base import (
     brand,
+    crm_text,
     day,
     exact,
     identity,
@@ -47,7 +48,7 @@ service = Table(
     reference("product_id", "product"),
     reference("location_id", "location", nullable=True),
     Column("created_by_line_id", BigInteger, nullable=False, unique=True),
-    text("customer_service_name", nullable=True),
+    crm_text("customer_service_name"),
     *one_of("state", SERVICE_STATES, default="New"),
     exact("quantity", default="1"),
     exact("mr_price", default="0"),  # per unit and month, in force today

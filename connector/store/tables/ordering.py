@@ -6,6 +6,7 @@ from sqlalchemy.sql import text as sql
 
 from connector.store.tables.base import (
     brand,
+    crm_text,
     day,
     exact,
     identity,
@@ -57,7 +58,7 @@ customer_order = Table(
     Column("origin_key", Text, nullable=False, unique=True),
     text("opportunity_sfid", nullable=True),
     text("quote_sfid", nullable=True),
-    text("po_number", nullable=True),
+    crm_text("po_number"),
     text("currency"),
     day("requested_on", nullable=True),
     instant("created_at"),

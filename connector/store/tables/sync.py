@@ -139,6 +139,12 @@ crm_record = Table(
     *one_of("born", ("hub", "crm")),
     instant("system_modstamp", nullable=True),
     Column("known", JSONB, nullable=False, server_default="{}"),
+    # Field -> [what told, when], "*" for a record sent as a whole: the trail of `l2c sync explain`.
+    Column("known_from", JSONB, nullable=False, server_default="{}"),
+    instant("pushed_at", nullable=True),  # the database's clock: what was read before it is stale
+    Column("in_conflict", ARRAY(Text), nullable=True),  # fields the push leaves alone; never empty
+    # Field -> {"times", "since"}: how often an edit was undone, by the org's time (loop breaker).
+    Column("repairs", JSONB, nullable=True),
     *one_of("status", ("Pending", "In Sync", "Error", "Conflict", "Ignored"), default="Pending"),
     text("error", nullable=True),
     text("error_code", nullable=True),
@@ -153,6 +159,36 @@ crm_record = Table(
         postgresql_where=sql("next_attempt_at IS NOT NULL"),
     ),
     CheckConstraint("born = 'hub' OR sfid IS NOT NULL", name="crm_born_has_sfid"),
+)
+
+# A field that belongs to the hub and was changed in the CRM, until a person decides (design D3).
+conflict = Table(
+    "conflict",
+    metadata,
+    identity(),
+    *one_of("kind", ("edit", "loop")),  # loop: the CRM undid our value again and again
+    text("entity"),
+    Column("hub_id", BigInteger, nullable=False),
+    text("object"),
+    text("sfid"),
+    text("field"),
+    Column("theirs", JSONB, nullable=False),
+    Column("ours", JSONB, nullable=False),
+    Column("agreed", JSONB, nullable=False),  # what both had before
+    instant("seen_at"),  # the org's: stamp of the record that showed it last
+    instant("opened_at"),
+    instant("decided_at", nullable=True),
+    *one_of("decision", ("theirs", "ours", "agreed"), nullable=True),
+    text("decided_by", nullable=True),
+    CheckConstraint("(decided_at IS NULL) = (decision IS NULL)", name="decided_has_decision"),
+    Index(
+        "uq_conflict_open",
+        "entity",
+        "hub_id",
+        "field",
+        unique=True,
+        postgresql_where=sql("decided_at IS NULL"),
+    ),
 )
 
 # A change in the CRM that asks for an act (design D15); parked with a reason until it can run.

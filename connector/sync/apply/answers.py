@@ -16,6 +16,7 @@ from connector.errors import ConnectorError
 from connector.store.engine import Store
 from connector.sync.inbox.arrivals import ID
 from connector.sync.mapping.definition import IntentRule, Mapping, Mappings
+from connector.sync.mapping.state_sql import conflict_words
 
 log = structlog.get_logger(__name__)
 
@@ -23,14 +24,17 @@ ANSWERS_PER_PASS_MAX = 1_000
 _TOLD_MAX = 1_000
 
 _OPEN = text(
-    """
-    SELECT id, flow, object, sfid, facts, state, reason, remedy, cleared_at, told FROM intent
+    f"""
+    SELECT id, flow, object, sfid, facts, state, reason, remedy, cleared_at, told,
+           (SELECT {conflict_words("r.in_conflict")} FROM crm_record r
+             WHERE r.sfid = intent.sfid) AS conflict
+      FROM intent
      WHERE (state = 'done' AND cleared_at IS NULL AND flow = ANY(:clearing))
         OR (state = 'done' AND told IS NOT NULL)
         OR (state IN ('parked', 'failed')
             AND told IS DISTINCT FROM left(concat_ws(' ', reason, remedy), :length))
      ORDER BY id LIMIT :limit
-    """
+    """  # noqa: S608 - constants
 )
 _ANSWERED = text(
     """
@@ -63,7 +67,8 @@ class _Answer:
             told = " ".join(filter(None, (self.intent.reason, self.intent.remedy)))
             fields |= {stamps.status: "Error", stamps.error: told[:_TOLD_MAX]}
         elif stamps is not None and self.intent.told is not None:
-            fields |= {stamps.status: "In Sync", stamps.error: None}
+            conflict = self.intent.conflict
+            fields |= {stamps.status: "Conflict" if conflict else "In Sync", stamps.error: conflict}
         return fields
 
     def _still_asks(self, current: dict[str, Any]) -> bool:

@@ -25,7 +25,7 @@ from connector.sync.apply.pulled_values import (
     read_lookups,
     value_when_new,
 )
-from connector.sync.inbox.arrivals import OrgRow
+from connector.sync.inbox.arrivals import OrgRow, heard_from
 from connector.sync.mapping.definition import HUB_KEY_FIELD
 from connector.sync.mapping.definition import Mapping as EntityMapping
 from connector.sync.mapping.keys import hub_id_of
@@ -41,15 +41,27 @@ _KNOWN = text(
 _REMEMBER = text(
     """
     INSERT INTO crm_record (entity, hub_id, object, sfid, born, system_modstamp, known, status,
-                            synced_at)
-    SELECT :entity, n.hub_id, :object, n.sfid, :born, n.version, n.known, 'In Sync', now()
+                            synced_at, known_from)
+    SELECT :entity, n.hub_id, :object, n.sfid, :born, n.version, n.known, 'In Sync', now(),
+           n.known_from
       FROM jsonb_to_recordset(:rows)
-           AS n(hub_id bigint, sfid text, version timestamptz, known jsonb)
+           AS n(hub_id bigint, sfid text, version timestamptz, known jsonb, known_from jsonb)
      ORDER BY n.hub_id
         ON CONFLICT (entity, hub_id) DO UPDATE
        SET sfid = coalesce(crm_record.sfid, excluded.sfid),
            known = crm_record.known || excluded.known,
+           known_from = crm_record.known_from || excluded.known_from,
            system_modstamp = greatest(crm_record.system_modstamp, excluded.system_modstamp)
+    """
+).bindparams(bindparam("rows", type_=JSONB))
+
+# An echo says nothing new, but what is older than it must not be taken for news any more.
+_SEEN = text(
+    """
+    UPDATE crm_record r SET system_modstamp = n.version
+      FROM jsonb_to_recordset(:rows) AS n(sfid text, version timestamptz)
+     WHERE r.entity = :entity AND r.sfid = n.sfid
+       AND (r.system_modstamp IS NULL OR r.system_modstamp < n.version)
     """
 ).bindparams(bindparam("rows", type_=JSONB))
 
@@ -82,6 +94,8 @@ def news_of(tx: Connection, mapping: EntityMapping, rows: Sequence[OrgRow]) -> l
 def write_attributes(tx: Connection, mapping: EntityMapping, rows: Sequence[OrgRow]) -> Written:
     """Write what is new; a record the store refuses does not hold up the others."""
     news, echoes, stale = _sorted_out(tx, mapping, rows)
+    if echoes:
+        tx.execute(_SEEN, {"entity": mapping.entity, "rows": echoes})
     news = _found(tx, mapping, news)
     ours = [one for one in news if one.hub_id is not None or mapping.born == "crm"]
     unknown = len(news) - len(ours)
@@ -98,18 +112,19 @@ def write_attributes(tx: Connection, mapping: EntityMapping, rows: Sequence[OrgR
                         changed += _write(tx, mapping, [one])
                 except DBAPIError as error:
                     problems[one.row.sfid] = _told(mapping, one.row, error)
-    return Written(changed, echoes, stale, unknown, problems)
+    return Written(changed, len(echoes), stale, unknown, problems)
 
 
 def _sorted_out(
     tx: Connection, mapping: EntityMapping, rows: Sequence[OrgRow]
-) -> tuple[list[_News], int, int]:
-    """Split off what is older than the version known, and what repeats it."""
+) -> tuple[list[_News], list[dict[str, Any]], int]:
+    """Split off what repeats the version known, and count what is older."""
     assert mapping.pull is not None
     found = tx.execute(_KNOWN, {"entity": mapping.entity, "sfids": [row.sfid for row in rows]})
     known = {row.sfid: row for row in found}
     news: list[_News] = []
-    echoes = stale = 0
+    echoes: list[dict[str, Any]] = []
+    stale = 0
     for row in rows:
         before = known.get(row.sfid)
         if before and before.system_modstamp and before.system_modstamp > row.version:
@@ -124,7 +139,7 @@ def _sorted_out(
             name for name, value in said.items() if name not in agreed or agreed[name] != value
         )
         if before and not changed and not row.is_deleted:
-            echoes += 1
+            echoes.append({"sfid": row.sfid, "version": row.version})
             continue
         news.append(_News(row, before.hub_id if before else None, said, changed))
     return news, echoes, stale
@@ -166,6 +181,7 @@ def _write(tx: Connection, mapping: EntityMapping, news: list[_News]) -> int:
                     "sfid": one.row.sfid,
                     "version": one.row.version,
                     "known": one.said,
+                    "known_from": dict.fromkeys(one.changed, heard_from(one.row)),
                 }
                 for one in news
             ],

@@ -7,7 +7,7 @@ made inside a transaction.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,12 @@ from connector.resources import salesforce_dir
 from connector.store.engine import Store
 from connector.sync.apply.answers import answer_intents
 from connector.sync.apply.attributes import Written, write_attributes
+from connector.sync.apply.conflicts import settle_conflicts
+from connector.sync.apply.foreign_edits import (
+    LOOK_AGAIN_S,
+    apply_foreign_edits,
+    edited_records,
+)
 from connector.sync.apply.intents import (
     Flow,
     IntentsRun,
@@ -32,7 +38,16 @@ from connector.sync.apply.intents import (
 )
 from connector.sync.apply.pulled_values import needs_others
 from connector.sync.inbox import store as inbox
-from connector.sync.inbox.arrivals import OrgRow, asks, fields_to_read, newest, row_of, rules_of
+from connector.sync.inbox.arrivals import (
+    OrgRow,
+    asks,
+    fields_to_read,
+    hint_of,
+    is_hint,
+    newest,
+    row_of,
+    rules_of,
+)
 from connector.sync.inbox.envelope import MalformedEnvelope
 from connector.sync.inbox.hints import read_hints
 from connector.sync.inbox.notifications import Notification, decode
@@ -58,6 +73,7 @@ _ABOUT_AN_ID = frozenset(
     }
 )
 
+_DATABASE_TIME = text("SELECT clock_timestamp()")
 _VERSIONS = text(
     """
     SELECT sfid, max(version) AS version FROM (
@@ -83,6 +99,9 @@ class ApplyReport:
     gone: int = 0  # records whose deletion was told and that could not be read again
     asked: int = 0
     postponed: int = 0
+    repaired: int = 0  # fields of the hub that were changed in the CRM: to be sent again,
+    accepted: int = 0  # taken over,
+    conflicts: int = 0  # or left to a person
     intents: IntentsRun = field(default_factory=IntentsRun)
     answered: int = 0
     problems: list[str] = field(default_factory=list)
@@ -124,6 +143,8 @@ def apply_pending(
                     break
             report.intents += run_pending(store=store, flows=flows, now=now)
             report.answered += answer_intents(store=store, org=org, mappings=mappings)
+            with store.transaction() as tx:
+                settle_conflicts(tx=tx, mappings=mappings)
             # What came meanwhile has found this pass busy and relies on it.
             if report.postponed or report.envelopes >= limit or not applier.has_more():
                 break
@@ -140,6 +161,8 @@ class _Taken:
     outcomes: dict[int, str | None]
     hinted: set[tuple[str, str]]  # records that change events told of
     deleted: set[tuple[str, str]]  # those of them that were deleted, unless they came back
+    told_by: dict[tuple[str, str], str]  # (object, sfid) -> source of the inbox
+    outdated: set[tuple[str, str]]  # records whose page has no values, or old ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +212,13 @@ class _Applier:
         taken = self._take(chunk)
         with self.store.read() as tx:
             rows, again = self._sort(tx, taken)
+            read_from = tx.execute(_DATABASE_TIME).scalar_one()
         late: set[int] = set()
         try:
-            rows += self._read_again(again)
+            rows += [
+                replace(row, source=taken.told_by.get((row.object_name, row.sfid), row.source))
+                for row in self._read_again(again)
+            ]
         except (TransientFailure, OrgRefused) as error:
             # A refused field is repaired in the mapping or the org; the hint waits for it.
             late = {number for key in again for number in taken.source_of[key]}
@@ -199,6 +226,7 @@ class _Applier:
             log.warning("inbox.postponed", rows=len(late), code=error.code)
             with self.store.transaction() as tx:
                 inbox.postpone(tx, sorted(late), reason=error.message)
+        organization_id = self.org.identity() if again and not late else ""
         applied = {key: value for key, value in taken.outcomes.items() if key not in late}
         with self.store.transaction() as tx:
             refused = self._write(tx, newest(rows))
@@ -206,6 +234,8 @@ class _Applier:
                 self._note_gone(tx, taken.deleted - {(row.object_name, row.sfid) for row in rows})
             for key, problem in refused.items():
                 applied |= dict.fromkeys(taken.source_of[key] - late, problem)
+            confirmed = [row for row in newest(rows) if (row.object_name, row.sfid) in again]
+            self._judge_edits(tx, confirmed, read_from=read_from, organization_id=organization_id)
             unheard = refused.keys() | (again if late else set())
             heard = [
                 one.notification_id
@@ -216,18 +246,22 @@ class _Applier:
             inbox.finish(tx, applied)
 
     def _take(self, chunk: Sequence[Row[Any]]) -> _Taken:
-        taken = _Taken({}, [], {}, {}, set(), set())
+        taken = _Taken({}, [], {}, {}, set(), set(), {}, set())
         for row in chunk:
             taken.outcomes[row.id] = None
             if row.source == "cdc":
                 self._take_hints(row, taken)
                 continue
             if row.source != "outbound_message":
-                page = inbox.read_page(row.topic, bytes(row.content))
+                page = inbox.read_page(row.topic, bytes(row.content), source=row.source)
                 taken.rows.extend(page)
                 for page_row in page:
                     key = (page_row.object_name, page_row.sfid)
                     taken.source_of.setdefault(key, set()).add(row.id)
+                    taken.told_by[key] = row.source
+                    # A page that waited says what was; only of deleted records it is all there is.
+                    if is_hint(page_row) or (row.attempts and not page_row.is_deleted):
+                        taken.outdated.add(key)
                 continue
             try:
                 decoded = decode(bytes(row.content), self.shapes)
@@ -241,7 +275,9 @@ class _Applier:
             for one in decoded.notifications:
                 self.report.notifications += 1
                 taken.notifications[one.notification_id] = one
-                taken.source_of.setdefault((one.object_name, one.sfid), set()).add(row.id)
+                key = (one.object_name, one.sfid)
+                taken.source_of.setdefault(key, set()).add(row.id)
+                taken.told_by[key] = row.source
         return taken
 
     def _take_hints(self, row: Row[Any], taken: _Taken) -> None:
@@ -250,6 +286,7 @@ class _Applier:
                 continue  # mapped when it was heard, not any more
             key = (hint.object_name, hint.sfid)
             taken.source_of.setdefault(key, set()).add(row.id)
+            taken.told_by[key] = row.source
             taken.hinted.add(key)
             if hint.tells_deletion:
                 taken.deleted.add(key)
@@ -275,8 +312,48 @@ class _Applier:
         asking = [row for row in taken.rows if self._asks_by_field(row)]
         before = have_asked_before(tx, [row.sfid for row in asking]) if asking else set()
         again |= {(row.object_name, row.sfid) for row in asking if row.sfid in before}
+        again |= taken.outdated | self._to_confirm(tx, taken.rows)
         rows = [row for row in taken.rows if (row.object_name, row.sfid) not in again]
         return rows, again
+
+    def _to_confirm(self, tx: Connection, rows: Sequence[OrgRow]) -> set[tuple[str, str]]:
+        """Return the records whose page says that a field of ours was changed.
+
+        A page may be older than our last write: only a new look tells an edit from that.
+        """
+        found: set[tuple[str, str]] = set()
+        for mapping in self.mappings.pushed:
+            of_object = [row for row in rows if row.object_name == mapping.object]
+            if of_object:
+                edited = edited_records(tx, mapping, of_object)
+                found |= {(mapping.object, sfid) for sfid in edited}
+        return found
+
+    def _judge_edits(
+        self,
+        tx: Connection,
+        confirmed: Sequence[OrgRow],
+        *,
+        read_from: datetime,
+        organization_id: str,
+    ) -> None:
+        """Apply the policy of fields that are the hub's and were changed in the CRM."""
+        for mapping in self.mappings.pushed:
+            of_object = [row for row in confirmed if row.object_name == mapping.object]
+            if not of_object:
+                continue
+            edits = apply_foreign_edits(tx, mapping, self.mappings, of_object, read_from=read_from)
+            self.report.repaired += edits.repaired
+            self.report.accepted += edits.accepted
+            self.report.conflicts += edits.opened
+            if edits.look_again:
+                inbox.store_page(
+                    tx,
+                    object_name=mapping.object,
+                    organization_id=organization_id,
+                    records=[hint_of(row) for row in edits.look_again],
+                    pause_s=LOOK_AGAIN_S,
+                )
 
     def _asks_by_field(self, row: OrgRow) -> bool:
         rules = rules_of(self.mappings, row.object_name)

@@ -20,6 +20,7 @@ from connector.adapters.salesforce.client import COLLECTIONS_PER_CALL, OrgClient
 from connector.adapters.salesforce.payload import instant_text
 from connector.store.engine import Store
 from connector.sync.apply.attributes import news_of
+from connector.sync.apply.foreign_edits import edited_records
 from connector.sync.apply.intents import new_asks
 from connector.sync.budget.usage import record_calls
 from connector.sync.inbox.arrivals import (
@@ -28,6 +29,7 @@ from connector.sync.inbox.arrivals import (
     STAMP,
     OrgRow,
     fields_to_read,
+    is_read_whole,
     objects_to_watch,
     row_of,
 )
@@ -143,12 +145,12 @@ def _read(
 
 def _query(mappings: Mappings, object_name: str, position: _Position) -> str:
     of_object = mappings.of_object(object_name)
-    has_attributes = any(mapping.pull for mapping in of_object)
+    is_whole = is_read_whole(mappings, object_name)
     names = list(fields_to_read(mappings, object_name))
     conditions = [
         mapping.pull.where for mapping in of_object if mapping.pull and mapping.pull.where
     ]
-    if has_attributes:
+    if is_whole:
         names.append(DELETED)
     else:
         conditions.append(_any_ask(mappings, object_name))
@@ -164,7 +166,7 @@ def _query(mappings: Mappings, object_name: str, position: _Position) -> str:
     soql = (
         f"SELECT {', '.join(names)} FROM {object_name}{where} ORDER BY {STAMP}, {ID} LIMIT {PAGE}"  # noqa: S608
     )
-    return f"{'queryAll' if has_attributes else 'query'}?{urlencode({'q': soql})}"
+    return f"{'queryAll' if is_whole else 'query'}?{urlencode({'q': soql})}"
 
 
 def _any_ask(mappings: Mappings, object_name: str) -> str:
@@ -197,6 +199,9 @@ def _store(
     for mapping in mappings.of_object(object_name):
         if mapping.pull is not None and rows:
             fresh |= {row.sfid: row.values for row in news_of(tx, mapping, rows)}
+        if rows:
+            edited = edited_records(tx, mapping, rows)
+            fresh |= {row.sfid: row.values for row in rows if row.sfid in edited}
     fresh |= {row.sfid: row.values for row in new_asks(tx, mappings, rows)}
     report.seen[object_name] = report.seen.get(object_name, 0) + len(rows)
     report.stored[object_name] = report.stored.get(object_name, 0) + len(fresh)

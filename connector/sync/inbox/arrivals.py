@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from connector.adapters.salesforce.ids import to_18
@@ -14,6 +14,7 @@ from connector.sync.mapping.definition import Mapping as EntityMapping
 ID = "Id"
 STAMP = "SystemModstamp"
 DELETED = "IsDeleted"
+_HINT = "_hint"
 
 
 class UnreadableRecord(InvalidInput):
@@ -31,6 +32,7 @@ class OrgRow:
     sfid: str
     version: datetime
     values: Mapping[str, Any]
+    source: str = "sweep"  # what told of it: a source of the inbox
 
     @property
     def is_deleted(self) -> bool:
@@ -49,6 +51,21 @@ def row_of(object_name: str, record: Mapping[str, Any]) -> OrgRow:
     except (KeyError, TypeError, ValueError, AttributeError):
         raise UnreadableRecord(f"A record of {object_name} has no id or no stamp.") from None
     return OrgRow(object_name, sfid, stamp, record)
+
+
+def hint_of(row: OrgRow) -> dict[str, object]:
+    """Return a record for the inbox that says nothing but that this one is to be read again."""
+    return {ID: row.sfid, STAMP: row.values[STAMP], _HINT: True}
+
+
+def is_hint(row: OrgRow) -> bool:
+    """Return whether the record has to be read again because it came without values."""
+    return bool(row.values.get(_HINT, False))
+
+
+def heard_from(row: OrgRow) -> tuple[str, str]:
+    """Return the trail of a value the record brought: what told of it, and the org's stamp."""
+    return row.source, row.version.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def newest(rows: Iterable[OrgRow]) -> list[OrgRow]:
@@ -71,13 +88,19 @@ def fields_to_read(mappings: Mappings, object_name: str) -> tuple[str, ...]:
                 names[HUB_KEY_FIELD] = None
         for rule in mapping.intents:
             names |= dict.fromkeys((rule.when.field, *rule.facts))
+        names |= dict.fromkeys(mapping.compared_names)
     return tuple(names)
 
 
 def objects_to_watch(mappings: Mappings) -> tuple[str, ...]:
     """Return the objects whose changes matter here, attributes first."""
-    ordered = sorted(mappings.pulled, key=lambda mapping: mapping.pull is None)
-    return tuple(dict.fromkeys(mapping.object for mapping in ordered))
+    pulled = sorted(mappings.pulled, key=lambda mapping: mapping.pull is None)
+    return tuple(dict.fromkeys(mapping.object for mapping in (*pulled, *mappings.watched)))
+
+
+def is_read_whole(mappings: Mappings, object_name: str) -> bool:
+    """Return whether every changed record of the object matters, not only one that asks."""
+    return any(mapping.object == object_name for mapping in mappings.watched)
 
 
 def asks(rule: IntentRule, row: OrgRow) -> bool:

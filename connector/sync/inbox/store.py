@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -16,8 +17,9 @@ TRIES_MAX = 8  # of a failed row, the last one after about two days
 
 _STORE_PAGE = text(
     """
-    INSERT INTO inbox (source, received_at, organization_id, topic, content)
-    VALUES (:source, now(), :organization_id, :topic, :content)
+    INSERT INTO inbox (source, received_at, organization_id, topic, content, next_attempt_at)
+    VALUES (:source, now(), :organization_id, :topic, :content,
+            now() + make_interval(secs => CAST(:pause_s AS int)))
     """
 )
 _PENDING = text(
@@ -104,8 +106,12 @@ def store_page(
     object_name: str,
     organization_id: str,
     records: Sequence[Mapping[str, Any]],
+    pause_s: int | None = None,
 ) -> None:
-    """Store records a sweep found; the caller commits them together with the cursor."""
+    """Store records a sweep found; the caller commits them together with the cursor.
+
+    With a pause they are not applied before it is over.
+    """
     tx.execute(
         _STORE_PAGE,
         {
@@ -113,14 +119,15 @@ def store_page(
             "organization_id": organization_id,
             "topic": object_name,
             "content": to_json(records),
+            "pause_s": pause_s,
         },
     )
 
 
-def read_page(object_name: str, content: bytes) -> list[OrgRow]:
+def read_page(object_name: str, content: bytes, *, source: str = "sweep") -> list[OrgRow]:
     """Return the records of a stored page."""
     records = json.loads(content, parse_float=Decimal)
-    return [row_of(object_name, record) for record in records]
+    return [replace(row_of(object_name, record), source=source) for record in records]
 
 
 def pending(tx: Connection, *, limit: int) -> Sequence[Row[Any]]:

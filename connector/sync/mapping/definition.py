@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from connector.errors import Misconfigured
 from connector.store.mapping_files import MappingError, salesforce_mappings
+from connector.sync.mapping.columns import columns_from_crm
 from connector.yaml_file import Location, YamlFile
 
 ApiName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z]\w*)?$")]
@@ -54,6 +55,14 @@ class FieldType(StrEnum):
 DEFAULT_SCALE = {FieldType.MONEY: 2, FieldType.NUMBER: 6, FieldType.INTEGER: 0}
 
 
+class ForeignEdit(StrEnum):
+    """What follows when somebody in the CRM changes a field that is the hub's (design D3)."""
+
+    REPAIR = "repair"
+    ACCEPT = "accept"
+    ASK = "ask"
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
@@ -70,6 +79,7 @@ class PushField(_Strict):
     length: int | None = Field(default=None, ge=1, le=131_072)
     scale: int | None = Field(default=None, ge=0, le=9)
     values: dict[str, str] | None = None
+    on_foreign_edit: ForeignEdit | None = None
 
     @property
     def only_at_birth(self) -> bool:
@@ -117,6 +127,8 @@ class Push(_Strict):
     sfid: Identifier | None = None  # column with the Salesforce id of records born in the CRM
     learn_sfid: bool = False  # a new record's Salesforce id is kept in `table`.`sfid` too
     stamps: Stamps | None = None
+    on_foreign_edit: ForeignEdit = ForeignEdit.REPAIR
+    watch: bool = False
     after: tuple[Identifier, ...] = ()
     on_removal: Literal["delete", "keep"] = "delete"  # of a record born in the hub
     marks: tuple[Mark, ...] = Field(min_length=1)
@@ -207,6 +219,21 @@ class Mapping(_Strict):
         """Return the API names that go out, references included."""
         return (*self.parents, *self.fields)
 
+    @property
+    def compared_names(self) -> tuple[str, ...]:
+        """Return the API names whose value only the hub decides, references included."""
+        if self.push is None:
+            return ()
+        fields = (name for name, field in self.fields.items() if not field.only_at_birth)
+        return (*self.parents, *fields)
+
+    def policy_of(self, name: str) -> ForeignEdit:
+        """Return what follows when somebody in the CRM changes a compared field."""
+        default = self.pushed.on_foreign_edit
+        if name not in self.fields:  # the hub can take no other parent
+            return ForeignEdit.REPAIR if default is ForeignEdit.ACCEPT else default
+        return self.fields[name].on_foreign_edit or default
+
 
 @dataclass(frozen=True)
 class Mappings:
@@ -252,6 +279,13 @@ class Mappings:
     def pulled(self) -> tuple[Mapping, ...]:
         """The mappings with attributes or intents that come in."""
         return tuple(m for m in self.all if m.pull is not None or m.intents)
+
+    @cached_property
+    def watched(self) -> tuple[Mapping, ...]:
+        """The mappings whose every changed record is read, not only one that asks."""
+        return tuple(
+            m for m in self.all if m.pull is not None or (m.push is not None and m.push.watch)
+        )
 
 
 def _needs(mapping: Mapping) -> set[str]:
@@ -356,6 +390,35 @@ def _check_push(mapping: Mapping) -> None:
                 "a mark has either a key or a query",
                 "Write `key: <column or SQL over changed>` or `query: <SELECT .. FROM changed>`.",
             )
+    for name, field in mapping.fields.items():
+        _check_foreign_edits(mapping, name, field)
+
+
+def _check_foreign_edits(mapping: Mapping, name: str, field: PushField) -> None:
+    if field.only_at_birth:
+        if field.on_foreign_edit is not None:
+            raise _ListedIn(
+                ("fields", name, "on_foreign_edit"),
+                f"{name} belongs to the CRM: every edit there is its owner's",
+                "Remove `on_foreign_edit`.",
+            )
+        return
+    if mapping.policy_of(name) is not ForeignEdit.ACCEPT:
+        return
+    place = ("fields", name, "on_foreign_edit")
+    if field.column not in columns_from_crm(mapping.table):
+        allowed = ", ".join(sorted(columns_from_crm(mapping.table))) or "none"
+        raise _ListedIn(
+            place,
+            f"the hub cannot take {name} from the CRM: rules hang on it, or it is derived",
+            f"Write repair or ask. Columns of {mapping.table} it could take: {allowed}.",
+        )
+    if field.values and len(set(field.values.values())) < len(field.values):
+        raise _ListedIn(
+            place,
+            f"two words of the hub for {name} are one word in the CRM, so none can be taken back",
+            "Write repair or ask, or translate each word to its own.",
+        )
 
 
 def _check_together(pairs: Sequence[tuple[YamlFile, Mapping]]) -> None:

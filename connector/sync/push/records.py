@@ -8,24 +8,37 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from connector.sync.mapping.definition import Mapping
+from connector.sync.mapping.state_sql import CONFLICT_REMEDY, conflict_words
+from connector.sync.mapping.transforms import literal
 from connector.sync.push.state import Owed, bigints
 from connector.sync.push.verdict import Refusal
 from connector.sync.push.wake import TRIES_MAX
 
-_WRITTEN = text("""
+_WRITTEN = text(f"""
     INSERT INTO crm_record AS r
-           (entity, hub_id, object, sfid, born, known, status, synced_at)
-    SELECT :entity, n.key, :object, n.sfid, :born, n.state, 'In Sync', :now
+           (entity, hub_id, object, sfid, born, known, known_from, status, synced_at, pushed_at)
+    SELECT :entity, n.key, :object, n.sfid, :born, n.state,
+           jsonb_build_object('*', jsonb_build_array('push', now())), 'In Sync', :now,
+           clock_timestamp()
       FROM ROWS FROM (unnest(CAST(:keys AS bigint[])), unnest(CAST(:sfids AS text[])),
                       jsonb_array_elements(CAST(:states AS jsonb))) AS n (key, sfid, state)
      WHERE n.sfid <> ALL (CAST(:taken AS text[]))
      ORDER BY n.key
     ON CONFLICT (entity, hub_id) DO UPDATE
-       SET sfid = excluded.sfid, known = r.known || excluded.known, status = 'In Sync',
-           error = NULL, error_code = NULL, remedy = NULL, attempts = 0, next_attempt_at = NULL,
-           synced_at = excluded.synced_at
+       SET sfid = excluded.sfid, known = r.known || excluded.known,
+           known_from = CASE
+               WHEN r.known = '{{}}' THEN excluded.known_from
+               ELSE r.known_from || coalesce(
+                   (SELECT jsonb_object_agg(f.key, excluded.known_from -> '*')
+                      FROM jsonb_object_keys(excluded.known) AS f (key)), '{{}}') END,
+           status = CASE WHEN r.in_conflict IS NULL THEN 'In Sync' ELSE 'Conflict' END,
+           error = {conflict_words("r.in_conflict")},
+           error_code = CASE WHEN r.in_conflict IS NOT NULL THEN 'sync.conflict' END,
+           remedy = CASE WHEN r.in_conflict IS NOT NULL THEN {literal(CONFLICT_REMEDY)} END,
+           attempts = 0, next_attempt_at = NULL,
+           synced_at = excluded.synced_at, pushed_at = excluded.pushed_at
     RETURNING r.hub_id
-""")
+""")  # noqa: S608 - constants
 _TAKEN = text("""
     SELECT o.sfid, o.entity, o.hub_id FROM crm_record o
      WHERE o.sfid = ANY (CAST(:sfids AS text[]))

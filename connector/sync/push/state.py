@@ -12,12 +12,15 @@ from typing import Any
 
 from sqlalchemy import Connection, TextClause, text
 
-from connector.sync.mapping.definition import Mapping, Mappings, Parent
-from connector.sync.mapping.keys import PREFIX
-from connector.sync.mapping.transforms import hub_value, literal
+from connector.sync.mapping.definition import Mapping, Mappings
+from connector.sync.mapping.state_sql import (
+    conflict_words,
+    json_object,
+    one_by_one_source,
+    state_sql,
+)
+from connector.sync.mapping.transforms import literal
 from connector.sync.push.fit import misfit_sql
-
-_PAIRS_PER_OBJECT = 45  # a PostgreSQL function takes at most 100 arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +35,10 @@ class Lease:
 class Owed:
     """What one leased key owes the CRM.
 
-    `body` is the JSON of the changed fields, None when nothing changed; `state` the JSON of all
-    compared fields, to be remembered once the CRM has them; `misfit` what of it the CRM is known
-    to refuse.
+    `body` is the JSON of the changed fields, None when nothing changed; `state` the JSON of the
+    compared fields among them, to be remembered once the CRM has them. What was not sent is not
+    remembered: somebody may have changed it there meanwhile. `misfit` is what of it the CRM is
+    known to refuse.
     """
 
     key: int
@@ -96,152 +100,47 @@ class StateReader:
         return [Owed(*row) for row in rows]
 
 
-def state_sql(mapping: Mapping, mappings: Mappings, *, source: str, by_key: bool) -> str:
-    """Return the part `state, birth, links .. FROM view` shared by push and reconcile.
-
-    `source` is the SQL that joins the view as `v`; crm_record is joined as `r`, the parents as
-    `p0`, `p1`, ... With `by_key` each of them is looked up row by row through its index (a LATERAL
-    with OFFSET 0, which the planner may not turn into a scan of the whole table); without, it may.
-    """
-    compared = {
-        name: hub_value(field, "v")
-        for name, field in mapping.fields.items()
-        if not field.only_at_birth
-    }
-    at_birth = {
-        name: hub_value(field, "v") for name, field in mapping.fields.items() if field.only_at_birth
-    }
-    parents = list(mapping.parents.items())
-    for place, (name, parent) in enumerate(parents):
-        compared[name] = _parent_sfid(place, mappings.by_entity[parent.entity])
-    joins = "\n".join(
-        _parent_join(place, parent, mappings.by_entity[parent.entity], by_key=by_key)
-        for place, (_, parent) in enumerate(parents)
-    )
-    links = " || ".join(
-        _link(place, name, parent, mappings.by_entity[parent.entity])
-        for place, (name, parent) in enumerate(parents)
-    )
-    waits = "\n".join(
-        _waits(place, parent, mappings.by_entity[parent.entity])
-        for place, (_, parent) in enumerate(parents)
-    )
-    push = mapping.pushed
-    external_key = (
-        f'v."{push.key_from}"\\:\\:text'
-        if push.key_from
-        else f"{literal(f'{PREFIX}:{mapping.entity}:')} || v.id"
-    )
-    own_sfid = f'coalesce(r.sfid, v."{push.sfid}")' if push.sfid else "r.sfid"
-    return f"""
-        v.id IS NULL AS is_absent,
-        {external_key} AS external_key,
-        {own_sfid} AS sfid,
-        r.sfid IS NULL AS is_first,
-        coalesce(r.known, '{{}}') AS known,
-        coalesce(r.status IN ('Error', 'Conflict'), false) AS was_wrong,
-        {_object(compared)} AS state,
-        {_object(at_birth)} AS birth,
-        {links or "'{}'" + chr(92) + ":" + chr(92) + ":jsonb"} AS links,
-        CASE {waits or "WHEN false THEN NULL"} END AS waits_for,
-        {f'v."{parents[0][1].column}"' if parents else "v.id"} AS sibling
-        FROM {source}
-        {_record_join("r", mapping.entity, "v.id", by_key=by_key)}
-        {joins}"""
-
-
 def owed_sql(mapping: Mapping, mappings: Mappings, *, misfit: str) -> str:
     """Return the statement behind `StateReader.read`; `misfit` is checked on its way."""
-    source = (
-        "unnest(CAST(:keys AS bigint[]), CAST(:versions AS bigint[])) AS q (key, version) "  # noqa: S608
-        f'LEFT JOIN LATERAL (SELECT * FROM "{mapping.push_view}" v '
-        "WHERE v.id = q.key OFFSET 0) v ON true"
-    )
+    keys = "unnest(CAST(:keys AS bigint[]), CAST(:versions AS bigint[])) AS q (key, version)"
+    source = one_by_one_source(mapping, keys)
     parent_names = ", ".join(literal(name) for name in mapping.parents)
     first = f"(state - ARRAY[{parent_names}]\\:\\:text[]) || links || birth || stamps"
+    # A field in conflict is left alone until a person decides.
     difference = """(SELECT jsonb_object_agg(s.key, s.value) FROM jsonb_each(state) s
-                      WHERE known -> s.key IS DISTINCT FROM s.value)"""
-    if mapping.pushed.verb == "upsert":
-        body = f"CASE WHEN is_first THEN {first} ELSE {difference} || stamps END"
-    else:
-        body = f"{difference} || stamps"
-    stamps, repair = _stamps(mapping)
+                      WHERE known -> s.key IS DISTINCT FROM s.value
+                        AND (in_conflict IS NULL OR s.key <> ALL (in_conflict)))"""
+    is_whole = "is_first" if mapping.pushed.verb == "upsert" else "false"
+    body = f"CASE WHEN {is_whole} THEN {first} ELSE difference || stamps END"
+    stamps, repair, conflict = _stamps(mapping)
     state = state_sql(mapping, mappings, source=source, by_key=True)
     return f"""
     WITH owed AS MATERIALIZED (SELECT q.key, q.version, {misfit} AS misfit, {state}),
-    stamped AS (
-        SELECT owed.*, CASE WHEN was_wrong THEN {repair} ELSE {stamps} END AS stamps FROM owed)
+    stamped AS MATERIALIZED (
+        SELECT owed.*, CASE WHEN NOT {is_whole} THEN {difference} END AS difference,
+               CASE WHEN in_conflict IS NOT NULL THEN {conflict}
+                    WHEN was_wrong THEN {repair} ELSE {stamps} END AS stamps
+          FROM owed)
     SELECT key, version, coalesce(external_key, ''), sfid, is_absent, waits_for, is_first,
-           state\\:\\:text,
-           coalesce({body}, CASE WHEN was_wrong THEN stamps END)\\:\\:text AS body, misfit
+           (CASE WHEN {is_whole} THEN state
+                 ELSE coalesce(difference, '{{}}') END)\\:\\:text AS state,
+           coalesce({body}, CASE WHEN was_wrong THEN stamps END)\\:\\:text AS body,
+           misfit
       FROM stamped ORDER BY sibling, key"""  # noqa: S608 - names come from checked mappings
 
 
-def _stamps(mapping: Mapping) -> tuple[str, str]:
-    """Return what every write adds, and what a write after an error adds."""
+def _stamps(mapping: Mapping) -> tuple[str, str, str]:
+    """Return what every write adds, what one after an error, and what one during a conflict."""
     stamps = mapping.pushed.stamps
     if stamps is None:
-        return "'{}'\\:\\:jsonb", "'{}'\\:\\:jsonb"
+        none = "'{}'\\:\\:jsonb"
+        return none, none, none
     healed = {stamps.status: "'In Sync'\\:\\:text", stamps.error: "NULL\\:\\:text"}
     if stamps.synced_at is not None:
         healed[stamps.synced_at] = "CAST(:now AS text)"
     always = healed if mapping.born == "hub" else {}
-    return _object(always), _object(healed)
-
-
-def _object(values: dict[str, str]) -> str:
-    pairs = [f"{literal(name)}, {value}" for name, value in values.items()]
-    parts = [
-        f"jsonb_build_object({', '.join(pairs[start : start + _PAIRS_PER_OBJECT])})"
-        for start in range(0, len(pairs), _PAIRS_PER_OBJECT)
-    ]
-    return " || ".join(parts) or "'{}'\\:\\:jsonb"
-
-
-def _record_join(alias: str, entity: str, key: str, *, by_key: bool) -> str:
-    condition = f"{alias}.entity = {literal(entity)} AND {alias}.hub_id = {key}"
-    if not by_key:
-        return f"LEFT JOIN crm_record {alias} ON {condition}"
-    return (
-        f"LEFT JOIN LATERAL (SELECT {alias}.sfid, {alias}.born, {alias}.known, {alias}.status "  # noqa: S608
-        f"FROM crm_record {alias} WHERE {condition} OFFSET 0) {alias} ON true"
-    )
-
-
-def _parent_join(place: int, parent: Parent, target: Mapping, *, by_key: bool) -> str:
-    key = f'v."{parent.column}"'
-    join = _record_join(f"p{place}", parent.entity, key, by_key=by_key)
-    if target.pushed.learn_sfid:
-        join += f' LEFT JOIN "{target.table}" t{place} ON t{place}.id = {key}'
-    return join
-
-
-def _parent_sfid(place: int, target: Mapping) -> str:
-    if target.pushed.learn_sfid:
-        return f'coalesce(p{place}.sfid, t{place}."{target.pushed.sfid}")'
-    return f"p{place}.sfid"
-
-
-def _link(place: int, name: str, parent: Parent, target: Mapping) -> str:
-    """Name a parent born here by its external key, another by its Salesforce id."""
-    sfid = _parent_sfid(place, target)
-    by_id = f"jsonb_build_object({literal(name)}, {sfid})"
-    if target.pushed.key_from is not None:
-        return by_id
-    relationship = literal(name.removesuffix("__c") + "__r")
-    key = f'{literal(f"{PREFIX}:{parent.entity}:")} || v."{parent.column}"'
-    by_key = (
-        f"jsonb_build_object({relationship}, "
-        f"jsonb_build_object({literal(target.pushed.key)}, {key}))"
-    )
-    return (
-        f"(CASE WHEN p{place}.born = 'hub' AND {sfid} IS NOT NULL THEN {by_key} ELSE {by_id} END)"
-    )
-
-
-def _waits(place: int, parent: Parent, target: Mapping) -> str:
-    missing = f'v."{parent.column}" IS NOT NULL AND {_parent_sfid(place, target)} IS NULL'
-    if not parent.required:
-        # An optional parent that cannot be written must not hold its children for ever.
-        missing += f" AND coalesce(p{place}.status, '') <> 'Error'"
-    return f"WHEN {missing} THEN {literal(parent.entity)}"
+    conflict = healed | {
+        stamps.status: "'Conflict'\\:\\:text",
+        stamps.error: conflict_words("in_conflict"),
+    }
+    return json_object(always), json_object(healed), json_object(conflict)

@@ -22,9 +22,9 @@ from connector.store.engine import Store, copy_rows
 from connector.store.tables.sync import reconcile_report
 from connector.sync.budget.usage import record_calls
 from connector.sync.mapping.definition import Mapping, Mappings
+from connector.sync.mapping.state_sql import state_sql
 from connector.sync.mapping.transforms import crm_value, literal
 from connector.sync.push.collapse import collapse
-from connector.sync.push.state import state_sql
 
 log = structlog.get_logger(__name__)
 
