@@ -49,7 +49,8 @@ from connector.store.migrate import upgrade
 from connector.sync.apply.intents import Flow
 from connector.sync.apply.opportunity_tree import OpportunityReader
 from connector.sync.apply.run import ApplyReport, apply_pending
-from connector.sync.capture.sweep import SweepReport, sweep
+from connector.sync.capture.report import SweepReport
+from connector.sync.capture.sweep import sweep
 from connector.sync.inbox.wsdl import MessageShape, message_shapes
 from connector.sync.mapping.definition import Mappings, load_mappings
 from connector.sync.push.run import PushReport, push_pending

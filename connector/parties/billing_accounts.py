@@ -1,4 +1,4 @@
-"""Who is invoiced: one billing account per customer, currency and billing system."""
+"""Who is invoiced: one leading billing account per customer, currency and billing system."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -56,7 +56,8 @@ def open_billing_account(
 ) -> int:
     """Return the customer's billing account in this currency, opening it when there is none.
 
-    Twice is once, also at the same moment: the table allows one per account, currency and system.
+    Twice is once, also at the same moment: the table allows one that leads per account, currency
+    and system; others were superseded after a merge of two customers.
 
     Raises:
         UnknownCurrency: The currency is not in ISO 4217.
@@ -91,7 +92,8 @@ def open_billing_account(
                 billing_account.c.account_id,
                 billing_account.c.currency,
                 billing_account.c.system,
-            ]
+            ],
+            index_where=billing_account.c.superseded_by_id.is_(None),
         )
         .returning(billing_account.c.id)
     )
@@ -115,6 +117,7 @@ def billing_account_of(*, tx: Connection, account_id: int, currency: str) -> Bil
             billing_account.c.account_id == account_id,
             billing_account.c.currency == currency,
             billing_account.c.system == BUILT_IN,
+            billing_account.c.superseded_by_id.is_(None),
         )
     ).one_or_none()
     return None if row is None else _billing_account(row)
@@ -126,6 +129,7 @@ def _find(tx: Connection, account_id: int, currency: str) -> int | None:
             billing_account.c.account_id == account_id,
             billing_account.c.currency == currency,
             billing_account.c.system == BUILT_IN,
+            billing_account.c.superseded_by_id.is_(None),
         )
     )
     return found

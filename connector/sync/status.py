@@ -26,7 +26,9 @@ _PARKED = text("""
     SELECT flow, object, sfid, coalesce(reason, '') AS reason, coalesce(remedy, '') AS remedy
       FROM intent WHERE state IN ('parked', 'failed') ORDER BY id DESC LIMIT 100
 """)
-_CURSORS = text("SELECT object, position_at FROM sync_cursor ORDER BY object")
+_CURSORS = text("""
+    SELECT object, position_at FROM sync_cursor WHERE kind = 'changes' ORDER BY object
+""")
 _CALLS = text("SELECT calls, used_today, allowed_today, seen_at FROM api_usage")
 _REPORT = text("SELECT made_at, drift FROM reconcile_report ORDER BY id DESC LIMIT 1")
 _RECORD = text("""

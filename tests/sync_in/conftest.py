@@ -15,7 +15,8 @@ from connector.adapters.salesforce.retry import RetryPolicy
 from connector.store.engine import Store
 from connector.sync.apply.intents import IntentRequest
 from connector.sync.apply.run import ApplyReport, apply_pending
-from connector.sync.capture.sweep import SweepReport, sweep
+from connector.sync.capture.report import SweepReport
+from connector.sync.capture.sweep import sweep
 from connector.sync.inbox.wsdl import MessageShape, message_shapes
 from connector.sync.mapping.definition import Mappings, load_mappings
 

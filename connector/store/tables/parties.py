@@ -1,6 +1,16 @@
 """Brands, customers, who is invoiced, and where services are."""
 
-from sqlalchemy import CheckConstraint, Column, Integer, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+)
+from sqlalchemy import text as sql
 
 from connector.store.tables.base import (
     brand,
@@ -78,7 +88,16 @@ billing_account = Table(
         default="Active",
     ),
     instant("opened_at"),
-    UniqueConstraint("account_id", "currency", "system"),
+    # After a merge of two billed customers: who gets new deals instead. What runs here goes on.
+    Column("superseded_by_id", BigInteger, ForeignKey("billing_account.id"), nullable=True),
+    Index(
+        "uq_billing_account_leading",
+        "account_id",
+        "currency",
+        "system",
+        unique=True,
+        postgresql_where=sql("superseded_by_id IS NULL"),
+    ),
     CheckConstraint("anchor_day BETWEEN 1 AND 31", name="anchor_day_in_month"),
     CheckConstraint("cycle = 'month'", name="cycle_known"),
 )

@@ -7,7 +7,7 @@ made inside a transaction.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from connector.resources import salesforce_dir
 from connector.store.engine import Store
 from connector.sync.apply.answers import answer_intents
 from connector.sync.apply.attributes import Written, write_attributes
+from connector.sync.apply.gone import note_alive, note_deleted
 from connector.sync.apply.intents import (
     Flow,
     IntentsRun,
@@ -30,6 +31,7 @@ from connector.sync.apply.intents import (
     keep_intents,
     run_pending,
 )
+from connector.sync.apply.merges import masters, note_merges
 from connector.sync.apply.pulled_values import needs_others
 from connector.sync.inbox import store as inbox
 from connector.sync.inbox.arrivals import OrgRow, asks, fields_to_read, newest, row_of, rules_of
@@ -81,6 +83,10 @@ class ApplyReport:
     stale: int = 0
     asked: int = 0
     postponed: int = 0
+    deleted: int = 0  # born in the CRM and gone there
+    made_again: int = 0  # born here, deleted there, owed once more
+    restored: int = 0  # came back from the recycle bin
+    merged: int = 0  # ids that are aliases now
     intents: IntentsRun = field(default_factory=IntentsRun)
     answered: int = 0
     problems: list[str] = field(default_factory=list)
@@ -184,6 +190,7 @@ class _Applier:
     def _apply(self, chunk: Sequence[Row[Any]]) -> None:
         taken = self._take(chunk)
         with self.store.read() as tx:
+            taken = _under_masters(tx, taken)
             rows, again = self._sort(tx, taken)
         late: set[int] = set()
         try:
@@ -197,7 +204,7 @@ class _Applier:
                 inbox.postpone(tx, sorted(late), reason=error.message)
         applied = {key: value for key, value in taken.outcomes.items() if key not in late}
         with self.store.transaction() as tx:
-            refused = self._write(tx, newest(rows))
+            refused = self._write(tx, rows)
             for key, problem in refused.items():
                 applied |= dict.fromkeys(taken.source_of[key] - late, problem)
             unheard = refused.keys() | (again if late else set())
@@ -289,7 +296,12 @@ class _Applier:
 
     def _write(self, tx: Connection, rows: Sequence[OrgRow]) -> dict[tuple[str, str], str]:
         """Write the records and keep what they ask; return those the hub refuses, with reasons."""
-        self.report.records += len(rows)
+        # Of two deletions of one version only one may name the master.
+        merging = [row for row in rows if row.is_deleted]
+        arrived = newest(rows)
+        self.report.records += len(arrived)
+        self.report.restored += note_alive(tx, arrived)
+        rows = [row for row in arrived if not row.is_deleted]
         refused: dict[tuple[str, str], str] = {}
         pulled = [mapping for mapping in self.mappings if mapping.pull is not None]
         for mapping in sorted(pulled, key=needs_others):
@@ -299,7 +311,35 @@ class _Applier:
                 self.report.add(written)
                 refused |= {(mapping.object, sfid): why for sfid, why in written.problems.items()}
         self.report.asked += keep_intents(tx, self.mappings, rows)
+        self._write_deleted(tx, [row for row in arrived if row.is_deleted])
+        self.report.merged += note_merges(tx, self.mappings, merging)
         return refused
+
+    def _write_deleted(self, tx: Connection, rows: Sequence[OrgRow]) -> None:
+        by_object: dict[str, dict[str, datetime]] = {}
+        for row in rows:
+            by_object.setdefault(row.object_name, {})[row.sfid] = row.version
+        for object_name, versions in by_object.items():
+            gone = note_deleted(tx, object_name, list(versions), at=versions)
+            self.report.deleted += gone.marked
+            self.report.made_again += gone.made_again
+
+
+def _under_masters(tx: Connection, taken: _Taken) -> _Taken:
+    """Let hints that name an id that was merged away mean the master."""
+    master_of = masters(tx, [one.sfid for one in taken.notifications.values()])
+    if not master_of:
+        return taken
+    notifications: dict[str, Notification] = {}
+    for key, one in taken.notifications.items():
+        master = master_of.get(one.sfid)
+        if master is not None:
+            rows = taken.source_of[one.object_name, one.sfid]
+            taken.source_of.setdefault((one.object_name, master), set()).update(rows)
+            # The versions of another record say nothing about how old this hint is.
+            one = replace(one, sfid=master, version=None)
+        notifications[key] = one
+    return replace(taken, notifications=notifications)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from connector.sync.mapping.definition import Mapping as EntityMapping
 ID = "Id"
 STAMP = "SystemModstamp"
 DELETED = "IsDeleted"
+MASTER = "MasterRecordId"
 
 
 class UnreadableRecord(InvalidInput):

@@ -22,7 +22,7 @@ _WRITTEN = text("""
     ON CONFLICT (entity, hub_id) DO UPDATE
        SET sfid = excluded.sfid, known = r.known || excluded.known, status = 'In Sync',
            error = NULL, error_code = NULL, remedy = NULL, attempts = 0, next_attempt_at = NULL,
-           synced_at = excluded.synced_at
+           synced_at = excluded.synced_at, deleted_at = NULL
     RETURNING r.hub_id
 """)
 _TAKEN = text("""
