@@ -6,7 +6,7 @@ it on as `now`.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import date, timedelta
 from functools import cached_property
@@ -19,7 +19,10 @@ from psycopg import sql
 
 from connector.adapters.documents.invoice_pdf import InvoicePdf
 from connector.adapters.salesforce.client import OrgClient
+from connector.adapters.salesforce.crm_acts import MergedAccounts, convert_leads, merge_accounts
+from connector.adapters.salesforce.ids import to_18
 from connector.adapters.salesforce.login import ClientCredentials, Grant, JwtBearer, Login
+from connector.adapters.salesforce.results import Converted
 from connector.background.queue import JobQueue, idle
 from connector.background.registry import load_jobs
 from connector.background.scheduler import Scheduler
@@ -29,6 +32,7 @@ from connector.billing.payment_csv import PaymentReport, import_payments_csv
 from connector.catalog.load import CatalogReport, load_catalog
 from connector.config import SalesforceSettings, Settings
 from connector.errors import Misconfigured
+from connector.flows.account_merge import merge_flows
 from connector.flows.code_tasks import CodeTaskReport, run_due_code_tasks
 from connector.flows.delivery import delivery_flows
 from connector.flows.rules import DeliveryRules, load_delivery_rules
@@ -38,6 +42,7 @@ from connector.mediation.feeds import feed_named
 from connector.mediation.imports import ImportReport, import_usage_file
 from connector.ordering.tasks import due_code_tasks
 from connector.parties.billing_accounts import PayerTerms
+from connector.parties.merging import Keep, TwoBilledCustomers, billed_customers
 from connector.rating.engine import RatingEngine
 from connector.rating.result_queries import months_with_new_usage
 from connector.rating.run import RatingReport, rate_period
@@ -47,8 +52,10 @@ from connector.store.engine import Store
 from connector.store.lake import Lake
 from connector.store.migrate import upgrade
 from connector.sync.apply.intents import Flow
+from connector.sync.apply.merges import decide_merge, open_merges
 from connector.sync.apply.opportunity_tree import OpportunityReader
 from connector.sync.apply.run import ApplyReport, apply_pending
+from connector.sync.capture.org_time import OrgTime
 from connector.sync.capture.report import SweepReport
 from connector.sync.capture.sweep import sweep
 from connector.sync.inbox.wsdl import MessageShape, message_shapes
@@ -86,6 +93,7 @@ class App:
         self._server = server
         self._org: OrgClient | None = None
         self._org_lock = threading.Lock()
+        self._org_time = OrgTime()
         self._worker: Worker | None = None
         self._scheduler: Scheduler | None = None
 
@@ -175,9 +183,10 @@ class App:
     @cached_property
     def flows(self) -> Mapping[str, Flow]:
         """The stories that carry out what the CRM asks for."""
-        return delivery_flows(
+        delivery = delivery_flows(
             store=self.store, read_tree=OpportunityReader(self.org), rules=self.rules
         )
+        return {**delivery, **merge_flows(store=self.store)}
 
     @cached_property
     def engine(self) -> RatingEngine:
@@ -210,8 +219,7 @@ class App:
             store=self.store,
             org=self.org,
             mappings=self.mappings,
-            # The org's present, as near as we know it; the overlap covers the difference.
-            now_org=self.wall_clock.now(),
+            now_org=self._org_time.now(self.org, machine_now=self.wall_clock.now()),
             overlap=timedelta(seconds=self.settings.sync.overlap_s),
         )
         if report.stored_total:
@@ -231,6 +239,55 @@ class App:
         self.queue.nudge(TASKS)
         self.queue.nudge(PUSH)
         return report
+
+    def decide_merge(self, sfid: str, keep: Keep) -> ApplyReport:
+        """Say whose billing account leads after a merge in the CRM, and follow the merge.
+
+        Raises:
+            NoSuchMerge: No merge of this account waits.
+        """
+        with self.store.transaction() as tx:
+            decide_merge(tx=tx, sfid=sfid, keep=keep)
+        return self.apply_inbox()
+
+    def convert_leads(
+        self, lead_ids: Sequence[str], *, without_opportunity: bool = False
+    ) -> list[Converted]:
+        """Convert leads in the CRM; those converted before come back with the same ids."""
+        return convert_leads(self.org, lead_ids, without_opportunity=without_opportunity)
+
+    def merge_accounts(
+        self, master: str, losers: Sequence[str], *, keep: Keep | None = None
+    ) -> MergedAccounts:
+        """Merge accounts in the CRM and let the hub follow; what is merged already stays so.
+
+        Raises:
+            TwoBilledCustomers: More than one of them is billed and nobody has chosen; nothing is
+                merged then.
+        """
+        sfids = [to_18(sfid) for sfid in (master, *losers)]
+        with self.store.read() as tx:
+            billed = billed_customers(tx=tx, sfids=sfids)
+        if len(billed) > 1 and keep is None:
+            numbers = ", ".join(number for found in billed.values() for number in found)
+            raise TwoBilledCustomers(
+                f"More than one of the accounts is billed ({numbers}).",
+                remedy="Choose whose billing account takes new deals: --keep master or loser.",
+            )
+        merged = merge_accounts(self.org, master=sfids[0], losers=sfids[1:])
+        self.sweep()
+        self.apply_inbox()
+        if keep is not None:
+            self._decide_for(sfids[1:], keep)
+        return merged
+
+    def _decide_for(self, losers: Sequence[str], keep: Keep) -> None:
+        with self.store.transaction() as tx:
+            waiting = [one.sfid for one in open_merges(tx=tx) if one.sfid in losers]
+            for sfid in waiting:
+                decide_merge(tx=tx, sfid=sfid, keep=keep)
+        if waiting:
+            self.apply_inbox()
 
     def run_tasks(self) -> CodeTaskReport:
         """Run the code tasks that are due and apply the changes whose day has come."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from connector.cli.merges import merges
 from connector.cli.printing import print_json
 from connector.cli.session import Session
 
@@ -19,6 +20,9 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @click.group()
 def sync() -> None:
     """Pull from, push to and compare with the CRM."""
+
+
+sync.add_command(merges)
 
 
 @sync.command()
@@ -44,8 +48,13 @@ def pull(session: Session, *, retry: bool, as_json: bool) -> None:
             f"{swept.stored_total} changed records found in {swept.calls} API calls; "
             f"{applied.changed} changed the hub, {applied.asked} asked for an act."
         )
-        for problem in applied.problems:
-            click.echo(problem)
+        if applied.deleted or applied.made_again or applied.restored or applied.merged:
+            click.echo(
+                f"Gone in the CRM: {applied.deleted} kept here, {applied.made_again} to be made "
+                f"again; {applied.restored} came back, {applied.merged} were merged."
+            )
+        for line in (*swept.notes, *applied.problems):
+            click.echo(line)
     sys.exit(1 if applied.problems else 0)
 
 

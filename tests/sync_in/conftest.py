@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import requests
+from local_org import Org, local_org
 from sqlalchemy import text
+from sync_in.still_org import StillOrg
 
 from connector.adapters.salesforce.client import OrgClient
 from connector.adapters.salesforce.login import ClientCredentials, Login
@@ -180,8 +182,7 @@ class WayIn:
             tx.exec_driver_sql(statement)
 
 
-@pytest.fixture
-def way_in(store, client, mappings, shapes) -> WayIn:
+def make_way_in(store: Store, client: OrgClient, mappings, shapes) -> WayIn:
     with store.transaction() as tx:
         tx.exec_driver_sql(
             "INSERT INTO brand (key, name, legal_name, invoice_prefix) VALUES"
@@ -190,3 +191,29 @@ def way_in(store, client, mappings, shapes) -> WayIn:
         )
     flows = {name: RecordingFlow() for name in ("win", "task_action", "order_action")}
     return WayIn(store, client, mappings, shapes, flows)
+
+
+@pytest.fixture
+def way_in(store, client, mappings, shapes) -> WayIn:
+    return make_way_in(store, client, mappings, shapes)
+
+
+@pytest.fixture(scope="session")
+def still_process() -> Iterator[Org]:
+    """Return an org whose time stands still; it goes on from test to test."""
+    with local_org("--clock", "manual") as running:
+        yield running
+
+
+@pytest.fixture
+def still(still_process, store, mappings, shapes) -> Iterator[StillOrg]:
+    """Return such an org, freshly reset, with the connector before it."""
+    still_process.admin("reset")
+    login = Login(
+        still_process.base_url,
+        ClientCredentials(still_process.client_id, still_process.client_secret),
+    )
+    client = OrgClient(login, retry=RetryPolicy(attempts=2, first_pause_s=0.01))
+    way_in = make_way_in(store, client, mappings, shapes)
+    yield StillOrg(still_process, way_in, log_in=CrmUser)
+    client.close()

@@ -22,6 +22,7 @@ from connector.adapters.salesforce.payload import instant_text, read_instant
 from connector.store.engine import Store
 from connector.sync.apply.gone import known_alive
 from connector.sync.capture.all_ids import Missing, find_missing
+from connector.sync.capture.covering import covered_by, covering
 from connector.sync.capture.cursors import Kind, Position, advance, positions
 from connector.sync.capture.report import SweepReport
 from connector.sync.inbox.arrivals import DELETED, ID, MASTER, STAMP
@@ -142,13 +143,16 @@ class _Finder:
 
     def compare(self, name: str, why: str) -> None:
         """Ask for every id of an object that the hub knows."""
+        # First: what an open transaction deletes is not seen by the comparison.
+        (answer,) = self.org.composite([covering(name, self.now_org, reference="u0")])
+        covered = covered_by(name, answer) or self.latest
         found = find_missing(self.store, self.org, self.mappings, name, now_org=self.now_org)
         merged = sum(one.master is not None for one in found.missing)
         self.report.notes.append(
             f"{name}: {why}; compared all {found.known} known ids: {len(found.missing)} gone"
             + (f", {merged} of them merged." if merged else ".")
         )
-        self._store(name, found.missing, self.latest)
+        self._store(name, found.missing, min(covered, self.latest))
 
     def _store(self, name: str, missing: Sequence[Missing], reached: datetime) -> None:
         with self.store.transaction() as tx:

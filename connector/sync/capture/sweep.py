@@ -6,7 +6,7 @@ open there (`latestDateCovered`): a record becomes visible only when its transac
 than its stamp. What is read twice is recognised by its values and not stored again.
 
 The question for `latestDateCovered` travels in the same composite call as the queries, before them,
-so it costs no call of its own; its window is short, because nothing else of its answer is used.
+so it costs no call of its own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,10 @@ from sqlalchemy import Connection
 
 from connector.adapters.salesforce.answers import Subrequest
 from connector.adapters.salesforce.client import COLLECTIONS_PER_CALL, OrgClient
-from connector.adapters.salesforce.payload import instant_text, read_instant
+from connector.adapters.salesforce.payload import instant_text
 from connector.store.engine import Store
 from connector.sync.budget.usage import record_calls
+from connector.sync.capture.covering import covered_by, covering
 from connector.sync.capture.cursors import Kind, Position, advance, positions
 from connector.sync.capture.deletions import sweep_deletions
 from connector.sync.capture.pages import store_news
@@ -46,7 +47,6 @@ OVERLAP = timedelta(seconds=120)
 ASKS_LOOK_BACK = timedelta(hours=24)
 PAGE = 2_000
 PAGES_PER_SWEEP_MAX = 500
-COVERED_WINDOW = timedelta(minutes=10)
 MERGEABLE = frozenset({"Account", "Contact", "Lead"})  # fact sheet F.5
 
 
@@ -136,30 +136,19 @@ def _first_position(mappings: Mappings, object_name: str, now_org: datetime) -> 
 
 def _read(org: OrgClient, mappings: Mappings, asked: _Asked, *, now_org: datetime) -> None:
     # In this order: what was visible when the org said how far it has come is in the pages.
-    covering = [
-        Subrequest("GET", _covering(name, now_org), f"u{place}")
-        for place, name in enumerate(asked.uncovered)
+    how_far = [
+        covering(name, now_org, reference=f"u{place}") for place, name in enumerate(asked.uncovered)
     ]
     queries = [
         Subrequest("GET", _query(mappings, name, position), f"q{place}")
         for place, (name, position) in enumerate(asked.positions.items())
     ]
-    answers = org.composite([*covering, *queries])
+    answers = org.composite([*how_far, *queries])
     for name, answer in zip(asked.uncovered, answers, strict=False):
-        if answer.is_success:
-            asked.covered[name] = read_instant(answer.body["latestDateCovered"])
-        else:
-            # The overlap alone guards against late commits then.
-            log.warning("sync.not_covered", object=name, status=answer.status)
-            asked.covered[name] = None
-    for name, answer in zip(asked.positions, answers[len(covering) :], strict=True):
+        asked.covered[name] = covered_by(name, answer)
+    for name, answer in zip(asked.positions, answers[len(how_far) :], strict=True):
         answer.raise_for_status()
         asked.pages[name] = [row_of(name, record) for record in answer.body["records"]]
-
-
-def _covering(object_name: str, now_org: datetime) -> str:
-    window = {"start": instant_text(now_org - COVERED_WINDOW), "end": instant_text(now_org)}
-    return f"sobjects/{object_name}/updated?{urlencode(window)}"
 
 
 def _query(mappings: Mappings, object_name: str, position: Position) -> str:
