@@ -6,6 +6,7 @@ Which hub rows move from one customer to the other is no matter of sync: that is
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any
 
 import structlog
@@ -45,9 +46,9 @@ _MASTERS = text(
 _ASK = text(
     """
     INSERT INTO intent (flow, object, sfid, version, facts, state, created_at)
-    SELECT :flow, :object, n.sfid, n.master, jsonb_build_object('master', n.master), 'pending',
+    SELECT :flow, :object, n.sfid, n.version, jsonb_build_object('master', n.master), 'pending',
            now()
-      FROM jsonb_to_recordset(:rows) AS n(sfid text, master text)
+      FROM jsonb_to_recordset(:rows) AS n(sfid text, master text, version text)
      WHERE EXISTS (SELECT FROM account a WHERE a.sfid = n.sfid)
         OR EXISTS (SELECT FROM crm_record r WHERE r.sfid = n.sfid)
      ORDER BY n.sfid
@@ -104,7 +105,8 @@ def note_merges(tx: Connection, mappings: Mappings, rows: Sequence[OrgRow]) -> i
     for row in rows:
         master = master_of(row)
         if master is not None:
-            merge = {"sfid": row.sfid, "master": master, "at": row.version}
+            at = row.version.astimezone(UTC)
+            merge = {"sfid": row.sfid, "master": master, "at": at, "version": at.isoformat()}
             by_object.setdefault(row.object_name, []).append(merge)
     count = 0
     for object_name, merges in by_object.items():
