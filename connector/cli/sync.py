@@ -164,6 +164,8 @@ def _show_status(standing: "SyncStatus") -> None:
         )
     for parked in standing.parked:
         click.echo(f"{parked.object} {parked.sfid} waits: {parked.reason}\n  {parked.remedy}")
+    for entity, count in standing.deleted_in_crm.items():
+        click.echo(f"{count} of {entity} were deleted in the CRM.")
     for state in ("pending", "failed"):
         if standing.inbox.get(state):
             click.echo(f"{standing.inbox[state]} incoming envelopes are {state}.")

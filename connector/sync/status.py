@@ -29,6 +29,10 @@ _PARKED = text("""
 _CURSORS = text("""
     SELECT object, position_at FROM sync_cursor WHERE kind = 'changes' ORDER BY object
 """)
+_GONE = text("""
+    SELECT entity, count(*) AS records FROM crm_record
+     WHERE deleted_at IS NOT NULL GROUP BY entity ORDER BY entity
+""")
 _CALLS = text("SELECT calls, used_today, allowed_today, seen_at FROM api_usage")
 _REPORT = text("SELECT made_at, drift FROM reconcile_report ORDER BY id DESC LIMIT 1")
 _RECORD = text("""
@@ -84,6 +88,7 @@ class SyncStatus:
     intents: dict[str, int]
     parked: tuple[ParkedIntent, ...]
     cursors: dict[str, datetime]
+    deleted_in_crm: dict[str, int]  # records by entity, those to be made again included
     api_calls: int
     api_used_today: int | None
     api_allowed_today: int | None
@@ -141,6 +146,7 @@ def sync_status(*, tx: Connection) -> SyncStatus:
         intents={row.state: row.intents for row in tx.execute(_INTENTS)},
         parked=tuple(ParkedIntent(**row._mapping) for row in tx.execute(_PARKED)),
         cursors={row.object: row.position_at for row in tx.execute(_CURSORS)},
+        deleted_in_crm={row.entity: row.records for row in tx.execute(_GONE)},
         api_calls=calls.calls if calls else 0,
         api_used_today=calls.used_today if calls else None,
         api_allowed_today=calls.allowed_today if calls else None,
