@@ -9,6 +9,7 @@ from sync_out.world import make_account, make_invoice, make_world
 from connector.adapters.salesforce.answers import SubResponse
 from connector.adapters.salesforce.client import OrgClient
 from connector.sync.apply.gone import note_deleted
+from connector.sync.status import sync_status
 
 ACCOUNT = "SELECT sfid, name, link_state, deleted_at FROM account ORDER BY id"
 RECORD = "SELECT sfid, status, error_code, deleted_at FROM crm_record WHERE entity = '{}'"
@@ -139,6 +140,42 @@ class TestARecordBornHereThatIsDeletedThere:
 
         assert report.calls == still.way_in.org.calls - before == 2  # changes, deletions
         assert report.notes == []
+
+    def test_is_asked_for_every_five_minutes_though_one_object_cannot_be(
+        self, still, customer, monkeypatch
+    ) -> None:
+        wide = OrgClient.composite
+
+        def refusing(client, subrequests, **options):
+            """Answer as an org does that keeps no log of one object."""
+            answers = wide(client, subrequests, **options)
+            refused = [{"errorCode": "INVALID_TYPE", "message": "not replicateable"}]
+            return [
+                SubResponse(answer.reference, 400, refused) if "Product2/d" in one.path else answer
+                for one, answer in zip(subrequests, answers, strict=True)
+            ]
+
+        monkeypatch.setattr(OrgClient, "composite", refusing)
+        still.pass_time(minutes=10)
+        first = still.sweep()
+        still.pass_time(minutes=1)
+        second = still.sweep()
+
+        assert first.notes == [
+            "Product2: its deletions cannot be read: "
+            "Salesforce refused: INVALID_TYPE: not replicateable"
+        ]
+        assert (first.calls, second.calls) == (2, 1)
+
+    def test_is_told_by_the_status(self, still, payer) -> None:
+        still.pass_time(minutes=1)
+        still.user.delete("Account", payer)
+        still.pull()
+
+        with still.way_in.store.read() as tx:
+            standing = sync_status(tx=tx)
+
+        assert standing.deleted_in_crm == {"account": 1}
 
     def test_is_a_tombstone_on_disk_before_the_place_moves(self, still, customer) -> None:
         still.pass_time(minutes=10)

@@ -141,14 +141,7 @@ def test_one_restart_recovers_without_a_hand(still, customers, outsider) -> None
     assert [note for note in swept.notes if note.startswith("Account: last asked on")]
     assert "compared all" in " ".join(swept.notes)
     assert "1 of them merged" in " ".join(swept.notes)
-
-
-def test_a_second_sweep_has_nothing_left_to_find(still, customers) -> None:
-    let_thirty_days_pass(still, customers)
+    # and a second one has nothing left to find
     still.pull()
-    still.push()
-    still.pull()
-
     again = still.sweep()
-
     assert (again.stored_total, again.notes) == (0, [])

@@ -22,13 +22,13 @@ WITNESSES = 3  # children of each kind that are asked where they hang now
 
 _KNOWN = text(
     """
-    SELECT sfid FROM (
-        SELECT sfid FROM crm_record
-         WHERE object = :object AND sfid > :after AND deleted_at IS NULL
-        UNION
-        SELECT sfid FROM account
-         WHERE :object = 'Account' AND sfid > :after AND deleted_at IS NULL
-    ) AS known ORDER BY sfid LIMIT :block
+    (SELECT sfid FROM crm_record
+      WHERE object = :object AND sfid > :after AND deleted_at IS NULL ORDER BY sfid LIMIT :block)
+    UNION
+    (SELECT sfid FROM account
+      WHERE :object = 'Account' AND sfid > :after AND deleted_at IS NULL
+      ORDER BY sfid LIMIT :block)
+    ORDER BY sfid LIMIT :block
     """
 )
 _CHILDREN = text(

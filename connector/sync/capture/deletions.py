@@ -35,6 +35,7 @@ log = structlog.get_logger(__name__)
 EVERY = timedelta(minutes=5)
 LOG_REACH = timedelta(days=15)
 _MARGIN = timedelta(hours=1)
+_ALL = "*"  # when all were asked last: an object that is held back is not asked more often
 _NARROWEST = timedelta(minutes=2)  # start and end lie in different whole minutes
 WINDOWS_MAX = 50  # of one object in one sweep, after EXCEEDED_ID_LIMIT
 
@@ -53,14 +54,18 @@ def sweep_deletions(
     latest = now_org - overlap
     with store.transaction() as tx:
         kept = positions(tx, Kind.DELETIONS)
+        asked_at = kept[_ALL].at if _ALL in kept else None
+        if asked_at is not None and asked_at > now_org - EVERY:
+            return
         for name in objects:
             if name not in kept:
                 # Nothing older concerns us: what is known here was alive when it was read.
                 advance(tx, Kind.DELETIONS, name, Position(latest))
+        advance(tx, Kind.DELETIONS, _ALL, Position(now_org))
     due = {
         name: since
         for name in objects
-        if name in kept and (since := kept[name].at) is not None and since <= latest - EVERY
+        if name in kept and (since := kept[name].at) is not None and since < latest
     }
     finder = _Finder(store, org, mappings, report, now_org, latest)
     too_old = [n for n, since in due.items() if since < now_org - LOG_REACH + _MARGIN]
