@@ -6,7 +6,7 @@ it on as `now`.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import date, timedelta
 from functools import cached_property
@@ -21,7 +21,10 @@ from connector.adapters.billing_systems.sql.database import SqlBillingSystem
 from connector.adapters.billing_systems.sql.definition import SystemDefinition, load_systems
 from connector.adapters.documents.invoice_pdf import InvoicePdf
 from connector.adapters.salesforce.client import OrgClient
+from connector.adapters.salesforce.crm_acts import MergedAccounts, convert_leads, merge_accounts
+from connector.adapters.salesforce.ids import to_18
 from connector.adapters.salesforce.login import ClientCredentials, Grant, JwtBearer, Login
+from connector.adapters.salesforce.results import Converted
 from connector.background.queue import JobQueue, idle
 from connector.background.registry import load_jobs
 from connector.background.scheduler import Scheduler
@@ -31,6 +34,7 @@ from connector.billing.payment_csv import PaymentReport, import_payments_csv
 from connector.catalog.load import CatalogReport, load_catalog
 from connector.config import SalesforceSettings, Settings
 from connector.errors import Misconfigured
+from connector.flows.account_merge import merge_flows
 from connector.flows.billing_systems import PullReport, pull_each
 from connector.flows.code_tasks import CodeTaskReport, run_due_code_tasks
 from connector.flows.delivery import delivery_flows
@@ -41,6 +45,7 @@ from connector.mediation.feeds import feed_named
 from connector.mediation.imports import ImportReport, import_usage_file
 from connector.ordering.tasks import due_code_tasks
 from connector.parties.billing_accounts import PayerTerms
+from connector.parties.merging import Keep, TwoBilledCustomers, billed_customers
 from connector.rating.engine import RatingEngine
 from connector.rating.result_queries import months_with_new_usage
 from connector.rating.run import RatingReport, rate_period
@@ -50,10 +55,13 @@ from connector.store.engine import Store
 from connector.store.lake import Lake
 from connector.store.migrate import upgrade
 from connector.sync.apply.intents import Flow
+from connector.sync.apply.merges import decide_merge, open_merges
 from connector.sync.apply.opportunity_tree import OpportunityReader
 from connector.sync.apply.run import ApplyReport, apply_pending
+from connector.sync.capture.org_time import OrgTime
 from connector.sync.capture.owed_sweeps import sweep_owed
-from connector.sync.capture.sweep import SweepReport, sweep
+from connector.sync.capture.report import SweepReport
+from connector.sync.capture.sweep import sweep
 from connector.sync.inbox.wsdl import MessageShape, message_shapes
 from connector.sync.mapping.definition import Mappings, load_mappings
 from connector.sync.mapping.describes import refresh_describes
@@ -101,6 +109,7 @@ class App:
         self._org: OrgClient | None = None
         self._org_lock = threading.Lock()
         self._pace = Pace()
+        self._org_time = OrgTime()
         self._worker: Worker | None = None
         self._scheduler: Scheduler | None = None
         self._listener: EventListener | None = None
@@ -208,9 +217,10 @@ class App:
     @cached_property
     def flows(self) -> Mapping[str, Flow]:
         """The stories that carry out what the CRM asks for."""
-        return delivery_flows(
+        delivery = delivery_flows(
             store=self.store, read_tree=OpportunityReader(self.org), rules=self.rules
         )
+        return {**delivery, **merge_flows(store=self.store)}
 
     @cached_property
     def engine(self) -> RatingEngine:
@@ -269,6 +279,55 @@ class App:
         self.queue.nudge(TASKS)
         self.queue.nudge(PUSH)
         return report
+
+    def decide_merge(self, sfid: str, keep: Keep) -> ApplyReport:
+        """Say whose billing account leads after a merge in the CRM, and follow the merge.
+
+        Raises:
+            NoSuchMerge: No merge of this account waits.
+        """
+        with self.store.transaction() as tx:
+            decide_merge(tx=tx, sfid=sfid, keep=keep)
+        return self.apply_inbox()
+
+    def convert_leads(
+        self, lead_ids: Sequence[str], *, without_opportunity: bool = False
+    ) -> list[Converted]:
+        """Convert leads in the CRM; those converted before come back with the same ids."""
+        return convert_leads(self.org, lead_ids, without_opportunity=without_opportunity)
+
+    def merge_accounts(
+        self, master: str, losers: Sequence[str], *, keep: Keep | None = None
+    ) -> MergedAccounts:
+        """Merge accounts in the CRM and let the hub follow; what is merged already stays so.
+
+        Raises:
+            TwoBilledCustomers: More than one of them is billed and nobody has chosen; nothing is
+                merged then.
+        """
+        sfids = [to_18(sfid) for sfid in (master, *losers)]
+        with self.store.read() as tx:
+            billed = billed_customers(tx=tx, sfids=sfids)
+        if len(billed) > 1 and keep is None:
+            numbers = ", ".join(number for found in billed.values() for number in found)
+            raise TwoBilledCustomers(
+                f"More than one of the accounts is billed ({numbers}).",
+                remedy="Choose whose billing account takes new deals: --keep master or loser.",
+            )
+        merged = merge_accounts(self.org, master=sfids[0], losers=sfids[1:])
+        self.sweep()
+        self.apply_inbox()
+        if keep is not None:
+            self._decide_for(sfids[1:], keep)
+        return merged
+
+    def _decide_for(self, losers: Sequence[str], keep: Keep) -> None:
+        with self.store.transaction() as tx:
+            waiting = [one.sfid for one in open_merges(tx=tx) if one.sfid in losers]
+            for sfid in waiting:
+                decide_merge(tx=tx, sfid=sfid, keep=keep)
+        if waiting:
+            self.apply_inbox()
 
     def run_tasks(self) -> CodeTaskReport:
         """Run the code tasks that are due and apply the changes whose day has come."""

@@ -299,6 +299,8 @@ MEANINGS = {
     "Parent.column": "Column of the view with the other record's id.",
     "Parent.required": "Wait until the other record is in the CRM.",
     "Pull.fields": "Fields that come in.",
+    "Pull.unstamped": "Fields that change without a stamp (formulas, roll-ups), each with the "
+    "relationship its value comes through, such as `Account__r`; null where there is none.",
     "Pull.where": "Condition in SOQL: only such records are of interest.",
     "Pull.message": "Outbound message that announces a change.",
     "PullField.to": "Column of the hub.",

@@ -1,23 +1,19 @@
 """What every test may ask for: a real PostgreSQL, a real local org, and no way out of here."""
 
 import fcntl
-import json
 import os
 import shutil
 import socket
-import subprocess
-import sys
 import tempfile
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
 from hypothesis import settings
+from local_org import Org, local_org
 from sqlalchemy import Connection
 
 from connector.store.embedded import EmbeddedPostgres
@@ -156,69 +152,11 @@ def _clone(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@dataclass(frozen=True, slots=True)
-class Org:
-    """The local org of this worker."""
-
-    base_url: str
-    organization_id: str
-    client_id: str
-    client_secret: str
-    username: str
-    password: str
-    https_url: str | None
-    ca_file: str | None
-    api_versions: tuple[str, str]
-    pubsub_address: str
-
-    def admin(self, path: str, *, body: object = None, method: str = "POST") -> object:
-        """Call `/__sandbox__/<path>` and return the decoded answer."""
-        request = urllib.request.Request(
-            f"{self.base_url}/__sandbox__/{path}",
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
-
-
 @pytest.fixture(scope="session")
 def org_process() -> Iterator[Org]:
     """Return the running local org of this worker, in whatever state the last test left it."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "l2c_sandbox", "--json", "--exit-with-stdin", "--grpc-port", "0"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin
-    assert process.stdout
-    try:
-        line = process.stdout.readline()
-        assert line, f"the local org ended with {process.wait(10)} before it said where it is"
-        facts = json.loads(line)
-        yield Org(
-            base_url=facts["base_url"].rstrip("/"),
-            organization_id=facts["organization_id"],
-            client_id=facts["client_id"],
-            client_secret=facts["client_secret"],
-            username=facts["username"],
-            password=facts["password"],
-            https_url=facts.get("https_url"),
-            ca_file=facts.get("ca_file"),
-            api_versions=tuple(facts["api_versions"]),
-            pubsub_address=facts["pubsub_address"],
-        )
-    finally:
-        process.stdin.close()  # it goes when its input ends
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(10)
-        process.stdout.close()
+    with local_org("--grpc-port", "0") as running:
+        yield running
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""`l2c org`: look at the Salesforce org this connector talks to, or at any other."""
+"""`l2c org`: look at the Salesforce org this connector talks to, or any other; act in it."""
 
 from collections import Counter
 from typing import Any
@@ -113,6 +113,62 @@ def describe(
         marks = [word for word in ("unique", "externalId") if field[word]]
         marks += [] if field["nillable"] else ["required"]
         click.echo(f"  {field['name']:40} {kind:20} {' '.join(marks)}".rstrip())
+
+
+@org.command("convert-lead")
+@click.argument("lead_ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--no-opportunity", is_flag=True, help="Make account and contact only.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def convert_lead(
+    session: Session, *, lead_ids: tuple[str, ...], no_opportunity: bool, as_json: bool
+) -> None:
+    """Convert leads into account, contact and opportunity; exit 1 when one could not be.
+
+    A lead that is converted already is shown with what it became.
+    """
+    results = session.app().convert_leads(lead_ids, without_opportunity=no_opportunity)
+    if as_json:
+        print_json({"leads": results})
+    else:
+        for one in results:
+            if one.errors:
+                click.echo(f"{one.lead_id}: {one.errors[0].code}: {one.errors[0].message}")
+            else:
+                click.echo(
+                    f"{one.lead_id}: account {one.account_id}, contact {one.contact_id}, "
+                    f"opportunity {one.opportunity_id or 'none'}"
+                )
+    raise click.exceptions.Exit(1 if any(one.errors for one in results) else 0)
+
+
+@org.command("merge-accounts")
+@click.argument("master")
+@click.argument("losers", metavar="LOSER...", nargs=-1, required=True)
+@click.option(
+    "--keep",
+    type=click.Choice(["master", "loser"]),
+    help="Whose billing account takes new deals, where both are billed.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def merge_accounts(
+    session: Session, *, master: str, losers: tuple[str, ...], keep: str | None, as_json: bool
+) -> None:
+    """Merge the accounts LOSER... into MASTER, in the CRM and in the hub; exit 1 if refused.
+
+    Accounts that are merged already stay so. Two that are both billed need --keep.
+    """
+    from connector.parties.merging import Keep
+
+    result = session.app().merge_accounts(master, losers, keep=Keep(keep) if keep else None)
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(f"{len(result.merged)} merged, {len(result.already)} were merged before.")
+        for error in result.errors:
+            click.echo(f"{error.code}: {error.message}")
+    raise click.exceptions.Exit(1 if result.errors else 0)
 
 
 def _tried_org(

@@ -7,6 +7,7 @@ import click
 
 from connector.cli.conflicts import conflicts, explain
 from connector.cli.dead_letters import dead_letters
+from connector.cli.merges import merges
 from connector.cli.printing import print_json
 from connector.cli.session import Session
 
@@ -26,6 +27,7 @@ def sync() -> None:
 
 sync.add_command(conflicts)
 sync.add_command(explain)
+sync.add_command(merges)
 
 
 @sync.command()
@@ -57,8 +59,13 @@ def pull(session: Session, *, retry: bool, as_json: bool) -> None:
                 f"again, {applied.accepted} taken over, {applied.conflicts} left to you (see "
                 "`l2c sync conflicts list`)."
             )
-        for problem in applied.problems:
-            click.echo(problem)
+        if applied.deleted or applied.made_again or applied.restored or applied.merged:
+            click.echo(
+                f"Gone in the CRM: {applied.deleted} kept here, {applied.made_again} to be made "
+                f"again; {applied.restored} came back, {applied.merged} were merged."
+            )
+        for line in (*swept.notes, *applied.problems):
+            click.echo(line)
     sys.exit(1 if applied.problems else 0)
 
 
@@ -170,6 +177,8 @@ def _show_status(standing: "SyncStatus") -> None:
         )
     for parked in standing.parked:
         click.echo(f"{parked.object} {parked.sfid} waits: {parked.reason}\n  {parked.remedy}")
+    for entity, count in standing.deleted_in_crm.items():
+        click.echo(f"{count} of {entity} were deleted in the CRM.")
     for state in ("pending", "failed"):
         if standing.inbox.get(state):
             click.echo(f"{standing.inbox[state]} incoming envelopes are {state}.")

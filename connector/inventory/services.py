@@ -177,6 +177,19 @@ def cancel_unstarted(*, tx: Connection, service_ids: Collection[int]) -> int:
     return len(canceled)
 
 
+def move_services(*, tx: Connection, from_account_id: int, to_account_id: int) -> int:
+    """Give the services of one customer to another, as after a merge; return how many.
+
+    Who is billed for each stays as it is.
+    """
+    moved: int = tx.execute(
+        update(service)
+        .where(service.c.account_id == from_account_id)
+        .values(account_id=to_account_id)
+    ).rowcount
+    return moved
+
+
 def term_end(start: date, months: int) -> date | None:
     """Return the last day of a term, or None when the service runs month to month."""
     return add_months(start, months) - timedelta(days=1) if months else None

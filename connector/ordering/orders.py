@@ -246,6 +246,16 @@ def cancel_order(*, tx: Connection, order_id: int, now: datetime) -> bool:
     return True
 
 
+def move_orders(*, tx: Connection, from_account_id: int, to_account_id: int) -> int:
+    """Give the orders of one customer to another, as after a merge; return how many."""
+    moved: int = tx.execute(
+        update(customer_order)
+        .where(customer_order.c.account_id == from_account_id)
+        .values(account_id=to_account_id)
+    ).rowcount
+    return moved
+
+
 def _check_open(tx: Connection, order: Order) -> None:
     states = tx.scalars(_tasks_of(order.id).with_only_columns(task.c.state)).all()
     if states and all(state in FINAL for state in states):

@@ -4,11 +4,12 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from connector.errors import StateConflict
 from connector.store.tables.parties import account, brand_table
+from connector.store.tables.sync import crm_alias
 
 DEFAULT_BRAND = "default"
 
@@ -84,8 +85,13 @@ def brand_by_key(*, tx: Connection, key: str | None) -> int:
 
 
 def find_account(*, tx: Connection, sfid: str) -> Account | None:
-    """Return the account with this CRM id, or None when the hub has not met it yet."""
-    row = tx.execute(select(account).where(account.c.sfid == sfid)).one_or_none()
+    """Return the account with this CRM id, or None when the hub has not met it yet.
+
+    An id that was merged away in the CRM means the account that remained.
+    """
+    master = select(crm_alias.c.master_sfid).where(crm_alias.c.sfid == sfid).scalar_subquery()
+    wanted = account.c.sfid == func.coalesce(master, sfid)
+    row = tx.execute(select(account).where(wanted)).one_or_none()
     return None if row is None else _account(row)
 
 

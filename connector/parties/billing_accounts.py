@@ -1,11 +1,11 @@
-"""Who is invoiced: one billing account per customer, currency and billing system."""
+"""Who is invoiced: one leading billing account per customer, currency and billing system."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, and_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from connector.errors import StateConflict
@@ -57,8 +57,9 @@ def open_billing_account(
 ) -> int:
     """Return the customer's billing account in this currency, opening it when there is none.
 
-    Twice is once, also at the same moment: the table allows one per account, currency and system
-    (in a foreign system: one that it has not answered for). Of several there, the oldest counts.
+    Twice is once, also at the same moment: the table allows one that leads per account, currency
+    and system (in a foreign system: one that it has not answered for). Of several there, the oldest
+    counts; others were superseded after a merge of two customers.
 
     Raises:
         UnknownCurrency: The currency is not in ISO 4217.
@@ -94,7 +95,10 @@ def open_billing_account(
                 billing_account.c.currency,
                 billing_account.c.system,
             ],
-            index_where=billing_account.c.foreign_key.is_(None),
+            index_where=and_(
+                billing_account.c.foreign_key.is_(None),
+                billing_account.c.superseded_by_id.is_(None),
+            ),
         )
         .returning(billing_account.c.id)
     )
@@ -121,6 +125,7 @@ def billing_account_of(
             billing_account.c.account_id == account_id,
             billing_account.c.currency == currency,
             billing_account.c.system == system,
+            billing_account.c.superseded_by_id.is_(None),
         )
         .order_by(billing_account.c.id)
         .limit(1)

@@ -28,7 +28,13 @@ _PARKED = text("""
     SELECT flow, object, sfid, coalesce(reason, '') AS reason, coalesce(remedy, '') AS remedy
       FROM intent WHERE state IN ('parked', 'failed') ORDER BY id DESC LIMIT 100
 """)
-_CURSORS = text("SELECT object, position_at FROM sync_cursor ORDER BY object")
+_CURSORS = text("""
+    SELECT object, position_at FROM sync_cursor WHERE kind = 'changes' ORDER BY object
+""")
+_GONE = text("""
+    SELECT entity, count(*) AS records FROM crm_record
+     WHERE deleted_at IS NOT NULL GROUP BY entity ORDER BY entity
+""")
 _OWED_SWEEPS = text("SELECT object, reason FROM owed_sweep ORDER BY object")
 _CALLS = text("SELECT calls, used_today, allowed_today, seen_at FROM api_usage")
 _REPORT = text("SELECT made_at, drift FROM reconcile_report ORDER BY id DESC LIMIT 1")
@@ -106,6 +112,7 @@ class SyncStatus:
     cursors: dict[str, datetime]
     topics: tuple[TopicStanding, ...]
     owed_sweeps: dict[str, str]
+    deleted_in_crm: dict[str, int]  # records by entity, those to be made again included
     api_calls: int
     api_used_today: int | None
     api_allowed_today: int | None
@@ -167,6 +174,7 @@ def sync_status(*, tx: Connection) -> SyncStatus:
         cursors={row.object: row.position_at for row in tx.execute(_CURSORS)},
         topics=topic_standings(tx),
         owed_sweeps={row.object: row.reason for row in tx.execute(_OWED_SWEEPS)},
+        deleted_in_crm={row.entity: row.records for row in tx.execute(_GONE)},
         api_calls=calls.calls if calls else 0,
         api_used_today=calls.used_today if calls else None,
         api_allowed_today=calls.allowed_today if calls else None,

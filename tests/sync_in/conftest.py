@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import requests
 from events_world import Events
+from local_org import Org, local_org
 from sqlalchemy import text
+from sync_in.still_org import StillOrg
 
 from connector.adapters.salesforce.client import OrgClient
 from connector.adapters.salesforce.login import ClientCredentials, Login
@@ -16,7 +18,8 @@ from connector.adapters.salesforce.retry import RetryPolicy
 from connector.store.engine import Store
 from connector.sync.apply.intents import IntentRequest
 from connector.sync.apply.run import ApplyReport, apply_pending
-from connector.sync.capture.sweep import SweepReport, sweep
+from connector.sync.capture.report import SweepReport
+from connector.sync.capture.sweep import sweep
 from connector.sync.inbox.arrivals import fields_to_read
 from connector.sync.inbox.store import store_page
 from connector.sync.inbox.wsdl import MessageShape, message_shapes
@@ -224,8 +227,7 @@ class WayIn:
             tx.exec_driver_sql(statement)
 
 
-@pytest.fixture
-def way_in(store, client, mappings, shapes) -> WayIn:
+def make_way_in(store: Store, client: OrgClient, mappings, shapes) -> WayIn:
     with store.transaction() as tx:
         tx.exec_driver_sql(
             "INSERT INTO brand (key, name, legal_name, invoice_prefix) VALUES"
@@ -243,3 +245,29 @@ def events(way_in, org) -> Iterator[Events]:
     events = Events(way_in, org)
     yield events
     events.stop()
+
+
+@pytest.fixture
+def way_in(store, client, mappings, shapes) -> WayIn:
+    return make_way_in(store, client, mappings, shapes)
+
+
+@pytest.fixture(scope="session")
+def still_process() -> Iterator[Org]:
+    """Return an org whose time stands still; it goes on from test to test."""
+    with local_org("--clock", "manual") as running:
+        yield running
+
+
+@pytest.fixture
+def still(still_process, store, mappings, shapes) -> Iterator[StillOrg]:
+    """Return such an org, freshly reset, with the connector before it."""
+    still_process.admin("reset")
+    login = Login(
+        still_process.base_url,
+        ClientCredentials(still_process.client_id, still_process.client_secret),
+    )
+    client = OrgClient(login, retry=RetryPolicy(attempts=2, first_pause_s=0.01))
+    way_in = make_way_in(store, client, mappings, shapes)
+    yield StillOrg(still_process, way_in, log_in=CrmUser)
+    client.close()

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from connector.sync.capture.sweep import sweep
 
-CURSORS = "SELECT object, position_at FROM sync_cursor ORDER BY object"
+CURSORS = "SELECT object, position_at FROM sync_cursor WHERE kind = 'changes' ORDER BY object"
 
 
 def run_sweep(way_in, *, now_org: datetime, overlap_s: int = 120):

@@ -9,7 +9,8 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, urlencode
 
 import requests
@@ -32,6 +33,9 @@ from connector.adapters.salesforce.retry import RetryPolicy
 from connector.adapters.salesforce.session import LimitInfo, OrgSession, TokenHolder
 from connector.adapters.salesforce.transport import prepare
 from connector.errors import TransientFailure
+
+if TYPE_CHECKING:
+    from connector.adapters.salesforce.soap import PartnerApi
 
 DEFAULT_API_VERSION = "64.0"
 ROWS_PER_COLLECTION = 200
@@ -112,6 +116,19 @@ class OrgClient:
     def instance_url(self) -> str:
         """Return the address of the org's pages and APIs."""
         return self._retry.run(self._session.tokens.current).instance_url
+
+    @cached_property
+    def partner(self) -> "PartnerApi":
+        """What the org does over SOAP only, with the same session."""
+        # Imported here: a quarter second that only conversions and merges have to wait for.
+        from connector.adapters.salesforce.soap import PartnerApi
+
+        return PartnerApi(
+            self._session,
+            api_version=self.api_version,
+            retry=self._retry,
+            connect=self._connected,
+        )
 
     def close(self) -> None:
         """Close the connections."""

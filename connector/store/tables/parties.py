@@ -1,7 +1,17 @@
 """Brands, customers, who is invoiced, and where services are."""
 
-from sqlalchemy import CheckConstraint, Column, Index, Integer, Table, Text, UniqueConstraint
-from sqlalchemy.sql import text as sql
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy import text as sql
 
 from connector.store.tables.base import (
     brand,
@@ -85,13 +95,15 @@ billing_account = Table(
     UniqueConstraint("system", "number"),
     UniqueConstraint("id", "system"),  # what documents refer to: theirs cannot mix with ours
     UniqueConstraint("system", "foreign_key"),
+    # After a merge of two billed customers: who gets new deals instead. What runs here goes on.
+    Column("superseded_by_id", BigInteger, ForeignKey("billing_account.id"), nullable=True),
     Index(
-        "uq_billing_account_account_id_currency_system",
+        "uq_billing_account_leading",
         "account_id",
         "currency",
         "system",
         unique=True,
-        postgresql_where=sql("foreign_key IS NULL"),
+        postgresql_where=sql("foreign_key IS NULL AND superseded_by_id IS NULL"),
     ),
     CheckConstraint("system <> 'builtin' OR foreign_key IS NULL", name="built_in_has_no_key"),
     CheckConstraint("anchor_day BETWEEN 1 AND 31", name="anchor_day_in_month"),

@@ -43,12 +43,16 @@ seen_notification = Table(
     instant("seen_at"),
 )
 
+# How far each kind of question about an object has come: changes by SystemModstamp, deletions by
+# getDeleted, and by Id the fields whose change stamps nothing.
 sync_cursor = Table(
     "sync_cursor",
     metadata,
+    Column("kind", Text, primary_key=True, server_default="changes"),
     Column("object", Text, primary_key=True),
     instant("position_at"),
     text("position_id", default=""),
+    CheckConstraint("kind IN ('changes', 'deletions', 'unstamped')", name="kind_known"),
 )
 
 # Where each topic of change events stands; the replay id moves with the inbox rows before it.
@@ -152,6 +156,8 @@ crm_record = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     instant("next_attempt_at", nullable=True),
     instant("synced_at", nullable=True),
+    # Deleted in the CRM and not back yet; one born here has no sfid then and is owed again.
+    instant("deleted_at", nullable=True),
     UniqueConstraint("entity", "hub_id"),
     Index(
         "ix_crm_record_next_attempt_at",
@@ -189,6 +195,17 @@ conflict = Table(
         unique=True,
         postgresql_where=sql("decided_at IS NULL"),
     ),
+)
+
+# Ids that were merged away: what still names one of them means the master (domain D5).
+crm_alias = Table(
+    "crm_alias",
+    metadata,
+    Column("sfid", Text, primary_key=True),
+    Column("master_sfid", Text, nullable=False, index=True),
+    text("object"),
+    instant("merged_at"),
+    CheckConstraint("sfid <> master_sfid", name="not_itself"),
 )
 
 # A change in the CRM that asks for an act (design D15); parked with a reason until it can run.

@@ -19,12 +19,13 @@ SELECT e.id, e.product_id,
 CREATE VIEW push_location AS
 SELECT l.id, l.sfid, a.sfid AS account_sfid, l.name, 'builtin' AS billing_system, l.street, l.city,
        l.postal_code, l.country, l.normalized_key
-  FROM location l JOIN account a ON a.id = l.account_id
+  FROM location l JOIN account a ON a.id = l.account_id AND a.deleted_at IS NULL
  WHERE l.sfid IS NULL
     OR EXISTS (SELECT FROM crm_record r
                 WHERE r.entity = 'location' AND r.hub_id = l.id AND r.born = 'hub');
 
--- Customers only: an account that never ordered stays as the CRM made it.
+-- Customers only, and while the CRM has them (what belongs to a deleted one waits for its return):
+-- an account that never ordered stays as the CRM made it.
 CREATE VIEW push_account AS
 SELECT a.id, a.sfid, a.link_state,
        'l2c:billing_account:' || b.id AS billing_account_key,
@@ -33,7 +34,7 @@ SELECT a.id, a.sfid, a.link_state,
        f.last_payment_on, f.last_payment_amount, f.sources, s.mrr, s.active_services
   FROM account a
   JOIN LATERAL (SELECT * FROM billing_account b WHERE b.account_id = a.id
-                 ORDER BY b.id LIMIT 1) b ON true
+                 ORDER BY b.superseded_by_id IS NOT NULL, b.id LIMIT 1) b ON true
   LEFT JOIN LATERAL (SELECT * FROM v_account_finance f WHERE f.account_id = a.id OFFSET 0) f
          ON true
   CROSS JOIN LATERAL (
@@ -50,7 +51,7 @@ SELECT b.id, a.sfid AS account_sfid, b.number || ' ' || b.currency AS name, b.sy
        f.balance, f.credit_balance, f.oldest_due_on, f.last_invoice_on, f.last_invoice_total,
        f.last_payment_on, f.last_payment_amount
   FROM billing_account b
-  JOIN account a ON a.id = b.account_id
+  JOIN account a ON a.id = b.account_id AND a.deleted_at IS NULL
   JOIN brand br ON br.id = b.brand_id
   LEFT JOIN LATERAL (SELECT * FROM v_billing_account_balance f
                       WHERE f.billing_account_id = b.id OFFSET 0) f ON true;
@@ -61,7 +62,7 @@ SELECT o.id, o.number, a.sfid AS account_sfid, o.opportunity_sfid, o.quote_sfid,
        s.state, s.progress_pct, s.next_step, s.blocker, s.started_at, s.expected_end_at,
        s.actual_end_at
   FROM customer_order o
-  JOIN account a ON a.id = o.account_id
+  JOIN account a ON a.id = o.account_id AND a.deleted_at IS NULL
   LEFT JOIN LATERAL (SELECT * FROM v_order_state s WHERE s.order_id = o.id OFFSET 0) s ON true;
 
 CREATE VIEW push_opportunity AS
@@ -120,7 +121,7 @@ SELECT s.id, s.number, a.sfid AS account_sfid, s.product_id, s.location_id,
        END AS billing_status,
        b.billing_start_on, b.billed_through_on, b.billed_mrr
   FROM service s
-  JOIN account a ON a.id = s.account_id
+  JOIN account a ON a.id = s.account_id AND a.deleted_at IS NULL
   JOIN billing_account ba ON ba.id = s.billing_account_id
   JOIN product p ON p.id = s.product_id
   LEFT JOIN LATERAL (SELECT * FROM v_service_billing b WHERE b.service_id = s.id OFFSET 0) b
@@ -176,7 +177,7 @@ SELECT p.id, p.billing_account_id, a.sfid AS account_sfid, p.number, ba.system A
        p.state, p.reference
   FROM payment p
   JOIN billing_account ba ON ba.id = p.billing_account_id
-  JOIN account a ON a.id = ba.account_id
+  JOIN account a ON a.id = ba.account_id AND a.deleted_at IS NULL
   LEFT JOIN LATERAL (SELECT * FROM v_payment_unapplied u WHERE u.payment_id = p.id OFFSET 0) u
          ON true;
 

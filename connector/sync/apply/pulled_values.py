@@ -28,7 +28,11 @@ KEEP: Final = Keep.KEEP
 
 # Transforms that turn a text of the CRM into the id of a hub row, read for all records at once.
 _LOOKUPS = {
-    "account_by_sfid": "SELECT sfid, id FROM account WHERE sfid = ANY(:wanted)",
+    "account_by_sfid": """
+        SELECT w.sfid, a.id FROM unnest(CAST(:wanted AS text[])) AS w (sfid)
+          LEFT JOIN crm_alias m ON m.sfid = w.sfid
+          JOIN account a ON a.sfid = coalesce(m.master_sfid, w.sfid)
+        """,
     "brand_by_key": "SELECT key, id FROM brand WHERE key = ANY(:wanted)",
 }
 DEFAULT_BRAND = "default"

@@ -29,6 +29,7 @@ from connector.sync.apply.foreign_edits import (
     apply_foreign_edits,
     edited_records,
 )
+from connector.sync.apply.gone import note_alive, note_deleted
 from connector.sync.apply.intents import (
     Flow,
     IntentsRun,
@@ -36,6 +37,7 @@ from connector.sync.apply.intents import (
     keep_intents,
     run_pending,
 )
+from connector.sync.apply.merges import masters, note_merges
 from connector.sync.apply.pulled_values import needs_others
 from connector.sync.inbox import store as inbox
 from connector.sync.inbox.arrivals import (
@@ -96,12 +98,15 @@ class ApplyReport:
     changed: int = 0
     echoes: int = 0
     stale: int = 0
-    gone: int = 0  # records whose deletion was told and that could not be read again
     asked: int = 0
     postponed: int = 0
     repaired: int = 0  # fields of the hub that were changed in the CRM: to be sent again,
     accepted: int = 0  # taken over,
     conflicts: int = 0  # or left to a person
+    deleted: int = 0  # born in the CRM and gone there
+    made_again: int = 0  # born here, deleted there, owed once more
+    restored: int = 0  # came back from the recycle bin
+    merged: int = 0  # ids that are aliases now
     intents: IntentsRun = field(default_factory=IntentsRun)
     answered: int = 0
     problems: list[str] = field(default_factory=list)
@@ -211,6 +216,7 @@ class _Applier:
     def _apply(self, chunk: Sequence[Row[Any]]) -> None:
         taken = self._take(chunk)
         with self.store.read() as tx:
+            taken = _under_masters(tx, taken)
             rows, again = self._sort(tx, taken)
             read_from = tx.execute(_DATABASE_TIME).scalar_one()
         late: set[int] = set()
@@ -229,7 +235,7 @@ class _Applier:
         organization_id = self.org.identity() if again and not late else ""
         applied = {key: value for key, value in taken.outcomes.items() if key not in late}
         with self.store.transaction() as tx:
-            refused = self._write(tx, newest(rows))
+            refused = self._write(tx, rows)
             if not late:
                 self._note_gone(tx, taken.deleted - {(row.object_name, row.sfid) for row in rows})
             for key, problem in refused.items():
@@ -384,15 +390,24 @@ class _Applier:
             log.info("inbox.records_gone", count=len(keys) - len(rows))
         return rows
 
-    def _note_gone(self, tx: Connection, gone: set[tuple[str, str]]) -> None:  # noqa: ARG002
-        """Count records that are in the CRM no more: nothing in the hub follows from it yet."""
-        self.report.gone += len(gone)
-        if gone:
-            log.info("inbox.deletions_told", count=len(gone))
+    def _note_gone(self, tx: Connection, told: set[tuple[str, str]]) -> None:
+        """Note records whose deletion an event told and that could not be read again."""
+        by_object: dict[str, list[str]] = {}
+        for object_name, sfid in sorted(told):
+            by_object.setdefault(object_name, []).append(sfid)
+        for object_name, sfids in by_object.items():
+            gone = note_deleted(tx, object_name, sfids)
+            self.report.deleted += gone.marked
+            self.report.made_again += gone.made_again
 
     def _write(self, tx: Connection, rows: Sequence[OrgRow]) -> dict[tuple[str, str], str]:
         """Write the records and keep what they ask; return those the hub refuses, with reasons."""
-        self.report.records += len(rows)
+        # Of two deletions of one version only one may name the master.
+        merging = [row for row in rows if row.is_deleted]
+        arrived = newest(rows)
+        self.report.records += len(arrived)
+        self.report.restored += note_alive(tx, arrived)
+        rows = [row for row in arrived if not row.is_deleted]
         refused: dict[tuple[str, str], str] = {}
         pulled = [mapping for mapping in self.mappings if mapping.pull is not None]
         for mapping in sorted(pulled, key=needs_others):
@@ -402,7 +417,43 @@ class _Applier:
                 self.report.add(written)
                 refused |= {(mapping.object, sfid): why for sfid, why in written.problems.items()}
         self.report.asked += keep_intents(tx, self.mappings, rows)
+        self._write_deleted(tx, [row for row in arrived if row.is_deleted])
+        self.report.merged += note_merges(tx, self.mappings, merging)
         return refused
+
+    def _write_deleted(self, tx: Connection, rows: Sequence[OrgRow]) -> None:
+        by_object: dict[str, dict[str, datetime]] = {}
+        for row in rows:
+            by_object.setdefault(row.object_name, {})[row.sfid] = row.version
+        for object_name, versions in by_object.items():
+            gone = note_deleted(tx, object_name, list(versions), at=versions)
+            self.report.deleted += gone.marked
+            self.report.made_again += gone.made_again
+
+
+def _under_masters(tx: Connection, taken: _Taken) -> _Taken:
+    """Let hints that name an id that was merged away mean the master."""
+    named = [one.sfid for one in taken.notifications.values()]
+    master_of = masters(tx, [*named, *(sfid for _, sfid in taken.hinted)])
+    if not master_of:
+        return taken
+    hinted: set[tuple[str, str]] = set()
+    for object_name, sfid in taken.hinted:
+        master = master_of.get(sfid)
+        if master is not None:
+            rows = taken.source_of[object_name, sfid]
+            taken.source_of.setdefault((object_name, master), set()).update(rows)
+        hinted.add((object_name, master or sfid))
+    notifications: dict[str, Notification] = {}
+    for key, one in taken.notifications.items():
+        master = master_of.get(one.sfid)
+        if master is not None:
+            rows = taken.source_of[one.object_name, one.sfid]
+            taken.source_of.setdefault((one.object_name, master), set()).update(rows)
+            # The versions of another record say nothing about how old this hint is.
+            one = replace(one, sfid=master, version=None)
+        notifications[key] = one
+    return replace(taken, notifications=notifications, hinted=hinted)
 
 
 @contextmanager

@@ -1,31 +1,37 @@
 """Sweeps the org for changes no message told about, by SystemModstamp (fact sheet H.1, D4).
 
 Two positions: within a sweep the pages follow (SystemModstamp, Id) to the end; what is kept for the
-next sweep stays an overlap behind the org's time, because a record becomes visible only when its
-transaction commits, later than its stamp. What the overlap brings twice is recognised by its
-values and not stored again.
+next sweep stays an overlap behind the org's time, and behind the oldest transaction that is still
+open there (`latestDateCovered`): a record becomes visible only when its transaction commits, later
+than its stamp. What is read twice is recognised by its values and not stored again.
+
+The question for `latestDateCovered` travels in the same composite call as the queries, before them,
+so it costs no call of its own.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 from urllib.parse import urlencode
 
 import structlog
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from connector.adapters.salesforce.answers import Subrequest
 from connector.adapters.salesforce.client import COLLECTIONS_PER_CALL, OrgClient
 from connector.adapters.salesforce.payload import instant_text
 from connector.store.engine import Store
-from connector.sync.apply.attributes import news_of
-from connector.sync.apply.foreign_edits import edited_records
-from connector.sync.apply.intents import new_asks
 from connector.sync.budget.usage import record_calls
+from connector.sync.capture.covering import covered_by, covering
+from connector.sync.capture.cursors import Kind, Position, advance, positions
+from connector.sync.capture.deletions import sweep_deletions
+from connector.sync.capture.pages import store_news
+from connector.sync.capture.report import SweepReport
+from connector.sync.capture.unstamped import sweep_unstamped
 from connector.sync.inbox.arrivals import (
     DELETED,
     ID,
+    MASTER,
     STAMP,
     OrgRow,
     fields_to_read,
@@ -33,7 +39,6 @@ from connector.sync.inbox.arrivals import (
     objects_to_watch,
     row_of,
 )
-from connector.sync.inbox.store import store_page
 from connector.sync.mapping.definition import Mappings, When
 
 log = structlog.get_logger(__name__)
@@ -43,38 +48,7 @@ OVERLAP = timedelta(seconds=120)
 ASKS_LOOK_BACK = timedelta(hours=24)
 PAGE = 2_000
 PAGES_PER_SWEEP_MAX = 500
-
-_POSITIONS = text("SELECT object, position_at, position_id FROM sync_cursor")
-_ADVANCE = text(
-    """
-    INSERT INTO sync_cursor (object, position_at, position_id)
-    VALUES (:object, :position_at, :position_id)
-        ON CONFLICT (object) DO UPDATE
-       SET position_at = excluded.position_at, position_id = excluded.position_id
-     WHERE (sync_cursor.position_at, sync_cursor.position_id)
-           < (excluded.position_at, excluded.position_id)
-    """
-)
-
-
-@dataclass(slots=True)
-class SweepReport:
-    """What a sweep saw."""
-
-    calls: int = 0
-    seen: dict[str, int] = field(default_factory=dict)
-    stored: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def stored_total(self) -> int:
-        """Return how many records wait in the inbox because of this sweep."""
-        return sum(self.stored.values())
-
-
-@dataclass(frozen=True, slots=True)
-class _Position:
-    at: datetime | None
-    sfid: str = ""
+MERGEABLE = frozenset({"Account", "Contact", "Lead"})  # fact sheet F.5
 
 
 def sweep(
@@ -88,62 +62,97 @@ def sweep(
     """Store every record that changed since the last sweep and says something new.
 
     Up to five objects are asked in one call. `now_org` is the org's present instant; attributes are
-    swept from the beginning the first time, asks from a day before.
+    swept from the beginning the first time, asks from a day before. What was deleted is asked for
+    every few minutes; so are the fields whose change stamps nothing, where mappings name some.
     """
     report = SweepReport()
+    calls_before = org.calls
     organization_id = org.identity()
+    _sweep_changes(store, org, mappings, report, now_org=now_org, overlap=overlap)
+    sweep_unstamped(store, org, mappings, report, now_org=now_org)
+    sweep_deletions(store, org, mappings, report, now_org=now_org, overlap=overlap)
+    report.calls = org.calls - calls_before
+    with store.transaction() as tx:
+        record_calls(tx=tx, calls=report.calls, limit=org.limit_info, now=now_org)
+    log.info(
+        "sync.swept",
+        organization_id=organization_id,
+        calls=report.calls,
+        stored=report.stored_total,
+        notes=report.notes,
+    )
+    return report
+
+
+@dataclass(slots=True)
+class _Asked:
+    """One composite call: the next pages of some objects."""
+
+    positions: Mapping[str, Position]
+    uncovered: Sequence[str]  # objects whose latestDateCovered is not known yet
+    pages: dict[str, list[OrgRow]] = field(default_factory=dict)
+    covered: dict[str, datetime | None] = field(default_factory=dict)
+
+
+def _sweep_changes(
+    store: Store,
+    org: OrgClient,
+    mappings: Mappings,
+    report: SweepReport,
+    *,
+    now_org: datetime,
+    overlap: timedelta,
+) -> None:
     with store.read() as tx:
-        kept = {
-            row.object: _Position(row.position_at, row.position_id)
-            for row in tx.execute(_POSITIONS)
-        }
+        kept = positions(tx, Kind.CHANGES)
     open_objects = {
         name: kept.get(name, _first_position(mappings, name, now_org))
         for name in objects_to_watch(mappings)
     }
+    latest: dict[str, datetime] = {}
     for _ in range(PAGES_PER_SWEEP_MAX):
         asked = dict(list(open_objects.items())[:COLLECTIONS_PER_CALL])
         if not asked:
             break
-        pages = _read(org, mappings, asked)
-        report.calls += 1
-        for name, rows in pages.items():
+        answer = _Asked(asked, [name for name in asked if name not in latest])
+        _read(org, mappings, answer, now_org=now_org)
+        for name, covered in answer.covered.items():
+            latest[name] = min(now_org - overlap, covered or now_org)
+        for name, rows in answer.pages.items():
             position = _behind(rows, asked[name])
             with store.transaction() as tx:
-                _store(tx, mappings, name, rows, organization_id, report)
-                _advance(tx, name, position, latest=now_org - overlap)
+                stored = store_news(tx, mappings, name, rows, organization_id=org.identity())
+                _keep_place(tx, name, position, latest=latest[name])
+            report.count(name, seen=len(rows), stored=stored)
             if len(rows) < PAGE:
                 del open_objects[name]
             else:
                 open_objects[name] = position
-    with store.transaction() as tx:
-        record_calls(tx=tx, calls=report.calls, limit=org.limit_info, now=now_org)
-    log.info("sync.swept", calls=report.calls, stored=report.stored_total)
-    return report
 
 
-def _first_position(mappings: Mappings, object_name: str, now_org: datetime) -> _Position:
+def _first_position(mappings: Mappings, object_name: str, now_org: datetime) -> Position:
     has_attributes = any(mapping.pull for mapping in mappings.of_object(object_name))
-    return _Position(None if has_attributes else now_org - ASKS_LOOK_BACK)
+    return Position(None if has_attributes else now_org - ASKS_LOOK_BACK)
 
 
-def _read(
-    org: OrgClient, mappings: Mappings, positions: Mapping[str, _Position]
-) -> dict[str, list[OrgRow]]:
-    answers = org.composite(
-        [
-            Subrequest("GET", _query(mappings, name, position), f"q{place}")
-            for place, (name, position) in enumerate(positions.items())
-        ]
-    )
-    pages: dict[str, list[OrgRow]] = {}
-    for name, answer in zip(positions, answers, strict=True):
+def _read(org: OrgClient, mappings: Mappings, asked: _Asked, *, now_org: datetime) -> None:
+    # In this order: what was visible when the org said how far it has come is in the pages.
+    how_far = [
+        covering(name, now_org, reference=f"u{place}") for place, name in enumerate(asked.uncovered)
+    ]
+    queries = [
+        Subrequest("GET", _query(mappings, name, position), f"q{place}")
+        for place, (name, position) in enumerate(asked.positions.items())
+    ]
+    answers = org.composite([*how_far, *queries])
+    for name, answer in zip(asked.uncovered, answers, strict=False):
+        asked.covered[name] = covered_by(name, answer)
+    for name, answer in zip(asked.positions, answers[len(how_far) :], strict=True):
         answer.raise_for_status()
-        pages[name] = [row_of(name, record) for record in answer.body["records"]]
-    return pages
+        asked.pages[name] = [row_of(name, record) for record in answer.body["records"]]
 
 
-def _query(mappings: Mappings, object_name: str, position: _Position) -> str:
+def _query(mappings: Mappings, object_name: str, position: Position) -> str:
     of_object = mappings.of_object(object_name)
     is_whole = is_read_whole(mappings, object_name)
     names = list(fields_to_read(mappings, object_name))
@@ -151,7 +160,7 @@ def _query(mappings: Mappings, object_name: str, position: _Position) -> str:
         mapping.pull.where for mapping in of_object if mapping.pull and mapping.pull.where
     ]
     if is_whole:
-        names.append(DELETED)
+        names += [DELETED, MASTER] if object_name in MERGEABLE else [DELETED]
     else:
         conditions.append(_any_ask(mappings, object_name))
     if position.at is not None:
@@ -183,42 +192,12 @@ def _condition(when: When) -> str:
     return f"{when.field} = '{quoted}'"
 
 
-def _behind(rows: Sequence[OrgRow], before: _Position) -> _Position:
-    return _Position(rows[-1].version, rows[-1].sfid) if rows else before
+def _behind(rows: Sequence[OrgRow], before: Position) -> Position:
+    return Position(rows[-1].version, rows[-1].sfid) if rows else before
 
 
-def _store(
-    tx: Connection,
-    mappings: Mappings,
-    object_name: str,
-    rows: Sequence[OrgRow],
-    organization_id: str,
-    report: SweepReport,
-) -> None:
-    fresh: dict[str, Mapping[str, Any]] = {}
-    for mapping in mappings.of_object(object_name):
-        if mapping.pull is not None and rows:
-            fresh |= {row.sfid: row.values for row in news_of(tx, mapping, rows)}
-        if rows:
-            edited = edited_records(tx, mapping, rows)
-            fresh |= {row.sfid: row.values for row in rows if row.sfid in edited}
-    fresh |= {row.sfid: row.values for row in new_asks(tx, mappings, rows)}
-    report.seen[object_name] = report.seen.get(object_name, 0) + len(rows)
-    report.stored[object_name] = report.stored.get(object_name, 0) + len(fresh)
-    if fresh:
-        store_page(
-            tx,
-            object_name=object_name,
-            organization_id=organization_id,
-            records=list(fresh.values()),
-        )
-
-
-def _advance(tx: Connection, object_name: str, position: _Position, *, latest: datetime) -> None:
-    """Keep the place for the next sweep, never closer to the org's time than the overlap."""
+def _keep_place(tx: Connection, object_name: str, position: Position, *, latest: datetime) -> None:
+    """Keep the place for the next sweep, never closer to the org's time than `latest`."""
     if position.at is None or position.at >= latest:
-        position = _Position(latest)
-    tx.execute(
-        _ADVANCE,
-        {"object": object_name, "position_at": position.at, "position_id": position.sfid},
-    )
+        position = Position(latest)
+    advance(tx, Kind.CHANGES, object_name, position)

@@ -15,6 +15,7 @@ ID = "Id"
 STAMP = "SystemModstamp"
 DELETED = "IsDeleted"
 _HINT = "_hint"
+MASTER = "MasterRecordId"
 
 
 class UnreadableRecord(InvalidInput):

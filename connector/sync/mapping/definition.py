@@ -19,6 +19,9 @@ from connector.sync.mapping.columns import columns_from_crm
 from connector.yaml_file import Location, YamlFile
 
 ApiName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z]\w*)?$")]
+Relationship = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*){0,4}$")
+]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 
 HUB_KEY_FIELD = "Billing_Key__c"
@@ -143,9 +146,14 @@ class PullField(_Strict):
 
 
 class Pull(_Strict):
-    """How the entity comes in."""
+    """How the entity comes in.
+
+    `unstamped` names fields that change without a new stamp, each with the relationship its value
+    comes through (`Account__r`, or further up), or null where none leads there, as in a roll-up.
+    """
 
     fields: dict[ApiName, PullField]
+    unstamped: dict[ApiName, Relationship | None] = {}
     where: str | None = None
     message: str | None = None  # name of the outbound message that announces it
 
@@ -365,6 +373,13 @@ def _check_alone(mapping: Mapping) -> None:
                 ("fields", name),
                 f"{name} goes out and comes in",
                 "One side owns a field: keep it in `fields` or in `pull.fields`.",
+            )
+    for name in mapping.pull.unstamped if mapping.pull else ():
+        if mapping.pull and name not in mapping.pull.fields:
+            raise _ListedIn(
+                ("pull", "unstamped", name),
+                f"{name} is not pulled",
+                "Add it to pull.fields, or remove it here.",
             )
     for place, rule in enumerate(mapping.intents):
         if (rule.when.becomes is None) == (not rule.when.set):

@@ -50,7 +50,7 @@ def state_sql(mapping: Mapping, mappings: Mappings, *, source: str, by_key: bool
     )
     own_sfid = f'coalesce(r.sfid, v."{push.sfid}")' if push.sfid else "r.sfid"
     return f"""
-        v.id IS NULL AS is_absent,
+        (v.id IS NULL OR r.born = 'crm' AND r.deleted_at IS NOT NULL) AS is_absent,
         {external_key} AS external_key,
         {own_sfid} AS sfid,
         r.sfid IS NULL AS is_first,
@@ -103,7 +103,8 @@ def _record_join(alias: str, entity: str, key: str, *, by_key: bool) -> str:
         return f"LEFT JOIN crm_record {alias} ON {condition}"
     return (
         f"LEFT JOIN LATERAL (SELECT {alias}.sfid, {alias}.born, {alias}.known, {alias}.status, "  # noqa: S608
-        f"{alias}.in_conflict FROM crm_record {alias} WHERE {condition} OFFSET 0) {alias} ON true"
+        f"{alias}.in_conflict, "
+        f"{alias}.deleted_at FROM crm_record {alias} WHERE {condition} OFFSET 0) {alias} ON true"
     )
 
 

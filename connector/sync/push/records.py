@@ -36,7 +36,8 @@ _WRITTEN = text(f"""
            error_code = CASE WHEN r.in_conflict IS NOT NULL THEN 'sync.conflict' END,
            remedy = CASE WHEN r.in_conflict IS NOT NULL THEN {literal(CONFLICT_REMEDY)} END,
            attempts = 0, next_attempt_at = NULL,
-           synced_at = excluded.synced_at, pushed_at = excluded.pushed_at
+           synced_at = excluded.synced_at, pushed_at = excluded.pushed_at,
+           deleted_at = NULL
     RETURNING r.hub_id
 """)  # noqa: S608 - constants
 _TAKEN = text("""
