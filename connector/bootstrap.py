@@ -252,8 +252,7 @@ class App:
 
         Records whose change events were lost are found first.
         """
-        # The org's present, as near as we know it; the overlap covers the difference.
-        now_org = self.wall_clock.now()
+        now_org = self._org_time.now(self.org, machine_now=self.wall_clock.now())
         owed = sweep_owed(store=self.store, org=self.org, mappings=self.mappings, now_org=now_org)
         report = sweep(
             store=self.store,
