@@ -184,7 +184,7 @@ def test_leaves_objects_alone_that_no_mapping_knows(events, org, user) -> None:
     assert events.wait_for_hints(1) == [("CREATE", account)]
 
 
-def test_counts_a_deletion_and_changes_nothing(events, way_in, user) -> None:
+def test_a_deletion_is_noted_and_takes_no_customer_away(events, way_in, user) -> None:
     events.listen()
     account = user.create("Account", Name="Acme")
     events.wait_for_hints(1)
@@ -194,8 +194,9 @@ def test_counts_a_deletion_and_changes_nothing(events, way_in, user) -> None:
     events.wait_for_hints(2)
     report = way_in.apply()
 
-    assert report.gone == 1
+    assert report.deleted == 1
     assert way_in.rows("SELECT count(*) AS accounts FROM account") == [{"accounts": 1}]
+    assert way_in.rows("SELECT deleted_at IS NOT NULL AS gone FROM crm_record") == [{"gone": True}]
 
 
 def test_a_record_that_came_back_is_not_gone(events, way_in, user) -> None:
@@ -209,7 +210,7 @@ def test_a_record_that_came_back_is_not_gone(events, way_in, user) -> None:
     report = way_in.apply()
 
     assert [kind for kind, _ in events.hints()] == ["DELETE", "UNDELETE"]
-    assert (report.gone, report.changed) == (0, 1)
+    assert (report.deleted, report.changed) == (0, 1)
 
 
 class TestGaps:
