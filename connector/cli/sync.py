@@ -7,6 +7,7 @@ import click
 
 from connector.cli.conflicts import conflicts, explain
 from connector.cli.dead_letters import dead_letters
+from connector.cli.duplicates import duplicates
 from connector.cli.merges import merges
 from connector.cli.printing import print_json
 from connector.cli.session import Session
@@ -202,3 +203,4 @@ def _show_topic(topic: "TopicStanding") -> None:
 
 
 sync.add_command(dead_letters)
+sync.add_command(duplicates)

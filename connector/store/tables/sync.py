@@ -197,6 +197,22 @@ conflict = Table(
     ),
 )
 
+# A record of the hub that the CRM refused because another one there has its values.
+duplicate = Table(
+    "duplicate",
+    metadata,
+    identity(),
+    text("entity"),
+    Column("hub_id", BigInteger, nullable=False),
+    text("object"),
+    text("external_key"),
+    text("other_sfid"),
+    text("message"),
+    instant("opened_at"),
+    instant("adopted_at", nullable=True),
+    UniqueConstraint("entity", "hub_id", "other_sfid"),
+)
+
 # Ids that were merged away: what still names one of them means the master (domain D5).
 crm_alias = Table(
     "crm_alias",

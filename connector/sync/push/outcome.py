@@ -14,6 +14,7 @@ from connector.sync.mapping.definition import FieldType, Mapping, Mappings
 from connector.sync.mapping.keys import PREFIX
 from connector.sync.push import queue
 from connector.sync.push.collapse import mark
+from connector.sync.push.duplicates import open_tickets
 from connector.sync.push.records import forget, forget_values, remember_refused, remember_written
 from connector.sync.push.removal import Removal, forget_removed, is_gone, is_held_by_children
 from connector.sync.push.report import Halt
@@ -103,6 +104,7 @@ class Outcomes:
         keys = [owed.key for owed, _ in rows]
         if verdict is Verdict.DATA:
             remember_refused(tx, mapping, rows, status="Error")
+            open_tickets(tx, mapping, rows)
             queue.settle(tx, code=code, leases=leases_of([owed for owed, _ in rows]))
             self._write_letters(mapping, rows)
             return

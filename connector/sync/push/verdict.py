@@ -72,7 +72,15 @@ _REPARENT = (
     "In the CRM the record hangs on another master and cannot be moved: delete it there, so it "
     "is made anew, or allow reparenting of this field."
 )
+_LATER = "Nothing: it is sent again by itself."
 _FALLBACK = "Look at the record in the CRM, correct it there or here, and it is sent again."
+
+
+def taxonomy() -> dict[str, tuple[Verdict, str]]:
+    """Return what follows from each code of Salesforce, and the remedy."""
+    known = dict.fromkeys(sorted(_RETRY), (Verdict.RETRY, _LATER))
+    known |= {code: (Verdict.CONFIGURATION, remedy) for code, remedy in _CONFIGURATION.items()}
+    return known | {code: (Verdict.DATA, remedy) for code, remedy in _DATA.items()}
 
 
 def remedy_of(code: str) -> str:
@@ -90,7 +98,7 @@ def judge(
     error = errors[0] if errors else RowError("UNKNOWN_EXCEPTION", "The CRM gave no reason.")
     code, message = error.code, error.message
     if code in _RETRY or "UNABLE_TO_LOCK_ROW" in message:
-        return Refusal(Verdict.RETRY, code, message, "Nothing: it is sent again by itself.")
+        return Refusal(Verdict.RETRY, code, message, _LATER)
     if code == "INVALID_FIELD" and message.startswith("Foreign key external ID"):
         remedy = "The record this one belongs to is gone from the CRM; it is sent again first."
         return Refusal(Verdict.PARENT_GONE, code, message, remedy)
