@@ -213,7 +213,10 @@ def _advance(tx: Connection, object_name: str, position: _Position, *, latest: d
     """Keep the place for the next sweep, never closer to the org's time than the overlap."""
     if position.at is None or position.at >= latest:
         position = _Position(latest)
-    tx.execute(
-        _ADVANCE,
-        {"object": object_name, "position_at": position.at, "position_id": position.sfid},
-    )
+    assert position.at is not None
+    advance_cursor(tx, object_name, at=position.at, sfid=position.sfid)
+
+
+def advance_cursor(tx: Connection, object_name: str, *, at: datetime, sfid: str = "") -> None:
+    """Let the next sweep of an object begin behind this place; it never goes back."""
+    tx.execute(_ADVANCE, {"object": object_name, "position_at": at, "position_id": sfid})
