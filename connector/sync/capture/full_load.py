@@ -175,7 +175,7 @@ class _Load:
                 return former
             with self.store.transaction() as tx:
                 tx.execute(_END, {"object": name})
-        job = self.bulk.open_query(_soql(self.mappings, name), include_deleted=True)
+        job = self.bulk.open_query(load_query(self.mappings, name), include_deleted=True)
         with self.store.transaction() as tx:
             tx.execute(_BEGIN, {"object": name, "job": job, "began_at": began_at})
             begun = tx.execute(_OPEN, {"object": name}).one()
@@ -215,7 +215,8 @@ class _Load:
         return {name: value for name, value in row.values.items() if name not in asking}
 
 
-def _soql(mappings: Mappings, object_name: str) -> str:
+def load_query(mappings: Mappings, object_name: str) -> str:
+    """Return the query of the Bulk job that shows what the mappings pull of an object."""
     names = ", ".join((*fields_to_read(mappings, object_name), DELETED))
     conditions = [
         mapping.pull.where

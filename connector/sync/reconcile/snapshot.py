@@ -66,7 +66,7 @@ def take_snapshot(
     known = crm_rows if is_keyed else _known_rows(session, mapping)
     rows: Iterator[Copied]
     if known >= bulk_from:
-        source, rows = "bulk", _in_bulk(org, mapping, is_keyed=is_keyed)
+        source, rows = "bulk", _in_bulk(org, mapping)
     else:
         source, rows = "query", _by_query(org, mapping, _queries(session, mapping))
     while page := list(islice(rows, _PAGE)):
@@ -117,9 +117,14 @@ def _by_query(org: OrgClient, mapping: Mapping, queries: Iterable[str]) -> Itera
             yield _copied(mapping, row, crm_value)
 
 
-def _in_bulk(org: OrgClient, mapping: Mapping, *, is_keyed: bool) -> Iterator[Copied]:
-    where = f"{mapping.pushed.key} != null" if is_keyed else ""
-    for row in Bulk(org).query(_soql(_asked(mapping), mapping, where)):
+def snapshot_query(mapping: Mapping) -> str:
+    """Return the query of the Bulk job that shows an entity as a whole."""
+    push = mapping.pushed
+    return _soql(_asked(mapping), mapping, f"{push.key} != null" if push.verb == "upsert" else "")
+
+
+def _in_bulk(org: OrgClient, mapping: Mapping) -> Iterator[Copied]:
+    for row in Bulk(org).query(snapshot_query(mapping)):
         yield _copied(mapping, row, crm_text)
 
 
