@@ -28,7 +28,6 @@ from connector.sync.budget.usage import record_calls
 from connector.sync.capture.sweep import ASKS_LOOK_BACK, OVERLAP, advance_cursor
 from connector.sync.inbox.arrivals import (
     DELETED,
-    OrgRow,
     fields_to_read,
     objects_to_watch,
     row_of,
@@ -187,12 +186,13 @@ class _Load:
     ) -> None:
         rows = [row_of(name, record) for record in records]
         recent = [row for row in rows if row.version >= load.began_at - ASKS_LOOK_BACK]
+        asking = _asking_fields(self.mappings, name)
         fresh: dict[str, Mapping[str, Any]] = {}
         with self.store.transaction() as tx:
             for mapping in self.mappings.of_object(name):
                 if mapping.pull is not None:
-                    old_news = news_of(tx, mapping, rows)
-                    fresh |= {one.sfid: self._unasked(one) for one in old_news}
+                    news = news_of(tx, mapping, rows)
+                    fresh |= {one.sfid: _without(one.values, asking) for one in news}
             asked = {row.sfid for row in new_asks(tx, self.mappings, recent)}
             fresh |= {row.sfid: row.values for row in recent if row.sfid in fresh.keys() | asked}
             if fresh:
@@ -205,14 +205,20 @@ class _Load:
                 )
         self.counts.stored[name] += len(fresh)
 
-    def _unasked(self, row: OrgRow) -> Mapping[str, Any]:
-        """Return the values without what they ask for: it was asked before we were there."""
-        asking = {
-            rule.when.field
-            for mapping, rule in rules_of(self.mappings, row.object_name)
-            if mapping.pull is None or rule.when.field not in mapping.pull.fields
-        }
-        return {name: value for name, value in row.values.items() if name not in asking}
+
+def _asking_fields(mappings: Mappings, object_name: str) -> frozenset[str]:
+    """Return the fields that only ask: what old records ask for was asked before we were there."""
+    return frozenset(
+        rule.when.field
+        for mapping, rule in rules_of(mappings, object_name)
+        if mapping.pull is None or rule.when.field not in mapping.pull.fields
+    )
+
+
+def _without(values: Mapping[str, Any], names: frozenset[str]) -> Mapping[str, Any]:
+    if not names:
+        return values
+    return {name: value for name, value in values.items() if name not in names}
 
 
 def load_query(mappings: Mappings, object_name: str) -> str:
