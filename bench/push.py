@@ -36,30 +36,37 @@ ROWS_PER_CALL = 1_000
 
 def run(*, rows: int = 5_000) -> dict[str, Any]:
     """Measure and return the figures."""
+    with bench_store() as store:
+        return _measured(store, rows)
+
+
+@contextmanager
+def bench_store() -> Iterator[Store]:
+    """Open an empty store that goes with the block."""
     with tempfile.TemporaryDirectory(prefix="l2c-bench-") as folder:
         Path(folder).chmod(0o711)
         with EmbeddedPostgres.start(Path(folder) / "postgres") as server:
             store = Store(server.url_of("postgres"))
             try:
                 upgrade(store)
-                return _measured(store, rows)
+                yield store
             finally:
                 store.close()
 
 
 def _measured(store: Store, rows: int) -> dict[str, Any]:
     mappings = load_mappings()
-    with _local_org() as org:
-        _make_parents(store, org)
+    with org_client() as org:
+        make_parents(store, org)
         push_until_quiet(store=store, org=org, mappings=mappings, now=NOW)
-        _make_rows(store, rows)
+        make_rows(store, rows)
         sent: list[list[Subrequest]] = []
         _record_into(org, sent)
         began = time.perf_counter()
         report = push_until_quiet(store=store, org=org, mappings=mappings, now=NOW)
         seconds = time.perf_counter() - began
         assert report.written == rows, report
-    with _local_org() as org:
+    with org_client() as org:
         _make_parents_again(store, org, mappings)
         reference_seconds = _send_prepared(org, sent)
     return {
@@ -79,7 +86,8 @@ def _measured(store: Store, rows: int) -> dict[str, Any]:
 
 
 @contextmanager
-def _local_org() -> Iterator[OrgClient]:
+def org_client() -> Iterator[OrgClient]:
+    """Run a local org until the block ends, and yield a client of it."""
     process = subprocess.Popen(
         [sys.executable, "-m", "l2c_sandbox", "--json", "--exit-with-stdin"],
         stdin=subprocess.PIPE,
@@ -119,7 +127,7 @@ def _send_prepared(org: OrgClient, sent: list[list[Subrequest]]) -> float:
     return time.perf_counter() - began
 
 
-def _make_parents(store: Store, org: OrgClient) -> None:
+def make_parents(store: Store, org: OrgClient) -> None:
     """Make the customer and the service whose summaries are pushed."""
     account = _account(org)
     with store.transaction() as tx:
@@ -174,7 +182,8 @@ SELECT date '2026-06-01', date '2026-07-01', '{}', 0, 0, :now, '-' FROM s
 """
 
 
-def _make_rows(store: Store, rows: int) -> None:
+def make_rows(store: Store, rows: int) -> None:
+    """Make the summaries to push."""
     with store.transaction() as tx:
         tx.execute(
             text("""

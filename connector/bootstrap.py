@@ -33,7 +33,7 @@ from connector.billing.bill_run import BillRunReport, run_cycle, run_due_cycles
 from connector.billing.payment_csv import PaymentReport, import_payments_csv
 from connector.catalog.load import CatalogReport, load_catalog
 from connector.config import SalesforceSettings, Settings
-from connector.errors import Misconfigured
+from connector.errors import Misconfigured, StateConflict
 from connector.flows.account_merge import merge_flows
 from connector.flows.billing_systems import PullReport, pull_each
 from connector.flows.code_tasks import CodeTaskReport, run_due_code_tasks
@@ -58,6 +58,7 @@ from connector.sync.apply.intents import Flow
 from connector.sync.apply.merges import decide_merge, open_merges
 from connector.sync.apply.opportunity_tree import OpportunityReader
 from connector.sync.apply.run import ApplyReport, apply_pending
+from connector.sync.capture.full_load import FullLoadReport, load_fully
 from connector.sync.capture.org_time import OrgTime
 from connector.sync.capture.owed_sweeps import sweep_owed
 from connector.sync.capture.report import SweepReport
@@ -68,8 +69,10 @@ from connector.sync.mapping.describes import refresh_describes
 from connector.sync.push.files import FilesReport, files_owed, push_files
 from connector.sync.push.pace import Pace
 from connector.sync.push.run import PushReport, push_pending
+from connector.sync.push.shadow import shadow_push
 from connector.sync.push.wake import wake_objects
-from connector.sync.reconcile.compare import ReconcileReport, reconcile
+from connector.sync.reconcile.compare import reconcile
+from connector.sync.reconcile.report import ReconcileReport
 from connector.sync.status import sync_status
 
 if TYPE_CHECKING:
@@ -265,6 +268,19 @@ class App:
             self.queue.nudge(APPLY)
         return report
 
+    def load_fully(self, objects: Sequence[str] = ()) -> FullLoadReport:
+        """Take everything the mappings pull into the inbox, or what they pull of some objects."""
+        report = load_fully(
+            store=self.store,
+            org=self.org,
+            mappings=self.mappings,
+            now_org=self._org_time.now(self.org, machine_now=self.wall_clock.now()),
+            objects=objects,
+            overlap=timedelta(seconds=self.settings.sync.overlap_s),
+        )
+        self.queue.nudge(APPLY)
+        return report
+
     def apply_inbox(self) -> ApplyReport:
         """Apply what the CRM said and run the flows it asked for."""
         report = apply_pending(
@@ -274,6 +290,7 @@ class App:
             flows=self.flows,
             now=self.clock.now(),
             shapes=self.shapes,
+            may_answer=not self.settings.sync.shadow,
         )
         self.queue.nudge(TASKS)
         self.queue.nudge(PUSH)
@@ -340,7 +357,15 @@ class App:
         return report
 
     def push_changes(self) -> PushReport:
-        """Send the CRM what it is owed."""
+        """Send the CRM what it is owed; in shadow mode, only find out what that would be."""
+        if self.settings.sync.shadow:
+            shadow_push(
+                store=self.store,
+                mappings=self.mappings,
+                now=self.wall_clock.now(),
+                bulk_from=self.settings.sync.bulk_from_rows,
+            )
+            return PushReport()
         report = push_pending(
             store=self.store,
             org=self.org,
@@ -461,14 +486,25 @@ class App:
             self.queue.nudge(PUSH)
         return reports
 
-    def reconcile(self, *, repair: bool = False) -> ReconcileReport:
-        """Compare hub and CRM record by record."""
+    def reconcile(self, *, repair: bool = False, delete_extra: bool = False) -> ReconcileReport:
+        """Compare hub and CRM record by record.
+
+        Raises:
+            StateConflict: Something is to be deleted in the CRM, but this is the shadow mode.
+        """
+        if delete_extra and self.settings.sync.shadow:
+            raise StateConflict(
+                "In shadow mode nothing is deleted in the CRM.",
+                remedy="Set sync.shadow to false, or leave --delete-extra out.",
+            )
         report = reconcile(
             store=self.store,
             org=self.org,
             mappings=self.mappings,
             now=self.clock.now(),
             repair=repair,
+            delete_extra=delete_extra,
+            bulk_from=self.settings.sync.snapshot_from_rows,
         )
         if report.repaired:
             self.queue.nudge(PUSH)

@@ -181,6 +181,15 @@ class SyncSettings(Section):
         ge=1,
         description="From so many waiting rows of one entity on, they go out as Bulk API jobs.",
     )
+    snapshot_from_rows: int = Field(
+        default=20_000,
+        ge=1,
+        description="From so many rows of one object on, a comparison reads it by the Bulk API.",
+    )
+    shadow: bool = Field(
+        default=False,
+        description="Compute and show what would be sent to the CRM, but send nothing.",
+    )
 
 
 class JobSettings(Section):

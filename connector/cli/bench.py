@@ -32,6 +32,22 @@ def push(*, rows: int, as_json: bool) -> None:
 
 
 @bench.command()
+@click.option("--rows", type=click.IntRange(1, 10_000_000), default=5_000, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object last.")
+def pull(*, rows: int, as_json: bool) -> None:
+    """Load records by Bulk snapshot; reference: the same client dropping the same result."""
+    _report(_benchmark("pull")(rows=rows), as_json=as_json)
+
+
+@bench.command()
+@click.option("--rows", type=click.IntRange(1, 10_000_000), default=5_000, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object last.")
+def reconcile(*, rows: int, as_json: bool) -> None:
+    """Compare both sides in full; reference: the same client dropping the same result."""
+    _report(_benchmark("reconcile")(rows=rows), as_json=as_json)
+
+
+@bench.command()
 @click.option(
     "--records", type=click.IntRange(1_000, 1_000_000_000), default=1_000_000, show_default=True
 )

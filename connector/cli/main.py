@@ -22,6 +22,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "doctor": ("connector.cli.doctor", "doctor", "Check configuration, store, org and mappings."),
     "db": ("connector.cli.db", "db", "Migrate, back up and restore the store."),
     "sync": ("connector.cli.sync", "sync", "Pull from, push to and compare with the CRM."),
+    "audit": (
+        "connector.cli.audit",
+        "audit",
+        "Compare an org's services with invoices, read-only.",
+    ),
     "mappings": ("connector.cli.mappings", "mappings", "Check the mapping files."),
     "catalog": ("connector.cli.catalog", "catalog", "Load products, prices and rate decks."),
     "usage": ("connector.cli.usage", "usage", "Import, rate and inspect usage."),

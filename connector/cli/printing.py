@@ -10,7 +10,12 @@ import orjson
 
 def print_json(value: object) -> None:
     """Print a value as one line of JSON; amounts and quantities are texts, exact to the digit."""
-    click.echo(orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS))
+    click.echo(to_json_line(value))
+
+
+def to_json_line(value: object) -> str:
+    """Return a value as one line of JSON."""
+    return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -8,14 +8,16 @@ import click
 from connector.cli.conflicts import conflicts, explain
 from connector.cli.dead_letters import dead_letters
 from connector.cli.duplicates import duplicates
+from connector.cli.full_load import show_full_load
 from connector.cli.merges import merges
+from connector.cli.preview import show_preview, show_shadow
 from connector.cli.printing import print_json
+from connector.cli.reconcile import reconcile
 from connector.cli.session import Session
 
 if TYPE_CHECKING:
     from connector.sync.capture.event_topics import TopicStanding
     from connector.sync.push.run import PushReport
-    from connector.sync.reconcile.compare import EntityReport
     from connector.sync.status import SyncStatus
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -33,18 +35,31 @@ sync.add_command(merges)
 
 @sync.command()
 @click.option("--retry", is_flag=True, help="Try parked asks and refused records again, too.")
+@click.option("--full", is_flag=True, help="Take everything by Bulk API snapshots (first load).")
+@click.argument("objects", nargs=-1, metavar="[OBJECT]...")
 @_JSON
 @click.pass_obj
-def pull(session: Session, *, retry: bool, as_json: bool) -> None:
-    """Ask the CRM for every change and carry out what it asks for; exit 1 on problems."""
+def pull(
+    session: Session, *, retry: bool, full: bool, objects: tuple[str, ...], as_json: bool
+) -> None:
+    """Ask the CRM for every change and carry out what it asks for; exit 1 on problems.
+
+    With --full, all records of the objects the mappings pull, or of those named. A load that was
+    broken off goes on where it stopped.
+    """
     from connector.sync.apply.intents import retry_parked
     from connector.sync.inbox.store import retry_failed
 
+    if objects and not full:
+        raise click.UsageError("Objects are named together with --full.")
     app = session.app()
     if retry:
         with app.store.transaction() as tx:
             retry_failed(tx)
             retry_parked(tx=tx)
+    if full:
+        show_full_load(app, objects, as_json=as_json)
+        return
     swept = app.sweep()
     applied = app.apply_inbox()
     if as_json:
@@ -71,13 +86,27 @@ def pull(session: Session, *, retry: bool, as_json: bool) -> None:
 
 
 @sync.command()
+@click.option("--dry-run", is_flag=True, help="Show what would be sent, send nothing.")
+@click.option(
+    "--show",
+    type=click.IntRange(0, 100_000),
+    default=100,
+    show_default=True,
+    help="How many records a dry run shows with their fields.",
+)
 @_JSON
 @click.pass_obj
-def push(session: Session, *, as_json: bool) -> None:
-    """Send everything the CRM is owed; exit 1 when something could not go."""
+def push(session: Session, *, dry_run: bool, show: int, as_json: bool) -> None:
+    """Send everything the CRM is owed; exit 1 when something could not go.
+
+    In shadow mode (sync.shadow) this is a dry run always.
+    """
     from connector.sync.push.run import push_until_quiet
 
     app = session.app()
+    if dry_run or app.settings.sync.shadow:
+        show_preview(app, show=show, as_json=as_json)
+        return
     report = push_until_quiet(
         store=app.store, org=app.org, mappings=app.mappings, now=app.clock.now(), patience_s=30
     )
@@ -106,62 +135,22 @@ def _show_push(report: "PushReport") -> None:
 
 
 @sync.command()
-@click.option("--repair", is_flag=True, help="Send again what is missing or differs in the CRM.")
-@_JSON
-@click.pass_obj
-def reconcile(session: Session, *, repair: bool, as_json: bool) -> None:
-    """Compare both sides in full; exit 1 when they differ."""
-    from connector.sync.push.run import push_until_quiet
-    from connector.sync.reconcile.compare import reconcile as compare
-
-    app = session.app()
-    report = compare(
-        store=app.store, org=app.org, mappings=app.mappings, now=app.clock.now(), repair=repair
-    )
-    if report.repaired:
-        push_until_quiet(
-            store=app.store, org=app.org, mappings=app.mappings, now=app.clock.now(), patience_s=30
-        )
-    if as_json:
-        print_json(report)
-    else:
-        for entity in report.entities:
-            _show_entity(entity)
-        click.echo(
-            f"Drift: {report.drift}."
-            + (f" {report.repaired} records sent again." if report.repaired else "")
-        )
-    sys.exit(1 if report.drift > report.repaired else 0)
-
-
-def _show_entity(entity: "EntityReport") -> None:
-    line = f"{entity.object:26} hub {entity.hub_rows:8}  CRM {entity.crm_rows:8}"
-    if entity.pending:
-        line += f"  {entity.pending} pending"
-    if entity.drift:
-        line += (
-            f"  {entity.missing} missing, {entity.extra} extra, {entity.differing} different"
-            f" ({', '.join(entity.fields)})"
-        )
-    click.echo(line)
-    for total in entity.sums:
-        sign = "=" if total.hub == total.crm else "≠"
-        click.echo(f"{'':26} {total.currency} {total.hub} {sign} {total.crm}")
-
-
-@sync.command()
 @_JSON
 @click.pass_obj
 def status(session: Session, *, as_json: bool) -> None:
     """Say what is owed, what failed and why, what waits for a person."""
     from connector.sync.status import sync_status
 
-    with session.app().store.read() as tx:
-        standing = sync_status(tx=tx)
+    app = session.app()
+    is_shadow = app.settings.sync.shadow
+    with app.store.read() as tx:
+        standing = sync_status(tx=tx, is_shadow=is_shadow)
     if as_json:
         print_json(standing)
-    else:
-        _show_status(standing)
+        return
+    if is_shadow:
+        show_shadow(standing.shadow)
+    _show_status(standing)
 
 
 def _show_status(standing: "SyncStatus") -> None:
@@ -204,3 +193,4 @@ def _show_topic(topic: "TopicStanding") -> None:
 
 sync.add_command(dead_letters)
 sync.add_command(duplicates)
+sync.add_command(reconcile)

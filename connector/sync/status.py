@@ -8,6 +8,7 @@ from sqlalchemy import Connection, text
 
 from connector.sync.capture.event_topics import TopicStanding, topic_standings
 from connector.sync.push.collapse import mark
+from connector.sync.push.shadow import ShadowState, shadow_state
 
 _OWED = text("""
     SELECT e.name, count(*) AS owed FROM (
@@ -118,6 +119,7 @@ class SyncStatus:
     api_allowed_today: int | None
     reconciled_at: datetime | None
     drift: int | None
+    shadow: ShadowState | None = None  # what would have been sent, in shadow mode
 
     @property
     def is_quiet(self) -> bool:
@@ -161,8 +163,8 @@ class DeadLetter:
     next_attempt_at: datetime | None
 
 
-def sync_status(*, tx: Connection) -> SyncStatus:
-    """Return how sync stands."""
+def sync_status(*, tx: Connection, is_shadow: bool = False) -> SyncStatus:
+    """Return how sync stands; in shadow mode with what would have been sent."""
     calls = tx.execute(_CALLS).one_or_none()
     report = tx.execute(_REPORT).one_or_none()
     return SyncStatus(
@@ -180,6 +182,7 @@ def sync_status(*, tx: Connection) -> SyncStatus:
         api_allowed_today=calls.allowed_today if calls else None,
         reconciled_at=report.made_at if report else None,
         drift=report.drift if report else None,
+        shadow=shadow_state(tx) if is_shadow else None,
     )
 
 

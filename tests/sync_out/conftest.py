@@ -12,6 +12,9 @@ from connector.adapters.salesforce.answers import Subrequest
 from connector.adapters.salesforce.client import OrgClient
 from connector.adapters.salesforce.login import ClientCredentials, Login
 from connector.adapters.salesforce.retry import RetryPolicy
+from connector.bootstrap import App
+from connector.config import Settings
+from connector.kernel.clock import MovableClock
 from connector.store.engine import Store
 from connector.sync.mapping.definition import Mappings, load_mappings
 from connector.sync.push.run import BULK_FROM, PushReport, push_until_quiet
@@ -100,6 +103,27 @@ def push(store, client, mappings) -> Callable[..., PushReport]:
         )
 
     return run
+
+
+@pytest.fixture
+def open_app(store, org) -> Iterator[Callable[..., App]]:
+    """Wire the application to the store and the org, with settings of sync."""
+    opened: list[App] = []
+
+    def run(**sync: object) -> App:
+        salesforce = {
+            "login_url": org.base_url,
+            "client_id": org.client_id,
+            "client_secret": org.client_secret,
+        }
+        settings = Settings.model_validate({"salesforce": salesforce, "sync": sync})
+        opened.append(App(settings=settings, store=store, clock=MovableClock(NOW)))
+        return opened[-1]
+
+    yield run
+    for app in opened:
+        app.queue.close()
+        app.org.close()
 
 
 @pytest.fixture

@@ -6,13 +6,25 @@ import pytest
 from sqlalchemy import text
 from sync_out.world import NOW
 
+from connector.sync.reconcile import compare as compare_module
 from connector.sync.reconcile.compare import reconcile
+from connector.sync.reconcile.scores import read_scores
+from connector.sync.reconcile.snapshot import BULK_FROM
+
+BULK = 1  # every object counts as large
 
 
-@pytest.fixture
-def compare(store, client, mappings):
-    def run(*, repair: bool = False):
-        return reconcile(store=store, org=client, mappings=mappings, now=NOW, repair=repair)
+@pytest.fixture(params=[BULK, BULK_FROM], ids=["by bulk", "by query"])
+def compare(request, store, client, mappings):
+    def run(**options: bool):
+        return reconcile(
+            store=store,
+            org=client,
+            mappings=mappings,
+            now=NOW,
+            bulk_from=request.param,
+            **options,
+        )
 
     return run
 
@@ -106,3 +118,99 @@ def test_the_report_is_kept(world, push, compare, store):
         kept = tx.execute(text("SELECT drift, content FROM reconcile_report")).one()
     assert kept.drift == 0
     assert {one["entity"] for one in kept.content} >= {"invoice", "payment", "account"}
+
+
+def test_an_emptied_value_and_a_ticked_box_are_found(world, push, crm, compare):
+    push()
+    service = crm.one("SELECT Id FROM L2C_Service__c")["Id"]
+    crm.update("L2C_Service__c", service, Vendor_Name__c=None, Pending_Change__c=True)
+
+    found = _entity(compare(), "service")
+
+    assert set(found.fields) == {"Vendor_Name__c", "Pending_Change__c"}
+
+
+def test_accounts_of_the_crm_that_are_no_customers_here_are_not_compared(world, push, crm, compare):
+    push()
+    crm.create("Account", Name="A prospect")
+
+    found = _entity(compare(), "account")
+
+    assert (found.hub_rows, found.crm_rows, found.drift) == (1, 1, 0)
+
+
+def test_what_is_pushed_while_the_crm_is_read_is_no_drift(
+    world, push, change, compare, monkeypatch
+):
+    push()
+    take = compare_module.take_snapshot
+
+    def with_a_push_afterwards(session, org, mapping, **options):
+        source = take(session, org, mapping, **options)
+        if mapping.entity == "payment":
+            change("UPDATE payment SET reference = 'corrected'")
+            push()
+        return source
+
+    monkeypatch.setattr(compare_module, "take_snapshot", with_a_push_afterwards)
+
+    found = _entity(compare(), "payment")
+
+    assert (found.drift, found.pending) == (0, 1)
+
+
+def test_a_record_that_is_to_be_deleted_is_pending(world, push, change, compare):
+    push()
+    change(f"DELETE FROM task_dependency WHERE successor_id = {world.tasks[1]}")
+
+    found = _entity(compare(), "task_dependency")
+
+    assert (found.extra, found.pending) == (0, 1)
+
+
+class TestExtraRecords:
+    def test_are_deleted_on_request_children_first(self, world, push, crm, compare):
+        push()
+        order = crm.create(
+            "L2C_Work_Order__c", Name="Ghost", Billing_Key__c="l2c:work_order:999",
+            Customer_Order__c=crm.one("SELECT Id FROM L2C_Customer_Order__c")["Id"],
+        )  # fmt: skip
+        crm.create(
+            "L2C_Work_Order_Task__c", Name="Ghost", Billing_Key__c="l2c:task:999",
+            Work_Order__c=order,
+        )  # fmt: skip
+
+        assert compare(delete_extra=True).deleted == 2
+        assert compare().drift == 0
+
+    def test_stay_when_they_are_documents_of_money(self, world, push, crm, compare):
+        push()
+        account = crm.one("SELECT Id FROM L2C_Billing_Account__c")["Id"]
+        invoice = crm.create(
+            "L2C_Invoice__c", Name="Ghost", Billing_Key__c="l2c:invoice:999",
+            Billing_Account__c=account,
+        )  # fmt: skip
+
+        report = compare(delete_extra=True)
+
+        assert (report.drift, report.deleted, set(report.kept)) == (1, 0, {invoice})
+
+
+class TestScores:
+    def test_everything_in_step_is_a_hundred(self, world, push, compare, store):
+        push()
+        compare()
+
+        with store.read() as tx:
+            (score,) = read_scores(tx=tx)
+        assert score.percent == 100
+
+    def test_follow_a_record_to_its_account(self, world, push, crm, compare, store):
+        push()
+        line = crm.rows("SELECT Id FROM L2C_Invoice_Line__c LIMIT 1")[0]["Id"]
+        crm.update("L2C_Invoice_Line__c", line, Amount__c=1)
+        compare()
+
+        with store.read() as tx:
+            (score,) = read_scores(tx=tx, account_id=world.account)
+        assert score.records - score.in_step == 1

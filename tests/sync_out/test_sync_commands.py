@@ -1,45 +1,43 @@
 """The commands of `l2c sync` and `l2c mappings`, as a script would call them."""
 
+import csv
+import io
 import json
 from dataclasses import dataclass
 
 import pytest
 from click.testing import CliRunner
-from sync_out.world import NOW
 
-from connector.adapters.salesforce.client import OrgClient
+from connector.bootstrap import App
 from connector.cli.mappings import mappings as mappings_group
 from connector.cli.sync import sync as sync_group
-from connector.kernel.clock import MovableClock
-from connector.store.engine import Store
-from connector.sync.mapping.definition import Mappings
-
-
-@dataclass
-class _App:
-    store: Store
-    org: OrgClient
-    mappings: Mappings
-    clock: MovableClock
 
 
 @dataclass
 class _Session:
-    opened: _App
+    opened: App
 
-    def app(self) -> _App:
+    def app(self) -> App:
         return self.opened
 
 
 @pytest.fixture
-def run(store, client, mappings):
-    session = _Session(_App(store, client, mappings, MovableClock(NOW)))
+def run_with(open_app):
+    def prepare(**sync: object):
+        session = _Session(open_app(**sync))
 
-    def call(*words: str):
-        group = mappings_group if words[0] == "mappings" else sync_group
-        return CliRunner().invoke(group, words[1:], obj=session, catch_exceptions=False)
+        def call(*words: str):
+            group = mappings_group if words[0] == "mappings" else sync_group
+            return CliRunner().invoke(group, words[1:], obj=session, catch_exceptions=False)
 
-    return call
+        return call
+
+    return prepare
+
+
+@pytest.fixture
+def run(run_with):
+    return run_with()
 
 
 def _json(result):
@@ -61,6 +59,42 @@ def test_reconcile_exits_1_on_drift_and_0_once_repaired(world, run, crm):
     assert run("sync", "reconcile").exit_code == 1
     assert run("sync", "reconcile", "--repair").exit_code == 0
     assert run("sync", "reconcile").exit_code == 0
+
+
+def test_a_comparison_is_written_as_a_table(world, run, crm, tmp_path):
+    run("sync", "push")
+    invoice = crm.one("SELECT Id FROM L2C_Invoice__c")["Id"]
+    crm.update("L2C_Invoice__c", invoice, Total__c=99)
+    file = tmp_path / "report.csv"
+
+    result = run("sync", "reconcile", "--format", "csv", "--out", str(file))
+
+    lines = list(csv.DictReader(io.StringIO(file.read_text())))
+    of_invoice = {line["kind"]: line for line in lines if line["entity"] == "invoice"}
+    assert "Drift: 1" in result.stdout
+    assert of_invoice["differing"]["records"] == "1"
+    assert (of_invoice["field"]["name"], of_invoice["field"]["owner"]) == ("Total__c", "billing")
+    assert (of_invoice["sum"]["hub"], of_invoice["sum"]["crm"]) == ("23.8", "99.00")
+
+
+def test_a_comparison_shows_the_scores_of_accounts(world, run, crm):
+    run("sync", "push")
+    crm.delete("L2C_Allocation__c", crm.one("SELECT Id FROM L2C_Allocation__c")["Id"])
+
+    result = run("sync", "reconcile", "--accounts")
+
+    *_, scored = result.stdout.splitlines()
+    assert scored.split()[:2] == ["Dental", "Group"]
+    assert scored.split()[-1] == "93.70"
+
+
+def test_what_the_hub_does_not_have_is_deleted_on_request_only(world, run, crm):
+    run("sync", "push")
+    crm.create("L2C_Location__c", Name="Ghost", Billing_Key__c="l2c:location:999")
+
+    assert run("sync", "reconcile", "--repair").exit_code == 1
+    assert run("sync", "reconcile", "--delete-extra").exit_code == 0
+    assert crm.rows("SELECT Id FROM L2C_Location__c WHERE Name = 'Ghost'") == []
 
 
 def test_status_counts_what_is_owed_and_then_nothing(world, run):

@@ -39,6 +39,21 @@ def words(html: str) -> str:
 
 
 class TestStory:
+    def test_tells_how_much_of_the_account_the_last_comparison_found_in_step(
+        self, told: SimpleNamespace, visitor: Visitor, world: ConsoleWorld
+    ) -> None:
+        address = f"/console/accounts/{told.account}"
+        assert "records in step" not in visitor.page(address)
+
+        world.do(
+            "INSERT INTO account_score VALUES (:account, 16, 15, '2026-07-02T02:30:00Z')",
+            account=told.account,
+        )
+
+        assert "15 of 16 records in step (93.7 %), compared 02 Jul 2026" in words(
+            visitor.page(address)
+        )
+
     def test_tells_every_step_from_opportunity_to_balance(
         self, told: SimpleNamespace, visitor: Visitor
     ) -> None:

@@ -9,7 +9,7 @@ import csv
 import io
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -48,6 +48,14 @@ class Patience:
             yield pause_s
             waited_s += pause_s
             pause_s = min(pause_s * self.factor, self.longest_pause_s)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultPage:
+    """A part of a query's result: its rows, read once, and where the next part begins."""
+
+    rows: Iterator[dict[str, str | None]]
+    following: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,29 +149,46 @@ class Bulk:
             OrgRefused: The query was refused.
             OrgUnavailable: The job did not end in time.
         """
-        job = self.org.call(
+        job = self.open_query(soql, include_deleted=include_deleted)
+        self.finish_query(job)
+        locator: str | None = ""
+        for _ in range(PAGES_MAX):
+            assert locator is not None
+            with self.result_page(job, locator=locator, rows_per_page=rows_per_page) as page:
+                yield from page.rows
+                locator = page.following
+            if locator is None:
+                return
+        raise OrgUnavailable(f"The result of the query does not end after {PAGES_MAX} pages.")
+
+    def open_query(self, soql: str, *, include_deleted: bool = False) -> str:
+        """Begin a query; whoever knows its job may read the result for seven days."""
+        job: str = self.org.call(
             "POST",
             "jobs/query",
             body={"operation": "queryAll" if include_deleted else "query", "query": soql},
-        )
-        path = f"jobs/query/{job['id']}"
-        self._wait(path)
-        locator = ""
-        for _ in range(PAGES_MAX):
-            place = f"&locator={locator}" if locator else ""
-            with closing(
-                self.org.transfer("GET", f"{path}/results?maxRecords={rows_per_page}{place}")
-            ) as answer:
-                header: list[str] | None = None
-                for line in _lines(answer):
-                    if header is None:
-                        header = line
-                        continue
-                    yield {name: value or None for name, value in zip(header, line, strict=True)}
-                locator = answer.headers.get("Sforce-Locator", "null")
-            if locator == "null":
-                return
-        raise OrgUnavailable(f"The result of the query does not end after {PAGES_MAX} pages.")
+        )["id"]
+        return job
+
+    def finish_query(self, job: str) -> None:
+        """Wait until the result of a query can be read.
+
+        Raises:
+            OrgRefused: The query was refused, or the org has forgotten the job.
+            OrgUnavailable: The job did not end in time.
+        """
+        self._wait(f"jobs/query/{job}")
+
+    @contextmanager
+    def result_page(
+        self, job: str, *, locator: str = "", rows_per_page: int = ROWS_PER_PAGE
+    ) -> Iterator[ResultPage]:
+        """Read one page of a result, the first one or that of a locator, as a stream."""
+        place = f"&locator={locator}" if locator else ""
+        path = f"jobs/query/{job}/results?maxRecords={rows_per_page}{place}"
+        with closing(self.org.transfer("GET", path)) as answer:
+            following = answer.headers.get("Sforce-Locator", "null")
+            yield ResultPage(_records(answer), None if following == "null" else following)
 
     def _close(self, path: str) -> None:
         try:
@@ -259,6 +284,13 @@ def _cell(value: object) -> str:
     if isinstance(value, date):
         return value.isoformat()
     return str(value)
+
+
+def _records(answer: requests.Response) -> Iterator[dict[str, str | None]]:
+    lines = _lines(answer)
+    header = next(lines, [])
+    for line in lines:
+        yield {name: value or None for name, value in zip(header, line, strict=True)}
 
 
 def _lines(answer: requests.Response) -> Iterator[list[str]]:

@@ -75,7 +75,10 @@ class Collection:
 
 
 class OrgClient:
-    """A Salesforce org over REST. Threads may share one client."""
+    """A Salesforce org over REST. Threads may share one client.
+
+    With `is_read_only` it sends nothing but GET, so nothing in the org can change by it.
+    """
 
     def __init__(
         self,
@@ -84,11 +87,14 @@ class OrgClient:
         api_version: str = DEFAULT_API_VERSION,
         timeout_s: float = 60,
         retry: RetryPolicy | None = None,
+        is_read_only: bool = False,
     ) -> None:
         self.login = login
         self.api_version = api_version
         self._retry = retry or RetryPolicy()
-        self._session = OrgSession(TokenHolder(login.open), timeout_s=timeout_s)
+        self._session = OrgSession(
+            TokenHolder(login.open), timeout_s=timeout_s, is_read_only=is_read_only
+        )
         self._rest: Salesforce | None = None
         self._instance_url = ""
         self._lock = threading.Lock()

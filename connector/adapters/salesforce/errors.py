@@ -8,11 +8,12 @@
     OrgLimit            the calls of the day, or of the moment, are used up
     OrgRefused          the org understood and said no
     OrgLoginFailed      the connector may not log in
+    OrgReadOnly         this client was made for reading
 """
 
 from typing import ClassVar
 
-from connector.errors import InvalidInput, Misconfigured, TransientFailure
+from connector.errors import InvalidInput, Misconfigured, NotPermitted, TransientFailure
 
 
 class OrgUnavailable(TransientFailure):
@@ -66,3 +67,10 @@ class OrgLoginFailed(Misconfigured):
 
     code: ClassVar[str] = "org.login_failed"
     remedy = "Check salesforce.login_url, client_id and client_secret, and the app's run-as user."
+
+
+class OrgReadOnly(NotPermitted):
+    """A call that may write was about to be sent by a client made for reading."""
+
+    code: ClassVar[str] = "org.read_only"
+    remedy = "This is a fault of the connector: report it."

@@ -10,6 +10,7 @@ from typing import Any
 import requests
 import structlog
 
+from connector.adapters.salesforce.errors import OrgReadOnly
 from connector.adapters.salesforce.login import Token
 
 log = structlog.get_logger(__name__)
@@ -65,8 +66,11 @@ class OrgSession(requests.Session):
     `Sforce-Limit-Info` of every answer (errors too) and sends large bodies compressed.
     """
 
-    def __init__(self, tokens: TokenHolder, *, timeout_s: float) -> None:
+    def __init__(
+        self, tokens: TokenHolder, *, timeout_s: float, is_read_only: bool = False
+    ) -> None:
         super().__init__()
+        self.is_read_only = is_read_only
         self.tokens = tokens
         self.timeout_s = timeout_s
         self.calls = 0
@@ -76,7 +80,13 @@ class OrgSession(requests.Session):
     def request(  # type: ignore[override]
         self, method: str, url: str, **kwargs: Any
     ) -> requests.Response:
-        """Send a request as the current session; log in again once if it has ended."""
+        """Send a request as the current session; log in again once if it has ended.
+
+        Raises:
+            OrgReadOnly: It could write, and this session only reads.
+        """
+        if self.is_read_only and method.upper() != "GET":
+            raise OrgReadOnly(f"A {method} would have been sent by a client that only reads.")
         headers: dict[str, str] = dict(kwargs.pop("headers", None) or {})
         headers.pop("X-PrettyPrint", None)  # 43 % more bytes for nobody (measured 4)
         kwargs.setdefault("timeout", self.timeout_s)

@@ -255,6 +255,39 @@ reconcile_report = Table(
     Column("content", JSONB, nullable=False),
 )
 
+# Of the last comparison: which share of an account's records the CRM shows as they are.
+account_score = Table(
+    "account_score",
+    metadata,
+    Column("account_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("records", BigInteger, nullable=False),
+    Column("in_step", BigInteger, nullable=False),
+    instant("made_at"),
+    CheckConstraint("records > 0 AND in_step BETWEEN 0 AND records", name="share"),
+)
+
+# A first load under way: its Bulk job in the org, and how far its result has been taken.
+full_load = Table(
+    "full_load",
+    metadata,
+    Column("object", Text, primary_key=True),
+    text("job"),
+    text("locator", default=""),
+    instant("began_at"),  # the org's present when the snapshot was asked for
+    Column("rows", BigInteger, nullable=False, server_default="0"),
+)
+
+# What the shadow mode last found that a push would send; one row.
+shadow_push = Table(
+    "shadow_push",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    text("queue"),  # fingerprint of the queue, so that an unchanged one is not computed again
+    Column("content", JSONB, nullable=False),
+    instant("made_at"),
+    CheckConstraint("id = 1", name="one_row"),
+)
+
 api_usage = Table(
     "api_usage",
     metadata,

@@ -129,10 +129,12 @@ def apply_pending(
     now: datetime,
     limit: int = LIMIT,
     shapes: Mapping[str, MessageShape] | None = None,
+    may_answer: bool = True,
 ) -> ApplyReport:
     """Apply what waits in the inbox, run the asks that are due, answer them in the CRM.
 
-    `now` is the business instant the flows work with. `shapes` may be kept between passes.
+    `now` is the business instant the flows work with. `shapes` may be kept between passes. Without
+    `may_answer` nothing is written in the CRM; the answers wait for a pass that may.
     """
     report = ApplyReport()
     if shapes is None:
@@ -147,7 +149,8 @@ def apply_pending(
                 if not applier.apply_chunk(min(CHUNK, limit - report.envelopes)):
                     break
             report.intents += run_pending(store=store, flows=flows, now=now)
-            report.answered += answer_intents(store=store, org=org, mappings=mappings)
+            if may_answer:
+                report.answered += answer_intents(store=store, org=org, mappings=mappings)
             with store.transaction() as tx:
                 settle_conflicts(tx=tx, mappings=mappings)
             # What came meanwhile has found this pass busy and relies on it.

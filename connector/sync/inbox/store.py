@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from psycopg_pool import ConnectionPool
 from sqlalchemy import Connection, Row, bindparam, text
@@ -106,16 +106,17 @@ def store_page(
     object_name: str,
     organization_id: str,
     records: Sequence[Mapping[str, Any]],
+    source: Literal["sweep", "bulk"] = "sweep",
     pause_s: int | None = None,
 ) -> None:
-    """Store records a sweep found; the caller commits them together with the cursor.
+    """Store records a sweep or a first load found; the caller commits them with its place.
 
     With a pause they are not applied before it is over.
     """
     tx.execute(
         _STORE_PAGE,
         {
-            "source": "sweep",
+            "source": source,
             "organization_id": organization_id,
             "topic": object_name,
             "content": to_json(records),

@@ -58,6 +58,13 @@ def crm_value(field: PushField, value: Any) -> Any:
     return text or None
 
 
+def crm_text(field: PushField, cell: str | None) -> Any:
+    """Return a cell of a Bulk API result, which is text whatever its type, in canonical form."""
+    if field.type is FieldType.BOOLEAN:
+        return cell == "true"
+    return crm_value(field, cell)
+
+
 def _to_second(value: str) -> str:
     if value.endswith("+0000"):  # how REST writes it
         value = value[:-5] + "+00:00"

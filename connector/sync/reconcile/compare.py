@@ -2,96 +2,34 @@
 
 Per entity the CRM's rows are copied into a temporary table of one database session, between the
 pages of the query and outside any transaction; then one full outer join with the push view finds
-what is missing, extra or different. What the push queue still owes is pending, not drift.
+what is missing, extra or different. What the push queue still owes is pending, not drift, and so is
+what was pushed after the CRM was asked: the copy may be older than it.
 """
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
-from itertools import islice
-from typing import Any
 
 import structlog
-from psycopg.types.json import Jsonb
-from sqlalchemy import Column, Connection, MetaData, Table, Text, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Connection, text
 
 from connector.adapters.salesforce.client import OrgClient
-from connector.store.engine import Store, copy_rows
+from connector.store.engine import Store
 from connector.store.tables.sync import reconcile_report
 from connector.sync.budget.usage import record_calls
 from connector.sync.mapping.definition import Mapping, Mappings
 from connector.sync.mapping.state_sql import state_sql
-from connector.sync.mapping.transforms import crm_value, literal
+from connector.sync.mapping.transforms import literal
 from connector.sync.push.collapse import collapse
+from connector.sync.reconcile.extras import Extra, delete_extras, extras_of
+from connector.sync.reconcile.report import Drifted, EntityReport, ReconcileReport, Sums
+from connector.sync.reconcile.scores import Scores, account_sql
+from connector.sync.reconcile.snapshot import BULK_FROM, create_snapshot, row_counts, take_snapshot
 
 log = structlog.get_logger(__name__)
 
 SAMPLE = 20
-_PAGE = 2_000
-_IDS_PER_QUERY = 400  # an address may have 16,384 bytes
-
-_SNAPSHOT = Table(
-    "crm_snapshot",
-    MetaData(),
-    Column("external_key", Text),
-    Column("sfid", Text),
-    Column("shown", JSONB),
-    prefixes=["TEMPORARY"],
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Drifted:
-    """One record that differs; `hub_id` is None for one the hub does not know."""
-
-    kind: str
-    hub_id: int | None
-    sfid: str | None
-    fields: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """The amounts of one currency on both sides."""
-
-    currency: str
-    hub: Decimal
-    crm: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class EntityReport:
-    """One entity compared; `fields` counts differing records per field and names its owner."""
-
-    entity: str
-    object: str
-    hub_rows: int
-    crm_rows: int
-    missing: int
-    extra: int
-    differing: int
-    pending: int
-    fields: dict[str, dict[str, int | str]]
-    sums: tuple[Sums, ...]
-    sample: tuple[Drifted, ...]
-
-    @property
-    def drift(self) -> int:
-        """Return how many records are not as they should be."""
-        return self.missing + self.extra + self.differing
-
-
-@dataclass(frozen=True, slots=True)
-class ReconcileReport:
-    """Both sides compared."""
-
-    made_at: datetime
-    drift: int
-    repaired: int
-    api_calls: int
-    entities: tuple[EntityReport, ...]
+_DROP = text("DROP TABLE IF EXISTS crm_snapshot, crm_drift")
 
 
 def reconcile(
@@ -101,33 +39,59 @@ def reconcile(
     mappings: Mappings,
     now: datetime,
     repair: bool = False,
+    delete_extra: bool = False,
+    bulk_from: int = BULK_FROM,
 ) -> ReconcileReport:
     """Compare every pushed entity; with `repair`, owe the CRM what is missing or differs there.
 
-    A record the CRM has and the hub does not is reported and left alone.
+    A record with a key of ours that the hub does not have is reported and left alone; with
+    `delete_extra` it is deleted, but for documents of money. Objects of at least `bulk_from` rows
+    are read by the Bulk API.
+
+    Raises:
+        TransientFailure: The org did not answer; nothing is reported or repaired.
     """
     calls_before = org.calls
     entities: list[EntityReport] = []
+    extras: dict[str, list[Extra]] = {}
     repaired = 0
+    counts = row_counts(org, mappings)
     with store.engine.connect() as connection:
         session = connection.execution_options(isolation_level="AUTOCOMMIT")
-        session.execute(text("DROP TABLE IF EXISTS crm_snapshot, crm_drift"))
-        _SNAPSHOT.create(session)
+        session.execute(_DROP)
+        create_snapshot(session)
+        scores = Scores(session, mappings)
         try:
             for mapping in mappings.pushed:
-                _take_snapshot(session, org, mapping)
+                began = session.execute(_NEXT_TRANSACTION).scalar_one()
+                source = take_snapshot(
+                    session,
+                    org,
+                    mapping,
+                    crm_rows=counts.get(mapping.object, 0),
+                    bulk_from=bulk_from,
+                )
                 with store.transaction() as tx:
                     collapse(tx=tx)  # what changed meanwhile is then seen as owed
-                entities.append(_compare(session, mapping, mappings))
+                _join(session, mapping, mappings, began=began)
+                entities.append(_told(session, mapping, source))
+                scores.add(mapping)
+                if delete_extra:
+                    extras[mapping.entity] = extras_of(session)
                 repaired += _repair(session, mapping) if repair else 0
+            scores.keep(now=now)
         finally:
-            session.execute(text("DROP TABLE IF EXISTS crm_snapshot, crm_drift"))
+            scores.drop()
+            session.execute(_DROP)
+    deleted, kept = delete_extras(org, mappings, extras)
     report = ReconcileReport(
         made_at=now,
         drift=sum(one.drift for one in entities),
         repaired=repaired,
         api_calls=org.calls - calls_before,
         entities=tuple(entities),
+        deleted=deleted,
+        kept=kept,
     )
     with store.transaction() as tx:
         record_calls(tx=tx, calls=report.api_calls, limit=org.limit_info, now=now)
@@ -140,83 +104,51 @@ def reconcile(
     return report
 
 
-def _take_snapshot(session: Connection, org: OrgClient, mapping: Mapping) -> None:
-    session.execute(text("DELETE FROM crm_snapshot"))
-    rows = iter(_shown(org, mapping, _queries(session, mapping)))
-    while page := list(islice(rows, _PAGE)):
-        copy_rows(session, _SNAPSHOT, ("external_key", "sfid", "shown"), page)
-    session.execute(text("ANALYZE crm_snapshot"))
+# A record whose row was written by this transaction or a later one moved while the CRM was read.
+_NEXT_TRANSACTION = text("SELECT pg_snapshot_xmax(pg_current_snapshot())\\:\\:text")
 
 
-def _queries(session: Connection, mapping: Mapping) -> Iterator[str]:
-    push = mapping.pushed
-    names = ["Id", *_compared(mapping)]
-    if push.verb == "upsert":
-        yield _soql([*names, push.key], mapping, f"{push.key} != null")
-        return
-    column = push.sfid
-    sfids = (
-        session.execute(
-            text(f'SELECT "{column}" FROM "{mapping.push_view}" ORDER BY 1')  # noqa: S608 - checked
-        )
-        .scalars()
-        .all()
-    )
-    for start in range(0, len(sfids), _IDS_PER_QUERY):
-        listed = ", ".join(f"'{sfid}'" for sfid in sfids[start : start + _IDS_PER_QUERY])
-        yield _soql(names, mapping, f"Id IN ({listed})")
-
-
-def _soql(names: list[str], mapping: Mapping, where: str) -> str:
-    return f"SELECT {', '.join(names)} FROM {mapping.object} WHERE {where}"  # noqa: S608 - SOQL
-
-
-def _compared(mapping: Mapping) -> list[str]:
-    fields = [name for name, field in mapping.fields.items() if not field.only_at_birth]
-    return [name for name in (*mapping.parents, *fields) if name != mapping.pushed.key]
-
-
-def _shown(
-    org: OrgClient, mapping: Mapping, queries: Iterator[str]
-) -> Iterator[tuple[str | None, str, Jsonb | dict[str, Any]]]:
-    key = mapping.pushed.key if mapping.pushed.verb == "upsert" else None
-    for query in queries:
-        for row in org.query(query):
-            values = {name: row.get(name) for name in mapping.parents} | {
-                name: crm_value(field, row.get(name))
-                for name, field in mapping.fields.items()
-                if not field.only_at_birth
-            }
-            yield (row.get(key) if key else None), row["Id"], values
-
-
-def _compare(session: Connection, mapping: Mapping, mappings: Mappings) -> EntityReport:
+def _join(session: Connection, mapping: Mapping, mappings: Mappings, *, began: str) -> None:
+    """Make the table of all pairs, `crm_drift`."""
     session.execute(text("DROP TABLE IF EXISTS crm_drift"))
     source = f'"{mapping.push_view}" v'
-    pair = "s.external_key = h.external_key"
+    # Of an object whose records are found by id, the copy may hold those of others.
+    pair, join = "s.external_key = h.external_key", "FULL"
     if mapping.pushed.verb == "update":
-        pair = "s.sfid = h.sfid"
+        pair, join = "s.sfid = h.sfid", "LEFT"
+    account, account_joins = account_sql(mapping, mappings)
+    state = state_sql(mapping, mappings, source=source, by_key=False)
+    key_of_extra = f"substring(s.external_key from {literal(f'^l2c:{mapping.entity}:([0-9]+)$')})"
     session.execute(
         text(
             f"""
             CREATE TEMPORARY TABLE crm_drift AS
-            WITH hub AS (SELECT v.id, {state_sql(mapping, mappings, source=source, by_key=False)}),
+            WITH owed AS MATERIALIZED (
+                SELECT q.key FROM push_queue q JOIN push_entity e ON e.code = q.entity
+                 WHERE e.name = {literal(mapping.entity)}
+                UNION
+                SELECT r.hub_id FROM crm_record r
+                 WHERE r.entity = {literal(mapping.entity)}
+                   AND age(r.xmin) <= age(CAST(:began AS xid))),
+            hub AS (SELECT v.id, {account} AS account_id, {state} {account_joins}),
             pairs AS (
-                SELECT h.id AS hub_id, coalesce(s.sfid, h.sfid) AS sfid, h.state, s.shown,
-                       h.id IS NULL AS is_extra, s.sfid IS NULL AS is_missing,
-                       EXISTS (SELECT FROM push_queue q JOIN push_entity e ON e.code = q.entity
-                                WHERE e.name = {literal(mapping.entity)} AND q.key = h.id)
-                           AS is_owed
-                  FROM hub h FULL JOIN crm_snapshot s ON {pair})
-            SELECT hub_id, sfid, state, shown, is_owed,
+                SELECT h.id AS hub_id, h.account_id, coalesce(s.sfid, h.sfid) AS sfid, h.state,
+                       s.shown, h.id IS NULL AS is_extra, s.sfid IS NULL AS is_missing,
+                       coalesce(h.id, CAST({key_of_extra} AS numeric)) AS owed_key
+                  FROM hub h {join} JOIN crm_snapshot s ON {pair})
+            SELECT hub_id, account_id, sfid, state, shown, owed.key IS NOT NULL AS is_owed,
                    CASE WHEN is_extra THEN 'extra' WHEN is_missing THEN 'missing'
                         ELSE 'differing' END AS kind,
                    CASE WHEN is_extra OR is_missing THEN '{{}}'\\:\\:text[] ELSE ARRAY(
                        SELECT f.key FROM jsonb_each(state) f
                         WHERE f.value IS DISTINCT FROM shown -> f.key ORDER BY 1) END AS fields
-              FROM pairs"""  # noqa: S608 - names come from checked mappings
-        )
+              FROM pairs LEFT JOIN owed ON owed.key = owed_key"""  # noqa: S608 - checked names
+        ),
+        {"began": began},
     )
+
+
+def _told(session: Connection, mapping: Mapping, source: str) -> EntityReport:
     counts = session.execute(_COUNTS).one()
     fields = {
         row.field: {"records": row.records, "owner": _owner(mapping, row.field)}
@@ -225,6 +157,7 @@ def _compare(session: Connection, mapping: Mapping, mappings: Mappings) -> Entit
     return EntityReport(
         entity=mapping.entity,
         object=mapping.object,
+        source=source,
         hub_rows=counts.hub_rows,
         crm_rows=counts.crm_rows,
         missing=counts.missing,

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, TextClause, text
 
 from connector.billing.explain import explain_line
+from connector.sync.reconcile.scores import AccountScore, read_scores
 from connector.web.console.chain import Link, read_chain
 from connector.web.console.sync_state import SyncState, summed, sync_states
 
@@ -63,6 +64,7 @@ class Story:
     invoices: Sequence[Told]
     payments: Sequence[Told]
     parked: Sequence[Any]
+    score: AccountScore | None  # of the last comparison, if it knew the account
 
     @property
     def usage_is_cut(self) -> bool:
@@ -172,6 +174,7 @@ def read_story(*, tx: Connection, account_id: int) -> Story | None:
         invoices=told["invoice"],
         payments=told["payment"],
         parked=tx.execute(PARKED, of_account | {"sfid": account.sfid}).all(),
+        score=next(iter(read_scores(tx=tx, account_id=account_id)), None),
     )
 
 

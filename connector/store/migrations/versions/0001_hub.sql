@@ -336,6 +336,33 @@ CREATE TABLE reconcile_report (
 	CONSTRAINT pk_reconcile_report PRIMARY KEY (id)
 );
 
+CREATE TABLE account_score (
+	account_id BIGINT NOT NULL,
+	records BIGINT NOT NULL,
+	in_step BIGINT NOT NULL,
+	made_at TIMESTAMP WITH TIME ZONE NOT NULL,
+	CONSTRAINT pk_account_score PRIMARY KEY (account_id),
+	CONSTRAINT ck_account_score_share CHECK (records > 0 AND in_step BETWEEN 0 AND records)
+);
+
+CREATE TABLE full_load (
+	object TEXT NOT NULL,
+	job TEXT NOT NULL,
+	locator TEXT DEFAULT '' NOT NULL,
+	began_at TIMESTAMP WITH TIME ZONE NOT NULL,
+	rows BIGINT DEFAULT '0' NOT NULL,
+	CONSTRAINT pk_full_load PRIMARY KEY (object)
+);
+
+CREATE TABLE shadow_push (
+	id INTEGER NOT NULL,
+	queue TEXT NOT NULL,
+	content JSONB NOT NULL,
+	made_at TIMESTAMP WITH TIME ZONE NOT NULL,
+	CONSTRAINT pk_shadow_push PRIMARY KEY (id),
+	CONSTRAINT ck_shadow_push_one_row CHECK (id = 1)
+);
+
 CREATE TABLE api_usage (
 	id INTEGER NOT NULL,
 	calls BIGINT DEFAULT '0' NOT NULL,

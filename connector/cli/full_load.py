@@ -1,0 +1,28 @@
+"""`l2c sync pull --full`: everything the mappings pull, and what became of it."""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from connector.cli.printing import print_json
+
+if TYPE_CHECKING:
+    from connector.bootstrap import App
+
+
+def show_full_load(app: "App", objects: Sequence[str], *, as_json: bool) -> None:
+    """Load, apply what came and say how much; exit 1 on problems."""
+    loaded = app.load_fully(objects)
+    applied = app.apply_inbox()
+    if as_json:
+        print_json({"load": loaded, "apply": applied})
+    else:
+        for name, count in loaded.seen.items():
+            again = " (went on where it had stopped)" if name in loaded.resumed else ""
+            click.echo(f"{name:26} {count:10} records, {loaded.stored[name]} new here{again}")
+        click.echo(f"{loaded.calls} API calls; {applied.changed} rows of the hub changed.")
+        for problem in applied.problems:
+            click.echo(problem)
+    sys.exit(1 if applied.problems else 0)

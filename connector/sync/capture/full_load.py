@@ -1,0 +1,258 @@
+"""First load: everything the mappings pull, by Bulk API snapshots (design 4, fact sheet E.4).
+
+The result of a snapshot goes through the same inbox and the same apply as a sweep's pages. Its job
+and the place reached in its result are remembered, so a load that was broken off goes on there;
+a page taken twice changes nothing. The cursor is set to before the snapshot began, so the next
+sweep brings what changed since.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+
+import structlog
+from sqlalchemy import Row, text
+
+from connector.adapters.salesforce.bulk import PAGES_MAX, Bulk
+from connector.adapters.salesforce.client import OrgClient
+from connector.adapters.salesforce.errors import OrgRefused
+from connector.errors import InvalidInput
+from connector.store.engine import Store
+from connector.sync.apply.attributes import news_of
+from connector.sync.apply.gone import news_of_life
+from connector.sync.apply.intents import new_asks
+from connector.sync.budget.usage import record_calls
+from connector.sync.capture.cursors import Kind, Position, advance
+from connector.sync.capture.sweep import ASKS_LOOK_BACK, OVERLAP
+from connector.sync.inbox.arrivals import (
+    DELETED,
+    fields_to_read,
+    objects_to_watch,
+    row_of,
+    rules_of,
+)
+from connector.sync.inbox.store import store_page
+from connector.sync.mapping.definition import Mappings
+
+log = structlog.get_logger(__name__)
+
+# Of the inbox: small, since fifty pages are applied at once.
+ROWS_PER_STORED_PAGE = 400
+ROWS_PER_RESULT_PAGE = 50_000
+_NUMBERS = frozenset({"currency", "double", "int", "long", "percent"})
+
+_OPEN = text("SELECT object, job, locator, began_at, rows FROM full_load WHERE object = :object")
+_BEGIN = text("INSERT INTO full_load (object, job, began_at) VALUES (:object, :job, :began_at)")
+_REACHED = text("""
+    UPDATE full_load SET locator = :locator, rows = rows + :rows WHERE object = :object
+""")
+_END = text("DELETE FROM full_load WHERE object = :object")
+
+
+class NotPulled(InvalidInput):
+    """No mapping takes attributes of the object into the hub."""
+
+    code = "sync.not_pulled"
+
+
+@dataclass(frozen=True, slots=True)
+class FullLoadReport:
+    """What was read; `stored` is what was new to the hub and waits in the inbox."""
+
+    calls: int
+    seen: Mapping[str, int]
+    stored: Mapping[str, int]
+    resumed: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Counts:
+    seen: dict[str, int] = field(default_factory=dict)
+    stored: dict[str, int] = field(default_factory=dict)
+    resumed: list[str] = field(default_factory=list)
+
+
+def load_fully(
+    *,
+    store: Store,
+    org: OrgClient,
+    mappings: Mappings,
+    now_org: datetime,
+    objects: Sequence[str] = (),
+    overlap: timedelta = OVERLAP,
+    rows_per_result_page: int = ROWS_PER_RESULT_PAGE,
+) -> FullLoadReport:
+    """Store everything the mappings pull, or of the named objects; what was asked long ago is not.
+
+    `now_org` is the org's present instant. Asks of the last 24 hours come along, as in a first
+    sweep.
+
+    Raises:
+        NotPulled: A named object has no attributes that come in.
+        TransientFailure: The org did not answer; another call goes on where this one stopped.
+    """
+    calls_before = org.calls
+    counts = _Counts()
+    load = _Load(store, org, mappings, counts, rows_per_result_page)
+    try:
+        for name in _wanted(mappings, objects):
+            load.run(name, began_at=now_org - overlap)
+    finally:
+        with store.transaction() as tx:
+            record_calls(tx=tx, calls=org.calls - calls_before, limit=org.limit_info, now=now_org)
+    calls = org.calls - calls_before
+    log.info("sync.loaded", calls=calls, stored=sum(counts.stored.values()))
+    return FullLoadReport(calls, counts.seen, counts.stored, tuple(counts.resumed))
+
+
+def _wanted(mappings: Mappings, objects: Sequence[str]) -> tuple[str, ...]:
+    pulled = tuple(
+        name
+        for name in objects_to_watch(mappings)
+        if any(mapping.pull for mapping in mappings.of_object(name))
+    )
+    for name in objects:
+        if name not in pulled:
+            raise NotPulled(
+                f"No mapping takes fields of {name} into the hub.",
+                remedy=f"Name one of {', '.join(pulled)}; what others ask for, a sweep finds.",
+            )
+    return tuple(name for name in pulled if not objects or name in objects)
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    store: Store
+    org: OrgClient
+    mappings: Mappings
+    counts: _Counts
+    rows_per_result_page: int
+
+    @property
+    def bulk(self) -> Bulk:
+        return Bulk(self.org)
+
+    def run(self, name: str, *, began_at: datetime) -> None:
+        """Take the snapshot of one object, from where a former load stopped."""
+        organization_id = self.org.identity()
+        under_way = self._under_way(name, began_at)
+        types = {one["name"]: one["type"] for one in self.org.describe(name)["fields"]}
+        self.counts.seen[name] = int(under_way.rows)
+        self.counts.stored[name] = 0
+        locator: str | None = under_way.locator
+        for _ in range(PAGES_MAX):
+            assert locator is not None
+            taken = 0
+            with self.bulk.result_page(
+                under_way.job, locator=locator, rows_per_page=self.rows_per_result_page
+            ) as page:
+                for block in _blocks(page.rows):
+                    records = [_typed(record, types) for record in block]
+                    self._store(name, records, under_way, organization_id)
+                    taken += len(block)
+                locator = page.following
+            self.counts.seen[name] += taken
+            with self.store.transaction() as tx:
+                if locator is None:
+                    tx.execute(_END, {"object": name})
+                    advance(tx, Kind.CHANGES, name, Position(under_way.began_at))
+                else:
+                    tx.execute(_REACHED, {"object": name, "locator": locator, "rows": taken})
+            if locator is None:
+                return
+
+    def _under_way(self, name: str, began_at: datetime) -> Row[Any]:
+        """Return the load that was broken off if its result is still there, else a new one."""
+        with self.store.read() as tx:
+            former = tx.execute(_OPEN, {"object": name}).one_or_none()
+        if former is not None:
+            with suppress(OrgRefused):  # its result is kept for seven days
+                self.bulk.finish_query(former.job)
+                self.counts.resumed.append(name)
+                return former
+            with self.store.transaction() as tx:
+                tx.execute(_END, {"object": name})
+        job = self.bulk.open_query(load_query(self.mappings, name), include_deleted=True)
+        with self.store.transaction() as tx:
+            tx.execute(_BEGIN, {"object": name, "job": job, "began_at": began_at})
+            begun = tx.execute(_OPEN, {"object": name}).one()
+        self.bulk.finish_query(job)
+        return begun
+
+    def _store(
+        self, name: str, records: Sequence[dict[str, Any]], load: Row[Any], organization_id: str
+    ) -> None:
+        rows = [row_of(name, record) for record in records]
+        recent = [row for row in rows if row.version >= load.began_at - ASKS_LOOK_BACK]
+        asking = _asking_fields(self.mappings, name)
+        fresh: dict[str, Mapping[str, Any]] = {}
+        with self.store.transaction() as tx:
+            for mapping in self.mappings.of_object(name):
+                if mapping.pull is not None:
+                    news = news_of(tx, mapping, [row for row in rows if not row.is_deleted])
+                    fresh |= {one.sfid: _without(one.values, asking) for one in news}
+            fresh |= {row.sfid: row.values for row in news_of_life(tx, rows)}
+            asked = {row.sfid for row in new_asks(tx, self.mappings, recent)}
+            fresh |= {row.sfid: row.values for row in recent if row.sfid in fresh.keys() | asked}
+            if fresh:
+                store_page(
+                    tx,
+                    object_name=name,
+                    organization_id=organization_id,
+                    records=list(fresh.values()),
+                    source="bulk",
+                )
+        self.counts.stored[name] += len(fresh)
+
+
+def _asking_fields(mappings: Mappings, object_name: str) -> frozenset[str]:
+    """Return the fields that only ask: what old records ask for was asked before we were there."""
+    return frozenset(
+        rule.when.field
+        for mapping, rule in rules_of(mappings, object_name)
+        if mapping.pull is None or rule.when.field not in mapping.pull.fields
+    )
+
+
+def _without(values: Mapping[str, Any], names: frozenset[str]) -> Mapping[str, Any]:
+    if not names:
+        return values
+    return {name: value for name, value in values.items() if name not in names}
+
+
+def load_query(mappings: Mappings, object_name: str) -> str:
+    """Return the query of the Bulk job that shows what the mappings pull of an object."""
+    names = ", ".join((*fields_to_read(mappings, object_name), DELETED))
+    conditions = [
+        mapping.pull.where
+        for mapping in mappings.of_object(object_name)
+        if mapping.pull and mapping.pull.where
+    ]
+    where = " WHERE " + " AND ".join(f"({one})" for one in conditions) if conditions else ""
+    return f"SELECT {names} FROM {object_name}{where}"  # noqa: S608 - SOQL of checked mappings
+
+
+def _blocks(rows: Iterator[dict[str, str | None]]) -> Iterator[list[dict[str, str | None]]]:
+    while block := list(islice(rows, ROWS_PER_STORED_PAGE)):
+        yield block
+
+
+def _typed(record: Mapping[str, str | None], types: Mapping[str, str]) -> dict[str, Any]:
+    """Return a row of texts as REST would answer it, so that one code applies both."""
+    return {name: _value(types.get(name, "string"), cell) for name, cell in record.items()}
+
+
+def _value(kind: str, cell: str | None) -> Any:
+    if cell is None:
+        return None
+    if kind == "boolean":
+        return cell == "true"
+    if kind in _NUMBERS:
+        return Decimal(cell)
+    if kind == "datetime" and cell.endswith("Z"):
+        return f"{cell[:-1]}+0000"
+    return cell
