@@ -19,7 +19,7 @@ from psycopg import sql
 
 from connector.adapters.documents.invoice_pdf import InvoicePdf
 from connector.adapters.salesforce.client import OrgClient
-from connector.adapters.salesforce.login import ClientCredentials, Grant, JwtBearer, Login
+from connector.adapters.salesforce.configured import login_of
 from connector.background.queue import JobQueue, idle
 from connector.background.registry import load_jobs
 from connector.background.scheduler import Scheduler
@@ -27,8 +27,7 @@ from connector.background.worker import Worker
 from connector.billing.bill_run import BillRunReport, run_cycle, run_due_cycles
 from connector.billing.payment_csv import PaymentReport, import_payments_csv
 from connector.catalog.load import CatalogReport, load_catalog
-from connector.config import SalesforceSettings, Settings
-from connector.errors import Misconfigured
+from connector.config import Settings
 from connector.flows.code_tasks import CodeTaskReport, run_due_code_tasks
 from connector.flows.delivery import delivery_flows
 from connector.flows.rules import DeliveryRules, load_delivery_rules
@@ -49,12 +48,17 @@ from connector.store.migrate import upgrade
 from connector.sync.apply.intents import Flow
 from connector.sync.apply.opportunity_tree import OpportunityReader
 from connector.sync.apply.run import ApplyReport, apply_pending
+from connector.sync.budget.governor import Governor
+from connector.sync.budget.lanes import Lane, shares_of
 from connector.sync.capture.sweep import SweepReport, sweep
 from connector.sync.inbox.wsdl import MessageShape, message_shapes
-from connector.sync.mapping.definition import Mappings, load_mappings
-from connector.sync.mapping.describes import refresh_describes
+from connector.sync.mapping.definition import Mappings
+from connector.sync.mapping.findings import halted
+from connector.sync.mapping.loading import load_mappings
+from connector.sync.mapping.validate import validate
 from connector.sync.push.pace import Pace
-from connector.sync.push.run import PushReport, push_pending
+from connector.sync.push.queue import is_small
+from connector.sync.push.run import PushReport, push_pending, rows_within
 from connector.sync.push.wake import wake_objects
 from connector.sync.reconcile.compare import ReconcileReport, reconcile
 from connector.sync.status import sync_status
@@ -65,7 +69,6 @@ MAINTENANCE_DATABASE = "postgres"
 # jobs, by the names of their modules in jobs/
 APPLY = "apply_inbox"
 PUSH = "push_changes"
-DESCRIBE = "describe_org"
 TASKS = "run_tasks"
 
 
@@ -90,6 +93,8 @@ class App:
         self._org: OrgClient | None = None
         self._org_lock = threading.Lock()
         self._pace = Pace()
+        self._must_look = False
+        self._look_lock = threading.Lock()
         self._worker: Worker | None = None
         self._scheduler: Scheduler | None = None
 
@@ -157,6 +162,15 @@ class App:
             return self._org
 
     @cached_property
+    def governor(self) -> Governor:
+        """What gives leave to call the org."""
+        return Governor(
+            self.store,
+            lambda: self.org,
+            shares=shares_of(self.settings.sync.budget),
+        )
+
+    @cached_property
     def mappings(self) -> Mappings:
         """The mapping files."""
         folder = self.settings.sync.mappings_dir
@@ -210,28 +224,35 @@ class App:
 
     def sweep(self) -> SweepReport:
         """Ask the org for every change since the last sweep and store it in the inbox."""
-        report = sweep(
-            store=self.store,
-            org=self.org,
-            mappings=self.mappings,
-            # The org's present, as near as we know it; the overlap covers the difference.
-            now_org=self.wall_clock.now(),
-            overlap=timedelta(seconds=self.settings.sync.overlap_s),
-        )
+        self._look_first()
+        leave = self.governor.leave(Lane.SWEEP)
+        if not leave.is_given:
+            return SweepReport(held=leave.why_not)
+        with self.governor.spending(Lane.SWEEP):
+            report = sweep(
+                store=self.store,
+                org=self.org,
+                mappings=self.mappings,
+                # The org's present, as near as we know it; the overlap covers the difference.
+                now_org=self.wall_clock.now(),
+                overlap=timedelta(seconds=self.settings.sync.overlap_s),
+            )
         if report.stored_total:
             self.queue.nudge(APPLY)
         return report
 
     def apply_inbox(self) -> ApplyReport:
         """Apply what the CRM said and run the flows it asked for."""
-        report = apply_pending(
-            store=self.store,
-            org=self.org,
-            mappings=self.mappings,
-            flows=self.flows,
-            now=self.clock.now(),
-            shapes=self.shapes,
-        )
+        self._look_first()
+        with self.governor.allowed(Lane.INTERACTIVE):
+            report = apply_pending(
+                store=self.store,
+                org=self.org,
+                mappings=self.mappings,
+                flows=self.flows,
+                now=self.clock.now(),
+                shapes=self.shapes,
+            )
         self.queue.nudge(TASKS)
         self.queue.nudge(PUSH)
         return report
@@ -247,14 +268,23 @@ class App:
 
     def push_changes(self) -> PushReport:
         """Send the CRM what it is owed."""
-        report = push_pending(
-            store=self.store,
-            org=self.org,
-            mappings=self.mappings,
-            now=self.wall_clock.now(),
-            bulk_from=self.settings.sync.bulk_from_rows,
-            pace=self._pace,
-        )
+        self._look_first()
+        with self.store.read() as tx:
+            # Somebody waits for a small change; a backlog has a lane of its own.
+            lane = Lane.INTERACTIVE if is_small(tx) else Lane.PUSH
+        leave = self.governor.leave(lane)
+        if not leave.is_given:
+            return PushReport(interrupted=leave.why_not)
+        with self.governor.spending(lane):
+            report = push_pending(
+                store=self.store,
+                org=self.org,
+                mappings=self.mappings,
+                now=self.wall_clock.now(),
+                limit=rows_within(leave.calls_max),
+                bulk_from=self.settings.sync.bulk_from_rows,
+                pace=self._pace,
+            )
         if report.has_moved and not report.interrupted:
             self.queue.nudge(PUSH)
         return report
@@ -262,19 +292,40 @@ class App:
     def describe_org(self) -> set[str]:
         """Keep what the org says of the mapped objects; return those that have changed.
 
-        Refused records of these are sent again.
+        The mappings are held against it: what does not fit halts its entity alone. Refused records
+        of changed objects are sent again.
         """
-        changed = refresh_describes(
-            store=self.store,
-            org=self.org,
-            objects={mapping.object for mapping in self.mappings},
-            now=self.wall_clock.now(),
-        )
-        if changed:
+        return self._validate(None)
+
+    def recheck_halted(self) -> None:
+        """Look again at the entities that stand still because their mapping did not fit."""
+        with self.store.read() as tx:
+            still = halted(tx, "push") | halted(tx, "pull")
+        if still:
+            self._validate(still)
+
+    def _validate(self, only: frozenset[str] | None) -> set[str]:
+        with self.governor.allowed(Lane.RECONCILE):
+            seen = validate(
+                store=self.store,
+                org=self.org,
+                mappings=self.mappings,
+                now=self.wall_clock.now(),
+                only=only,
+            )
+        if seen.changed:
             with self.store.transaction() as tx:
-                wake_objects(tx, self.mappings, changed)
+                wake_objects(tx, self.mappings, seen.changed)
+        if seen.changed or only is not None:
             self.queue.nudge(PUSH)
-        return changed
+        return set(seen.changed)
+
+    def _look_first(self) -> None:
+        """Check the mappings before the first record that this worker moves."""
+        with self._look_lock:
+            if self._must_look:
+                self.describe_org()
+                self._must_look = False
 
     def import_usage(self, path: Path, *, feed: str) -> ImportReport:
         """Import a usage file by the definition of its feed."""
@@ -337,13 +388,14 @@ class App:
 
     def reconcile(self, *, repair: bool = False) -> ReconcileReport:
         """Compare hub and CRM record by record."""
-        report = reconcile(
-            store=self.store,
-            org=self.org,
-            mappings=self.mappings,
-            now=self.clock.now(),
-            repair=repair,
-        )
+        with self.governor.allowed(Lane.RECONCILE):
+            report = reconcile(
+                store=self.store,
+                org=self.org,
+                mappings=self.mappings,
+                now=self.clock.now(),
+                repair=repair,
+            )
         if report.repaired:
             self.queue.nudge(PUSH)
         return report
@@ -375,8 +427,8 @@ class App:
                 concurrency=self.settings.jobs.concurrency,
                 requeue_running=self._server is not None and self._server.sole_user,
             )
+            self._must_look = True
             self._worker.start()
-            self.queue.nudge(DESCRIBE)
         if scheduler and self._scheduler is None:
             self._scheduler = Scheduler(self.queue, schedules=self.settings.jobs.schedules)
             self._scheduler.start()
@@ -403,48 +455,3 @@ def ensure_database(server: EmbeddedPostgres) -> None:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
             except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
                 return  # another process was quicker
-
-
-def login_of(org: SalesforceSettings) -> Login:
-    """Return how to log in to the org that the settings name.
-
-    Raises:
-        Misconfigured: They name none, or lack what the login needs.
-    """
-    if org.login_url is None or org.client_id is None:
-        raise Misconfigured(
-            "No Salesforce org is configured.",
-            remedy="Set salesforce.login_url and salesforce.client_id in config.yaml.",
-        )
-    return Login(
-        login_url=org.login_url,
-        grant=_grant(org),
-        ca_file=org.ca_file,
-        organization_id=org.organization_id,
-    )
-
-
-def _grant(org: SalesforceSettings) -> Grant:
-    assert org.client_id is not None
-    if org.auth == "jwt":
-        if org.username is None or org.private_key_file is None:
-            raise Misconfigured(
-                "The JWT login lacks a user or a key.",
-                remedy="Set salesforce.username and salesforce.private_key_file.",
-            )
-        try:
-            key = org.private_key_file.read_text(encoding="utf-8")
-        except OSError as error:
-            raise Misconfigured(
-                f"The key file {org.private_key_file} cannot be read.",
-                remedy="Check salesforce.private_key_file and its permissions.",
-            ) from error
-        return JwtBearer(client_id=org.client_id, username=org.username, private_key_pem=key)
-    if org.client_secret is None:
-        raise Misconfigured(
-            "The login lacks the app's secret.",
-            remedy="Set L2C_SALESFORCE__CLIENT_SECRET or the secret file.",
-        )
-    return ClientCredentials(
-        client_id=org.client_id, client_secret=org.client_secret.get_secret_value()
-    )

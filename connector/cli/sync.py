@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from connector.cli.budget_words import show_budget
 from connector.cli.dead_letters import dead_letters
 from connector.cli.printing import print_json
 from connector.cli.session import Session
@@ -38,6 +39,7 @@ def pull(session: Session, *, retry: bool, as_json: bool) -> None:
             retry_parked(tx=tx)
     swept = app.sweep()
     applied = app.apply_inbox()
+    problems = [*([swept.held] if swept.held else []), *swept.refused.values(), *applied.problems]
     if as_json:
         print_json({"sweep": swept, "apply": applied})
     else:
@@ -45,9 +47,9 @@ def pull(session: Session, *, retry: bool, as_json: bool) -> None:
             f"{swept.stored_total} changed records found in {swept.calls} API calls; "
             f"{applied.changed} changed the hub, {applied.asked} asked for an act."
         )
-        for problem in applied.problems:
+        for problem in problems:
             click.echo(problem)
-    sys.exit(1 if applied.problems else 0)
+    sys.exit(1 if problems else 0)
 
 
 @sync.command()
@@ -134,10 +136,12 @@ def _show_entity(entity: "EntityReport") -> None:
 @click.pass_obj
 def status(session: Session, *, as_json: bool) -> None:
     """Say what is owed, what failed and why, what waits for a person."""
+    from connector.sync.budget.lanes import shares_of
     from connector.sync.status import sync_status
 
-    with session.app().store.read() as tx:
-        standing = sync_status(tx=tx)
+    app = session.app()
+    with app.store.read() as tx:
+        standing = sync_status(tx=tx, shares=shares_of(app.settings.sync.budget))
     if as_json:
         print_json(standing)
     else:
@@ -159,8 +163,9 @@ def _show_status(standing: "SyncStatus") -> None:
     for state in ("pending", "failed"):
         if standing.inbox.get(state):
             click.echo(f"{standing.inbox[state]} incoming envelopes are {state}.")
-    if standing.api_allowed_today:
-        click.echo(f"API calls today: {standing.api_used_today} of {standing.api_allowed_today}.")
+    for finding in standing.mapping_findings:
+        click.echo(str(finding))
+    show_budget(standing.budget)
     if standing.reconciled_at:
         click.echo(f"Last comparison {standing.reconciled_at:%Y-%m-%d %H:%M}: {standing.drift}.")
 

@@ -17,7 +17,8 @@ from connector.sync.apply.intents import IntentRequest
 from connector.sync.apply.run import ApplyReport, apply_pending
 from connector.sync.capture.sweep import SweepReport, sweep
 from connector.sync.inbox.wsdl import MessageShape, message_shapes
-from connector.sync.mapping.definition import Mappings, load_mappings
+from connector.sync.mapping.definition import Mappings
+from connector.sync.mapping.loading import load_mappings
 
 CHECKOUT = Path(__file__).parents[2]
 BUSINESS_NOW = datetime(2026, 6, 15, 10, tzinfo=UTC)

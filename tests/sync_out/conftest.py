@@ -13,7 +13,8 @@ from connector.adapters.salesforce.client import OrgClient
 from connector.adapters.salesforce.login import ClientCredentials, Login
 from connector.adapters.salesforce.retry import RetryPolicy
 from connector.store.engine import Store
-from connector.sync.mapping.definition import Mappings, load_mappings
+from connector.sync.mapping.definition import Mappings
+from connector.sync.mapping.loading import load_mappings
 from connector.sync.push.run import BULK_FROM, PushReport, push_until_quiet
 
 FOLDER = Path(__file__).parents[2] / "mappings" / "salesforce"

@@ -1,7 +1,7 @@
 """The commands of `l2c sync` and `l2c mappings`, as a script would call them."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 from click.testing import CliRunner
@@ -10,6 +10,7 @@ from sync_out.world import NOW
 from connector.adapters.salesforce.client import OrgClient
 from connector.cli.mappings import mappings as mappings_group
 from connector.cli.sync import sync as sync_group
+from connector.config import Settings
 from connector.kernel.clock import MovableClock
 from connector.store.engine import Store
 from connector.sync.mapping.definition import Mappings
@@ -21,6 +22,7 @@ class _App:
     org: OrgClient
     mappings: Mappings
     clock: MovableClock
+    settings: Settings = field(default_factory=Settings)
 
 
 @dataclass

@@ -186,21 +186,22 @@ class _Applier:
         with self.store.read() as tx:
             rows, again = self._sort(tx, taken)
         late: set[int] = set()
-        try:
-            rows += self._read_again(again)
-        except (TransientFailure, OrgRefused) as error:
+        read, unread = self._read_what_can_be(again)
+        rows += read
+        for keys, error in unread:
             # A refused field is repaired in the mapping or the org; the hint waits for it.
-            late = {number for key in again for number in taken.source_of[key]}
-            self.report.postponed += len(late)
-            log.warning("inbox.postponed", rows=len(late), code=error.code)
+            waiting = {number for key in keys for number in taken.source_of[key]}
+            late |= waiting
+            self.report.postponed += len(waiting)
+            log.warning("inbox.postponed", rows=len(waiting), code=error.code)
             with self.store.transaction() as tx:
-                inbox.postpone(tx, sorted(late), reason=error.message)
+                inbox.postpone(tx, sorted(waiting), reason=error.message)
         applied = {key: value for key, value in taken.outcomes.items() if key not in late}
         with self.store.transaction() as tx:
             refused = self._write(tx, newest(rows))
             for key, problem in refused.items():
                 applied |= dict.fromkeys(taken.source_of[key] - late, problem)
-            unheard = refused.keys() | (again if late else set())
+            unheard = refused.keys() | {key for keys, _ in unread for key in keys}
             heard = [
                 one.notification_id
                 for one in taken.notifications.values()
@@ -261,6 +262,26 @@ class _Applier:
     def _asks_by_field(self, row: OrgRow) -> bool:
         rules = rules_of(self.mappings, row.object_name)
         return any(rule.when.set and asks(rule, row) for _, rule in rules)
+
+    def _read_what_can_be(
+        self, keys: set[tuple[str, str]]
+    ) -> tuple[list[OrgRow], list[tuple[set[tuple[str, str]], TransientFailure | OrgRefused]]]:
+        """Read again; one object the org refuses does not hold up the others."""
+        try:
+            return self._read_again(keys), []
+        except TransientFailure as error:
+            return [], [(keys, error)]
+        except OrgRefused as error:
+            objects = sorted({object_name for object_name, _ in keys})
+            if len(objects) == 1:
+                return [], [(keys, error)]
+        rows: list[OrgRow] = []
+        unread: list[tuple[set[tuple[str, str]], TransientFailure | OrgRefused]] = []
+        for name in objects:
+            read, refused = self._read_what_can_be({key for key in keys if key[0] == name})
+            rows += read
+            unread += refused
+        return rows, unread
 
     def _read_again(self, keys: set[tuple[str, str]]) -> list[OrgRow]:
         if not keys:

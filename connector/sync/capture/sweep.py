@@ -17,6 +17,7 @@ from sqlalchemy import Connection, text
 
 from connector.adapters.salesforce.answers import Subrequest
 from connector.adapters.salesforce.client import COLLECTIONS_PER_CALL, OrgClient
+from connector.adapters.salesforce.errors import OrgRefused
 from connector.adapters.salesforce.payload import instant_text
 from connector.store.engine import Store
 from connector.sync.apply.attributes import news_of
@@ -33,6 +34,7 @@ from connector.sync.inbox.arrivals import (
 )
 from connector.sync.inbox.store import store_page
 from connector.sync.mapping.definition import Mappings, When
+from connector.sync.mapping.findings import halted
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +64,8 @@ class SweepReport:
     calls: int = 0
     seen: dict[str, int] = field(default_factory=dict)
     stored: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)  # object -> why the org did not answer it
+    held: str = ""  # why nothing was asked at all
 
     @property
     def stored_total(self) -> int:
@@ -95,16 +99,20 @@ def sweep(
             row.object: _Position(row.position_at, row.position_id)
             for row in tx.execute(_POSITIONS)
         }
+        still = halted(tx, "pull")
     open_objects = {
         name: kept.get(name, _first_position(mappings, name, now_org))
         for name in objects_to_watch(mappings)
+        if not any(mapping.entity in still for mapping in mappings.of_object(name))
     }
     for _ in range(PAGES_PER_SWEEP_MAX):
         asked = dict(list(open_objects.items())[:COLLECTIONS_PER_CALL])
         if not asked:
             break
-        pages = _read(org, mappings, asked)
+        pages = _read(org, mappings, asked, report)
         report.calls += 1
+        for name in asked.keys() - pages.keys():
+            del open_objects[name]  # it keeps its place until it is repaired
         for name, rows in pages.items():
             position = _behind(rows, asked[name])
             with store.transaction() as tx:
@@ -126,7 +134,10 @@ def _first_position(mappings: Mappings, object_name: str, now_org: datetime) -> 
 
 
 def _read(
-    org: OrgClient, mappings: Mappings, positions: Mapping[str, _Position]
+    org: OrgClient,
+    mappings: Mappings,
+    positions: Mapping[str, _Position],
+    report: SweepReport,
 ) -> dict[str, list[OrgRow]]:
     answers = org.composite(
         [
@@ -136,7 +147,13 @@ def _read(
     )
     pages: dict[str, list[OrgRow]] = {}
     for name, answer in zip(positions, answers, strict=True):
-        answer.raise_for_status()
+        try:
+            answer.raise_for_status()
+        except OrgRefused as error:
+            # A field this org does not show halts its object; the others are not held up.
+            report.refused[name] = error.message
+            log.warning("sync.sweep_refused", object=name, code=error.error_code)
+            continue
         pages[name] = [row_of(name, record) for record in answer.body["records"]]
     return pages
 

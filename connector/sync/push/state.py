@@ -14,7 +14,7 @@ from sqlalchemy import Connection, TextClause, text
 
 from connector.sync.mapping.definition import Mapping, Mappings, Parent
 from connector.sync.mapping.keys import PREFIX
-from connector.sync.mapping.transforms import hub_value, literal
+from connector.sync.mapping.transforms import hub_value, literal, when_sql
 from connector.sync.push.fit import misfit_sql
 
 _PAIRS_PER_OBJECT = 45  # a PostgreSQL function takes at most 100 arguments
@@ -111,6 +111,7 @@ def state_sql(mapping: Mapping, mappings: Mappings, *, source: str, by_key: bool
     at_birth = {
         name: hub_value(field, "v") for name, field in mapping.fields.items() if field.only_at_birth
     }
+    only_when = {name: when_sql(field) for name, field in mapping.fields.items() if field.when}
     parents = list(mapping.parents.items())
     for place, (name, parent) in enumerate(parents):
         compared[name] = _parent_sfid(place, mappings.by_entity[parent.entity])
@@ -140,8 +141,8 @@ def state_sql(mapping: Mapping, mappings: Mappings, *, source: str, by_key: bool
         r.sfid IS NULL AS is_first,
         coalesce(r.known, '{{}}') AS known,
         coalesce(r.status IN ('Error', 'Conflict'), false) AS was_wrong,
-        {_object(compared)} AS state,
-        {_object(at_birth)} AS birth,
+        {_object(compared, only_when)} AS state,
+        {_object(at_birth, only_when)} AS birth,
         {links or "'{}'" + chr(92) + ":" + chr(92) + ":jsonb"} AS links,
         CASE {waits or "WHEN false THEN NULL"} END AS waits_for,
         {f'v."{parents[0][1].column}"' if parents else "v.id"} AS sibling
@@ -161,7 +162,9 @@ def owed_sql(mapping: Mapping, mappings: Mappings, *, misfit: str) -> str:
     first = f"(state - ARRAY[{parent_names}]\\:\\:text[]) || links || birth || stamps"
     difference = """(SELECT jsonb_object_agg(s.key, s.value) FROM jsonb_each(state) s
                       WHERE known -> s.key IS DISTINCT FROM s.value)"""
-    if mapping.pushed.verb == "upsert":
+    if mapping.pushed.verb == "create":
+        body = f"CASE WHEN is_first THEN {first} END"
+    elif mapping.pushed.is_keyed:
         body = f"CASE WHEN is_first THEN {first} ELSE {difference} || stamps END"
     else:
         body = f"{difference} || stamps"
@@ -189,11 +192,19 @@ def _stamps(mapping: Mapping) -> tuple[str, str]:
     return _object(always), _object(healed)
 
 
-def _object(values: dict[str, str]) -> str:
-    pairs = [f"{literal(name)}, {value}" for name, value in values.items()]
+def _object(values: dict[str, str], only_when: Row[str, str] | None = None) -> str:
+    """Build a JSON object; a field whose condition does not hold is left out of it."""
+    conditions = only_when or {}
+    pairs = [f"{literal(n)}, {value}" for n, value in values.items() if n not in conditions]
     parts = [
         f"jsonb_build_object({', '.join(pairs[start : start + _PAIRS_PER_OBJECT])})"
         for start in range(0, len(pairs), _PAIRS_PER_OBJECT)
+    ]
+    parts += [
+        f"CASE WHEN {conditions[name]} THEN jsonb_build_object({literal(name)}, {value}) "
+        "ELSE '{}'\\:\\:jsonb END"
+        for name, value in values.items()
+        if name in conditions
     ]
     return " || ".join(parts) or "'{}'\\:\\:jsonb"
 

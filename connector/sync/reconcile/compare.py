@@ -21,6 +21,7 @@ from connector.adapters.salesforce.client import OrgClient
 from connector.store.engine import Store, copy_rows
 from connector.store.tables.sync import reconcile_report
 from connector.sync.budget.usage import record_calls
+from connector.sync.mapping.currencies import with_currencies
 from connector.sync.mapping.definition import Mapping, Mappings
 from connector.sync.mapping.transforms import crm_value, literal
 from connector.sync.push.collapse import collapse
@@ -107,6 +108,8 @@ def reconcile(
     A record the CRM has and the hub does not is reported and left alone.
     """
     calls_before = org.calls
+    with store.read() as tx:
+        mappings = with_currencies(tx, mappings)
     entities: list[EntityReport] = []
     repaired = 0
     with store.engine.connect() as connection:
@@ -151,7 +154,7 @@ def _take_snapshot(session: Connection, org: OrgClient, mapping: Mapping) -> Non
 def _queries(session: Connection, mapping: Mapping) -> Iterator[str]:
     push = mapping.pushed
     names = ["Id", *_compared(mapping)]
-    if push.verb == "upsert":
+    if push.is_keyed:
         yield _soql([*names, push.key], mapping, f"{push.key} != null")
         return
     column = push.sfid
@@ -179,7 +182,7 @@ def _compared(mapping: Mapping) -> list[str]:
 def _shown(
     org: OrgClient, mapping: Mapping, queries: Iterator[str]
 ) -> Iterator[tuple[str | None, str, Jsonb | dict[str, Any]]]:
-    key = mapping.pushed.key if mapping.pushed.verb == "upsert" else None
+    key = mapping.pushed.key if mapping.pushed.is_keyed else None
     for query in queries:
         for row in org.query(query):
             values = {name: row.get(name) for name in mapping.parents} | {
@@ -193,8 +196,9 @@ def _shown(
 def _compare(session: Connection, mapping: Mapping, mappings: Mappings) -> EntityReport:
     session.execute(text("DROP TABLE IF EXISTS crm_drift"))
     source = f'"{mapping.push_view}" v'
+    is_given_once = str(mapping.pushed.verb == "create").lower()  # the CRM's from then on
     pair = "s.external_key = h.external_key"
-    if mapping.pushed.verb == "update":
+    if not mapping.pushed.is_keyed:
         pair = "s.sfid = h.sfid"
     session.execute(
         text(
@@ -211,7 +215,8 @@ def _compare(session: Connection, mapping: Mapping, mappings: Mappings) -> Entit
             SELECT hub_id, sfid, state, shown, is_owed,
                    CASE WHEN is_extra THEN 'extra' WHEN is_missing THEN 'missing'
                         ELSE 'differing' END AS kind,
-                   CASE WHEN is_extra OR is_missing THEN '{{}}'\\:\\:text[] ELSE ARRAY(
+                   CASE WHEN is_extra OR is_missing OR {is_given_once}
+                       THEN '{{}}'\\:\\:text[] ELSE ARRAY(
                        SELECT f.key FROM jsonb_each(state) f
                         WHERE f.value IS DISTINCT FROM shown -> f.key ORDER BY 1) END AS fields
               FROM pairs"""  # noqa: S608 - names come from checked mappings
