@@ -320,6 +320,10 @@ class App:
             self.queue.nudge(PUSH)
         return set(seen.changed)
 
+    def expect_a_look(self) -> None:
+        """Let nothing move before the mappings were held against hub and org."""
+        self._must_look = True
+
     def _look_first(self) -> None:
         """Check the mappings before the first record that this worker moves."""
         with self._look_lock:
@@ -427,7 +431,7 @@ class App:
                 concurrency=self.settings.jobs.concurrency,
                 requeue_running=self._server is not None and self._server.sole_user,
             )
-            self._must_look = True
+            self.expect_a_look()
             self._worker.start()
         if scheduler and self._scheduler is None:
             self._scheduler = Scheduler(self.queue, schedules=self.settings.jobs.schedules)

@@ -8,7 +8,6 @@ import click
 from connector.cli.printing import print_json
 from connector.cli.session import Session
 from connector.errors import Misconfigured
-from connector.sync.mapping.definition import Mappings
 
 
 @click.group()
@@ -43,13 +42,13 @@ def check(
     if file is not None:
         kept = load_describes(file)
     if saved or file is not None:
-        known = Mappings(tuple(one for one in app.mappings if one.object in kept))
-        if not known.all:
+        known = {one.entity for one in app.mappings if one.object in kept}
+        if not known:
             raise Misconfigured(
                 "Nothing is known of the org's objects.",
                 remedy="Make a describe with `l2c mappings describe --save FOLDER`.",
             )
-        found += check_mappings(known, kept.__getitem__)
+        found += check_mappings(app.mappings, kept.__getitem__, only=known)
         for one in app.mappings:
             if one.object not in kept:
                 click.echo(f"{one.object} was never described: not checked.", err=True)

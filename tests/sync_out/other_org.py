@@ -53,3 +53,14 @@ def running(settings: OrgSettings) -> Iterator[SandboxServer]:
         yield server
     finally:
         server.close()
+
+
+def add_rule(schema: Path, *, object_name: str, name: str, formula: str) -> None:
+    """Add a validation rule that refuses what the formula is true for."""
+    folder = schema / "main" / "default" / "objects" / object_name / "validationRules"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.validationRule-meta.xml").write_text(
+        f"{_HEAD}<ValidationRule {_NAMESPACE}><fullName>{name}</fullName><active>true</active>"
+        f"<errorConditionFormula>{formula}</errorConditionFormula>"
+        "<errorMessage>Nobody may write this.</errorMessage></ValidationRule>"
+    )

@@ -99,6 +99,7 @@ def _check(
         *_parents(mapping, fields, objects),
         *_way_in(mapping, fields),
         *_kinds(mapping, about, fields),
+        *_persons_own(mapping, fields),
     ):
         yield _finding(mapping, file, place, problem)
 
@@ -186,6 +187,25 @@ def _kinds(mapping: Mapping, about: dict[str, Any], fields: _Fields) -> _Found:
                 said = f"The object has no record type {name}: the field is never sent or read."
                 remedy = "Correct the developer name, or make the record type."
                 yield _Place(place, str(place[-1]), "pull"), Problem(said, remedy, halts=False)
+
+
+def _persons_own(mapping: Mapping, fields: _Fields) -> _Found:
+    """Yield the fields that only persons have, where the mapping does not say so."""
+    if mapping.object != "Account" or IS_PERSON not in fields:
+        return
+    said, remedy = "Only person accounts have this field.", "Write `when: {person: true}`."
+    pulled = mapping.pull.fields if mapping.pull else {}
+    for name, sent in mapping.fields.items():
+        if _is_persons(name) and not (sent.when and sent.when.person):
+            yield _Place(("fields", name), name, "push"), Problem(said, remedy)
+    for name, read in pulled.items():
+        if _is_persons(name) and not (read.when and read.when.person):
+            # A business shows it as empty, and that would empty the column.
+            yield _Place(("pull", "fields", name), name, "pull"), Problem(said, remedy)
+
+
+def _is_persons(name: str) -> bool:
+    return name.startswith("Person") or name.endswith("__pc")
 
 
 def _conditions(mapping: Mapping) -> Iterator[tuple[Location, Any]]:
