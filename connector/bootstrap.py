@@ -48,7 +48,7 @@ from connector.store.migrate import upgrade
 from connector.sync.apply.intents import Flow
 from connector.sync.apply.opportunity_tree import OpportunityReader
 from connector.sync.apply.run import ApplyReport, apply_pending
-from connector.sync.budget.governor import Governor
+from connector.sync.budget.governor import CallsHeld, Governor
 from connector.sync.budget.lanes import Lane, shares_of
 from connector.sync.capture.sweep import SweepReport, sweep
 from connector.sync.inbox.wsdl import MessageShape, message_shapes
@@ -304,8 +304,8 @@ class App:
         if still:
             self._validate(still)
 
-    def _validate(self, only: frozenset[str] | None) -> set[str]:
-        with self.governor.allowed(Lane.RECONCILE):
+    def _validate(self, only: frozenset[str] | None, *, lane: Lane = Lane.RECONCILE) -> set[str]:
+        with self.governor.allowed(lane):
             seen = validate(
                 store=self.store,
                 org=self.org,
@@ -328,7 +328,10 @@ class App:
         """Check the mappings before the first record that this worker moves."""
         with self._look_lock:
             if self._must_look:
-                self.describe_org()
+                try:
+                    self._validate(None, lane=Lane.INTERACTIVE)
+                except CallsHeld:
+                    return  # what was found before counts until there are calls again
                 self._must_look = False
 
     def import_usage(self, path: Path, *, feed: str) -> ImportReport:

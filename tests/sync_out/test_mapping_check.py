@@ -12,6 +12,7 @@ from sync_out.world import NOW
 from connector.bootstrap import App
 from connector.config import Settings
 from connector.sync.apply.run import apply_pending
+from connector.sync.budget.lanes import Lane, Leave
 from connector.sync.capture.sweep import sweep
 from connector.sync.inbox.arrivals import objects_to_watch
 from connector.sync.mapping.definition import Mappings
@@ -237,3 +238,17 @@ class TestTheWorker:
         app.recheck_halted()
 
         assert app.org.calls == calls
+
+    def test_goes_by_what_was_found_before_when_no_call_is_left_for_a_look(
+        self, app, world, crm, monkeypatch
+    ):
+        def held(lane: Lane) -> Leave:
+            return Leave(0, "nothing left") if lane is Lane.INTERACTIVE else Leave()
+
+        monkeypatch.setattr(app.governor, "leave", held)
+        app.expect_a_look()
+
+        report = app.push_changes()
+
+        assert report.halts == ()
+        assert crm.count("L2C_Payment__c") == 1
