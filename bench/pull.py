@@ -19,7 +19,8 @@ from connector.kernel.clock import SystemClock
 from connector.store.engine import Store
 from connector.sync.apply.run import apply_pending
 from connector.sync.capture.full_load import load_fully, load_query
-from connector.sync.mapping.definition import Mappings, load_mappings
+from connector.sync.mapping.definition import Mappings
+from connector.sync.mapping.loading import load_mappings
 
 from .push import NOW, bench_store, org_client
 

@@ -27,7 +27,7 @@ from connector.adapters.salesforce.login import ClientCredentials, Login
 from connector.store.embedded import EmbeddedPostgres
 from connector.store.engine import Store
 from connector.store.migrate import upgrade
-from connector.sync.mapping.definition import load_mappings
+from connector.sync.mapping.loading import load_mappings
 from connector.sync.push.run import push_until_quiet
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)

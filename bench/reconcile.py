@@ -17,7 +17,7 @@ from typing import Any
 from connector.adapters.salesforce.bulk import Bulk
 from connector.adapters.salesforce.client import OrgClient
 from connector.store.engine import Store
-from connector.sync.mapping.definition import load_mappings
+from connector.sync.mapping.loading import load_mappings
 from connector.sync.push.run import push_until_quiet
 from connector.sync.reconcile.compare import reconcile
 from connector.sync.reconcile.snapshot import snapshot_query

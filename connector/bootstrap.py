@@ -21,9 +21,9 @@ from connector.adapters.billing_systems.sql.database import SqlBillingSystem
 from connector.adapters.billing_systems.sql.definition import SystemDefinition, load_systems
 from connector.adapters.documents.invoice_pdf import InvoicePdf
 from connector.adapters.salesforce.client import OrgClient
+from connector.adapters.salesforce.configured import login_of
 from connector.adapters.salesforce.crm_acts import MergedAccounts, convert_leads, merge_accounts
 from connector.adapters.salesforce.ids import to_18
-from connector.adapters.salesforce.login import ClientCredentials, Grant, JwtBearer, Login
 from connector.adapters.salesforce.results import Converted
 from connector.background.queue import JobQueue, idle
 from connector.background.registry import load_jobs
@@ -32,7 +32,7 @@ from connector.background.worker import Worker
 from connector.billing.bill_run import BillRunReport, run_cycle, run_due_cycles
 from connector.billing.payment_csv import PaymentReport, import_payments_csv
 from connector.catalog.load import CatalogReport, load_catalog
-from connector.config import SalesforceSettings, Settings
+from connector.config import Settings
 from connector.errors import Misconfigured, StateConflict
 from connector.flows.account_merge import merge_flows
 from connector.flows.billing_systems import PullReport, pull_each
@@ -58,17 +58,22 @@ from connector.sync.apply.intents import Flow
 from connector.sync.apply.merges import decide_merge, open_merges
 from connector.sync.apply.opportunity_tree import OpportunityReader
 from connector.sync.apply.run import ApplyReport, apply_pending
+from connector.sync.budget.governor import CallsHeld, Governor
+from connector.sync.budget.lanes import Lane, shares_of
 from connector.sync.capture.full_load import FullLoadReport, load_fully
 from connector.sync.capture.org_time import OrgTime
 from connector.sync.capture.owed_sweeps import sweep_owed
 from connector.sync.capture.report import SweepReport
 from connector.sync.capture.sweep import sweep
 from connector.sync.inbox.wsdl import MessageShape, message_shapes
-from connector.sync.mapping.definition import Mappings, load_mappings
-from connector.sync.mapping.describes import refresh_describes
+from connector.sync.mapping.definition import Mappings
+from connector.sync.mapping.findings import halted
+from connector.sync.mapping.loading import load_mappings
+from connector.sync.mapping.validate import validate
 from connector.sync.push.files import FilesReport, files_owed, push_files
 from connector.sync.push.pace import Pace
-from connector.sync.push.run import PushReport, push_pending
+from connector.sync.push.queue import is_small
+from connector.sync.push.run import PushReport, push_pending, rows_within
 from connector.sync.push.shadow import shadow_push
 from connector.sync.push.wake import wake_objects
 from connector.sync.reconcile.compare import reconcile
@@ -87,7 +92,6 @@ BILLING = "pull_billing"
 SWEEP = "sweep"
 PUSH = "push_changes"
 FILES = "push_files"
-DESCRIBE = "describe_org"
 TASKS = "run_tasks"
 
 
@@ -113,6 +117,8 @@ class App:
         self._org_lock = threading.Lock()
         self._pace = Pace()
         self._org_time = OrgTime()
+        self._must_look = False
+        self._look_lock = threading.Lock()
         self._worker: Worker | None = None
         self._scheduler: Scheduler | None = None
         self._listener: EventListener | None = None
@@ -181,6 +187,15 @@ class App:
                     timeout_s=self.settings.salesforce.timeout_s,
                 )
             return self._org
+
+    @cached_property
+    def governor(self) -> Governor:
+        """What gives leave to call the org."""
+        return Governor(
+            self.store,
+            lambda: self.org,
+            shares=shares_of(self.settings.sync.budget),
+        )
 
     @cached_property
     def mappings(self) -> Mappings:
@@ -255,43 +270,53 @@ class App:
 
         Records whose change events were lost are found first.
         """
-        now_org = self._org_time.now(self.org, machine_now=self.wall_clock.now())
-        owed = sweep_owed(store=self.store, org=self.org, mappings=self.mappings, now_org=now_org)
-        report = sweep(
-            store=self.store,
-            org=self.org,
-            mappings=self.mappings,
-            now_org=now_org,
-            overlap=timedelta(seconds=self.settings.sync.overlap_s),
-        )
+        self._look_first()
+        leave = self.governor.leave(Lane.SWEEP)
+        if not leave.is_given:
+            return SweepReport(held=leave.why_not)
+        with self.governor.spending(Lane.SWEEP):
+            now_org = self._org_time.now(self.org, machine_now=self.wall_clock.now())
+            owed = sweep_owed(
+                store=self.store, org=self.org, mappings=self.mappings, now_org=now_org
+            )
+            report = sweep(
+                store=self.store,
+                org=self.org,
+                mappings=self.mappings,
+                now_org=now_org,
+                overlap=timedelta(seconds=self.settings.sync.overlap_s),
+            )
         if report.stored_total or owed.found_total:
             self.queue.nudge(APPLY)
         return report
 
     def load_fully(self, objects: Sequence[str] = ()) -> FullLoadReport:
         """Take everything the mappings pull into the inbox, or what they pull of some objects."""
-        report = load_fully(
-            store=self.store,
-            org=self.org,
-            mappings=self.mappings,
-            now_org=self._org_time.now(self.org, machine_now=self.wall_clock.now()),
-            objects=objects,
-            overlap=timedelta(seconds=self.settings.sync.overlap_s),
-        )
+        with self.governor.allowed(Lane.SWEEP):
+            report = load_fully(
+                store=self.store,
+                org=self.org,
+                mappings=self.mappings,
+                now_org=self._org_time.now(self.org, machine_now=self.wall_clock.now()),
+                objects=objects,
+                overlap=timedelta(seconds=self.settings.sync.overlap_s),
+            )
         self.queue.nudge(APPLY)
         return report
 
     def apply_inbox(self) -> ApplyReport:
         """Apply what the CRM said and run the flows it asked for."""
-        report = apply_pending(
-            store=self.store,
-            org=self.org,
-            mappings=self.mappings,
-            flows=self.flows,
-            now=self.clock.now(),
-            shapes=self.shapes,
-            may_answer=not self.settings.sync.shadow,
-        )
+        self._look_first()
+        with self.governor.allowed(Lane.INTERACTIVE):
+            report = apply_pending(
+                store=self.store,
+                org=self.org,
+                mappings=self.mappings,
+                flows=self.flows,
+                now=self.clock.now(),
+                shapes=self.shapes,
+                may_answer=not self.settings.sync.shadow,
+            )
         self.queue.nudge(TASKS)
         self.queue.nudge(PUSH)
         return report
@@ -366,14 +391,23 @@ class App:
                 bulk_from=self.settings.sync.bulk_from_rows,
             )
             return PushReport()
-        report = push_pending(
-            store=self.store,
-            org=self.org,
-            mappings=self.mappings,
-            now=self.wall_clock.now(),
-            bulk_from=self.settings.sync.bulk_from_rows,
-            pace=self._pace,
-        )
+        self._look_first()
+        with self.store.read() as tx:
+            # Somebody waits for a small change; a backlog has a lane of its own.
+            lane = Lane.INTERACTIVE if is_small(tx) else Lane.PUSH
+        leave = self.governor.leave(lane)
+        if not leave.is_given:
+            return PushReport(interrupted=leave.why_not)
+        with self.governor.spending(lane):
+            report = push_pending(
+                store=self.store,
+                org=self.org,
+                mappings=self.mappings,
+                now=self.wall_clock.now(),
+                limit=rows_within(leave.calls_max),
+                bulk_from=self.settings.sync.bulk_from_rows,
+                pace=self._pace,
+            )
         if report.has_moved and not report.interrupted:
             self.queue.nudge(PUSH)
         if report.created:
@@ -382,9 +416,13 @@ class App:
 
     def push_files(self) -> FilesReport:
         """Send the CRM the files that belong beside its records."""
-        report = push_files(
-            store=self.store, org=self.org, mappings=self.mappings, now=self.wall_clock.now()
-        )
+        leave = self.governor.leave(Lane.PUSH)
+        if not leave.is_given or self.settings.sync.shadow:
+            return FilesReport(interrupted=leave.why_not or None)
+        with self.governor.spending(Lane.PUSH):
+            report = push_files(
+                store=self.store, org=self.org, mappings=self.mappings, now=self.wall_clock.now()
+            )
         if report.sent:
             self.queue.nudge(PUSH)
         return report
@@ -392,19 +430,47 @@ class App:
     def describe_org(self) -> set[str]:
         """Keep what the org says of the mapped objects; return those that have changed.
 
-        Refused records of these are sent again.
+        The mappings are held against it: what does not fit halts its entity alone. Refused records
+        of changed objects are sent again.
         """
-        changed = refresh_describes(
-            store=self.store,
-            org=self.org,
-            objects={mapping.object for mapping in self.mappings},
-            now=self.wall_clock.now(),
-        )
-        if changed:
+        return self._validate(None)
+
+    def recheck_halted(self) -> None:
+        """Look again at the entities that stand still because their mapping did not fit."""
+        with self.store.read() as tx:
+            still = halted(tx, "push") | halted(tx, "pull")
+        if still:
+            self._validate(still)
+
+    def _validate(self, only: frozenset[str] | None, *, lane: Lane = Lane.RECONCILE) -> set[str]:
+        with self.governor.allowed(lane):
+            seen = validate(
+                store=self.store,
+                org=self.org,
+                mappings=self.mappings,
+                now=self.wall_clock.now(),
+                only=only,
+            )
+        if seen.changed:
             with self.store.transaction() as tx:
-                wake_objects(tx, self.mappings, changed)
+                wake_objects(tx, self.mappings, seen.changed)
+        if seen.changed or only is not None:
             self.queue.nudge(PUSH)
-        return changed
+        return set(seen.changed)
+
+    def expect_a_look(self) -> None:
+        """Let nothing move before the mappings were held against hub and org."""
+        self._must_look = True
+
+    def _look_first(self) -> None:
+        """Check the mappings before the first record that this worker moves."""
+        with self._look_lock:
+            if self._must_look:
+                try:
+                    self._validate(None, lane=Lane.INTERACTIVE)
+                except CallsHeld:
+                    return  # what was found before counts until there are calls again
+                self._must_look = False
 
     def import_usage(self, path: Path, *, feed: str) -> ImportReport:
         """Import a usage file by the definition of its feed."""
@@ -497,15 +563,16 @@ class App:
                 "In shadow mode nothing is deleted in the CRM.",
                 remedy="Set sync.shadow to false, or leave --delete-extra out.",
             )
-        report = reconcile(
-            store=self.store,
-            org=self.org,
-            mappings=self.mappings,
-            now=self.clock.now(),
-            repair=repair,
-            delete_extra=delete_extra,
-            bulk_from=self.settings.sync.snapshot_from_rows,
-        )
+        with self.governor.allowed(Lane.RECONCILE):
+            report = reconcile(
+                store=self.store,
+                org=self.org,
+                mappings=self.mappings,
+                now=self.clock.now(),
+                repair=repair,
+                delete_extra=delete_extra,
+                bulk_from=self.settings.sync.snapshot_from_rows,
+            )
         if report.repaired:
             self.queue.nudge(PUSH)
         return report
@@ -539,8 +606,8 @@ class App:
                 concurrency=self.settings.jobs.concurrency,
                 requeue_running=self._server is not None and self._server.sole_user,
             )
+            self.expect_a_look()
             self._worker.start()
-            self.queue.nudge(DESCRIBE)
         if worker and self.settings.pubsub.enabled and self._listener is None:
             self._listener = self._event_listener()
             self._listener.start()
@@ -597,48 +664,3 @@ def ensure_database(server: EmbeddedPostgres) -> None:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
             except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
                 return  # another process was quicker
-
-
-def login_of(org: SalesforceSettings) -> Login:
-    """Return how to log in to the org that the settings name.
-
-    Raises:
-        Misconfigured: They name none, or lack what the login needs.
-    """
-    if org.login_url is None or org.client_id is None:
-        raise Misconfigured(
-            "No Salesforce org is configured.",
-            remedy="Set salesforce.login_url and salesforce.client_id in config.yaml.",
-        )
-    return Login(
-        login_url=org.login_url,
-        grant=_grant(org),
-        ca_file=org.ca_file,
-        organization_id=org.organization_id,
-    )
-
-
-def _grant(org: SalesforceSettings) -> Grant:
-    assert org.client_id is not None
-    if org.auth == "jwt":
-        if org.username is None or org.private_key_file is None:
-            raise Misconfigured(
-                "The JWT login lacks a user or a key.",
-                remedy="Set salesforce.username and salesforce.private_key_file.",
-            )
-        try:
-            key = org.private_key_file.read_text(encoding="utf-8")
-        except OSError as error:
-            raise Misconfigured(
-                f"The key file {org.private_key_file} cannot be read.",
-                remedy="Check salesforce.private_key_file and its permissions.",
-            ) from error
-        return JwtBearer(client_id=org.client_id, username=org.username, private_key_pem=key)
-    if org.client_secret is None:
-        raise Misconfigured(
-            "The login lacks the app's secret.",
-            remedy="Set L2C_SALESFORCE__CLIENT_SECRET or the secret file.",
-        )
-    return ClientCredentials(
-        client_id=org.client_id, client_secret=org.client_secret.get_secret_value()
-    )

@@ -31,6 +31,7 @@ CONFIG_FILE = Path("config.yaml")
 _NESTED = "__"
 _SECRETS_DIR = Path("/run/secrets")
 _SECRET_BYTES_MAX = 64 * 1024
+_BUDGET = {"interactive": 10, "push": 35, "sweep": 10, "reconcile": 5, "others": 20}
 
 
 class Section(BaseModel):
@@ -190,6 +191,21 @@ class SyncSettings(Section):
         default=False,
         description="Compute and show what would be sent to the CRM, but send nothing.",
     )
+    budget: dict[str, int] = Field(
+        default=_BUDGET,
+        description="Percent of the day's API calls that are reserved for each lane.",
+    )
+
+    @field_validator("budget")
+    @classmethod
+    def _shares(cls, given: dict[str, int]) -> dict[str, int]:
+        unknown = sorted(given.keys() - _BUDGET.keys())
+        if unknown:
+            raise ValueError(f"no lane is called {unknown[0]}; there are {', '.join(_BUDGET)}")
+        shares = _BUDGET | given
+        if min(shares.values()) < 0 or sum(shares.values()) > 100:
+            raise ValueError("the shares of all lanes have to be 0 to 100 percent together")
+        return shares
 
 
 class JobSettings(Section):

@@ -4,6 +4,7 @@ Run it after a change there: python docs/generate_reference.py
 """
 
 import importlib
+import json
 import pkgutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ from connector.errors import (
     TransientFailure,
 )
 from connector.sync.mapping import definition as mapping
+from connector.sync.mapping.named_transforms import TRANSFORMS
 from connector.sync.push.verdict import Verdict, taxonomy
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -195,6 +197,7 @@ def mapping_keys() -> str:
         (mapping.Mark, "`push.marks[]`: what announces a change"),
         (mapping.Stamps, "`push.stamps`: fields that tell the reader how sync stands"),
         (mapping.PushField, "`fields.<ApiName>`: a field the hub writes"),
+        (mapping.FieldWhen, "`when`: which records have the field"),
         (mapping.Parent, "`parents.<ApiName>`: a reference to another record"),
         (mapping.Pull, "`pull`: how the entity comes in"),
         (mapping.PullField, "`pull.fields.<ApiName>`: a field the CRM writes"),
@@ -205,7 +208,32 @@ def mapping_keys() -> str:
     ):
         lines += [f"## {title}", "", _paragraphs(model.__doc__ or ""), ""]
         lines += ["| Key | Meaning | Kind | Needed |", "|---|---|---|---|", *_model_rows(model), ""]
+    lines += ["## `transform`: what a value goes through on its way in", ""]
+    lines += ["| Name | What it makes |", "|---|---|"]
+    lines += [f"| `{name}` | {_cell(what)} |" for name, what in sorted(TRANSFORMS.items())]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def mapping_schema() -> str:
+    """Return the JSON Schema of a mapping file, for editors."""
+    schema = mapping.Mapping.model_json_schema(by_alias=True)
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
+    schema["title"] = "Mapping file of the lead-to-cash connector"
+    del schema["properties"]["file"]  # told by the reader, not written
+    schema["required"].remove("file")
+    _describe(schema, "Mapping")
+    for name, model in schema["$defs"].items():
+        _describe(model, name)
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def _describe(model: dict[str, Any], name: str) -> None:
+    """Add what each key means."""
+    fields = getattr(getattr(mapping, name), "model_fields", {})
+    for key, shown in model.get("properties", {}).items():
+        inner = next((n for n, field in fields.items() if key in (n, field.alias)), key)
+        shown.pop("title", None)
+        shown["description"] = MEANINGS[f"{name}.{inner}"]
 
 
 def _model_rows(model: type[BaseModel]) -> Iterator[str]:
@@ -266,8 +294,10 @@ MEANINGS = {
     "Mapping.beside": "A file that is shown beside the record, such as a PDF.",
     "FileOf.view": "View with id, title, file_name, digest, size and content of the files.",
     "FileOf.also_on": "Column of the view with the id of a second record to link the file to.",
+    "Mapping.currency": "Column with the currency, sent as CurrencyIsoCode if the org has several.",
     "Mapping.totals": "What a comparison of both sides adds up.",
-    "Push.verb": "`upsert` by key for records of the hub, `update` by Id for those of the CRM.",
+    "Push.verb": "`upsert` by key for records of the hub, `update` by Id for those of the CRM, "
+    "`create` only while the CRM has none.",
     "Push.key": "External id field that holds the key; default `Billing_Key__c`.",
     "Push.key_from": "Column with the key's text; default `l2c:<entity>:<id>`.",
     "Push.sfid": "Column with the Salesforce id of a record born in the CRM.",
@@ -296,6 +326,11 @@ MEANINGS = {
     "PushField.scale": "Places after the point; default 2 for money, 6 for numbers.",
     "PushField.values": "Translation of the hub's words into the CRM's.",
     "PushField.on_foreign_edit": "The same for this field alone.",
+    "PushField.when": "Only such records have it; default all.",
+    "FieldWhen.person": "`true`: only person accounts; `false`: only business accounts.",
+    "FieldWhen.record_type": "Only these record types, by developer name.",
+    "FieldWhen.column": "Only where this column of the view ..",
+    "FieldWhen.is_one_of": ".. has one of these values.",
     "Parent.entity": "Entity of the other record.",
     "Parent.column": "Column of the view with the other record's id.",
     "Parent.required": "Wait until the other record is in the CRM.",
@@ -307,6 +342,7 @@ MEANINGS = {
     "PullField.to": "Column of the hub.",
     "PullField.type": "What it is on the wire; default `text`.",
     "PullField.transform": "Named transformation on the way in.",
+    "PullField.when": "Only such records have it (`person`, `record_type`); default all.",
     "IntentRule.flow": "Flow that carries it out.",
     "IntentRule.when": "When the record asks.",
     "IntentRule.facts": "Fields the flow gets.",
@@ -392,6 +428,7 @@ def refusals() -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
+    "mapping.schema.json": mapping_schema,
     "cli.md": commands,
     "settings.md": settings,
     "errors.md": errors,

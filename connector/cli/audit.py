@@ -83,7 +83,7 @@ def _org(
     from pydantic import SecretStr
 
     from connector.adapters.salesforce.client import OrgClient
-    from connector.bootstrap import login_of
+    from connector.adapters.salesforce.configured import login_of
 
     settings = session.settings.salesforce
     given: dict[str, object] = {}

@@ -12,6 +12,7 @@ from connector.cli.printing import print_json
 from connector.cli.session import Session
 from connector.errors import ConnectorError, Misconfigured
 from connector.store.migrate import is_current
+from connector.sync.mapping.findings import read_findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ def _findings(session: Session) -> Iterator[Finding]:
         return
     yield _look("store", lambda: _store(app))
     yield _look("mappings", lambda: f"{len(tuple(app.mappings))} entities")
+    yield _fit(app)
     yield _look("org", lambda: f"organization {app.org.identity()} at {app.org.instance_url}")
     yield _look("billing", lambda: _billing(app))
     yield _stuck(app)
@@ -70,6 +72,17 @@ def _look(what: str, look: Callable[[], str]) -> Finding:
         return Finding(what, True, look())
     except ConnectorError as error:
         return Finding(what, False, error.message, error.remedy)
+
+
+def _fit(app: App) -> Finding:
+    """Tell what the last look at hub and org found; `l2c mappings check` looks anew."""
+    with app.store.read() as tx:
+        found = read_findings(tx)
+    halting = [one for one in found if one.halts]
+    if not halting:
+        return Finding("mapping check", True, f"nothing stands still, {len(found)} remarks")
+    entities = ", ".join(sorted({one.entity for one in halting}))
+    return Finding("mapping check", False, f"{entities}: {halting[0].problem}", halting[0].remedy)
 
 
 def _store(app: App) -> str:

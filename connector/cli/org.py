@@ -174,9 +174,9 @@ def merge_accounts(
 def _tried_org(
     session: Session, *, url: str | None, client_id: str | None, client_secret: str | None
 ) -> Any:
+    from connector.adapters.salesforce.configured import login_of
     from connector.adapters.salesforce.login import ClientCredentials, Login
     from connector.adapters.salesforce.transport import prepare
-    from connector.bootstrap import login_of
     from connector.cli.probe.trying import TriedOrg
     from connector.kernel.clock import SystemClock
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from connector.cli.budget_words import show_budget
 from connector.cli.conflicts import conflicts, explain
 from connector.cli.dead_letters import dead_letters
 from connector.cli.duplicates import duplicates
@@ -62,6 +63,7 @@ def pull(
         return
     swept = app.sweep()
     applied = app.apply_inbox()
+    problems = [*([swept.held] if swept.held else []), *swept.refused.values(), *applied.problems]
     if as_json:
         print_json({"sweep": swept, "apply": applied})
     else:
@@ -80,9 +82,9 @@ def pull(
                 f"Gone in the CRM: {applied.deleted} kept here, {applied.made_again} to be made "
                 f"again; {applied.restored} came back, {applied.merged} were merged."
             )
-        for line in (*swept.notes, *applied.problems):
+        for line in (*swept.notes, *problems):
             click.echo(line)
-    sys.exit(1 if applied.problems else 0)
+    sys.exit(1 if problems else 0)
 
 
 @sync.command()
@@ -139,12 +141,15 @@ def _show_push(report: "PushReport") -> None:
 @click.pass_obj
 def status(session: Session, *, as_json: bool) -> None:
     """Say what is owed, what failed and why, what waits for a person."""
+    from connector.sync.budget.lanes import shares_of
     from connector.sync.status import sync_status
 
     app = session.app()
     is_shadow = app.settings.sync.shadow
     with app.store.read() as tx:
-        standing = sync_status(tx=tx, is_shadow=is_shadow)
+        standing = sync_status(
+            tx=tx, shares=shares_of(app.settings.sync.budget), is_shadow=is_shadow
+        )
     if as_json:
         print_json(standing)
         return
@@ -176,8 +181,9 @@ def _show_status(standing: "SyncStatus") -> None:
         _show_topic(topic)
     for object_name, reason in standing.owed_sweeps.items():
         click.echo(f"{object_name} will be read again: {reason}.")
-    if standing.api_allowed_today:
-        click.echo(f"API calls today: {standing.api_used_today} of {standing.api_allowed_today}.")
+    for finding in standing.mapping_findings:
+        click.echo(str(finding))
+    show_budget(standing.budget)
     if standing.reconciled_at:
         click.echo(f"Last comparison {standing.reconciled_at:%Y-%m-%d %H:%M}: {standing.drift}.")
 

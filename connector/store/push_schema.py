@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from psycopg import sql
 from sqlalchemy import Connection, text
 
 from connector.store.engine import driver_connection
-from connector.store.mapping_files import salesforce_mappings
+from connector.store.mapping_files import MappingError, salesforce_mappings
 from connector.store.tables.sync import push_entity
+from connector.yaml_file import YamlFile
 
 KEYS_PER_ROW = 1_000
 OWN_ID = "SELECT id FROM changed"
@@ -55,7 +57,8 @@ class Mark:
 
 def install(tx: Connection, folder: Path | None = None) -> None:
     """Make the entity codes and, when the marks changed, the marking triggers anew."""
-    marks = tuple(mark for file in salesforce_mappings(folder) for mark in _marks_of(file.data))
+    files = salesforce_mappings(folder)
+    marks = tuple(mark for file in files for mark in _marks_of(file.data))
     codes = _entity_codes(tx, sorted({mark.entity for mark in marks}))
     by_table: dict[str, list[Mark]] = defaultdict(list)
     for mark in marks:
@@ -68,6 +71,8 @@ def install(tx: Connection, folder: Path | None = None) -> None:
     digest = hashlib.sha256("\n".join(statements).encode()).hexdigest()
     if digest in (tx.execute(_REMEMBERED).scalar() or ""):
         return  # making them anew would lock every table under a running system
+    for file in files:
+        _try_marks(tx, file)
     _drop_triggers(tx)
     for statement in [*statements, _REMEMBER.format(digest=digest)]:
         driver_connection(tx).execute(statement.encode())
@@ -83,6 +88,30 @@ def _marks_of(data: Mapping[str, Any]) -> tuple[Mark, ...]:
         )
         for mark in data.get("push", {}).get("marks", ())
     )
+
+
+def _try_marks(tx: Connection, file: YamlFile) -> None:
+    """Refuse a mark the database cannot carry out: it would fail whoever changes the table.
+
+    Raises:
+        MappingError: With file and line, and what the database says.
+    """
+    driver = driver_connection(tx)
+    for place, mark in enumerate(_marks_of(file.data)):
+        listed = "".join(f", {column}" for column in mark.columns)
+        try:
+            with driver.transaction():
+                driver.execute(
+                    f"EXPLAIN WITH changed AS (SELECT * FROM {mark.table}) {mark.select}".encode()  # noqa: S608
+                )
+                driver.execute(f"EXPLAIN SELECT id{listed} FROM {mark.table}".encode())  # noqa: S608
+        except psycopg.ProgrammingError as error:
+            raise MappingError(
+                file,
+                ("push", "marks", place),
+                f"this mark cannot be carried out: {error.diag.message_primary}",
+                remedy="Correct `table`, `key`, `query` or `columns`.",
+            ) from error
 
 
 def _entity_codes(tx: Connection, names: list[str]) -> dict[str, int]:

@@ -1,12 +1,15 @@
 """How sync stands: what is owed, what failed and why, what waits for a person."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from connector.sync.budget.lanes import DEFAULT_SHARES, Budget, Hold, Lane
+from connector.sync.budget.usage import read_budget
 from connector.sync.capture.event_topics import TopicStanding, topic_standings
+from connector.sync.mapping.findings import KeptFinding, read_findings
 from connector.sync.push.collapse import mark
 from connector.sync.push.shadow import ShadowState, shadow_state
 
@@ -99,6 +102,50 @@ class ParkedIntent:
 
 
 @dataclass(frozen=True, slots=True)
+class LaneStatus:
+    """What a lane has spent in the last 24 hours, and what is reserved for it."""
+
+    spent: int
+    reserved: int
+    spendable: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetStatus:
+    """How the org's API calls of the last 24 hours stand; unknown before its first answer."""
+
+    used: int | None
+    allowed: int | None
+    percent_left: int | None
+    slowness: float
+    forecast_at: datetime | None  # when none will be left if it goes on like this
+    held: str  # why no call is made now
+    lanes: dict[str, LaneStatus]
+
+    @classmethod
+    def of(cls, budget: Budget, *, now: datetime) -> "BudgetStatus":
+        """Return what a person wants to know of a budget."""
+        is_held = budget.held_for is Hold.DAILY or (
+            budget.held_until is not None and budget.held_until > now
+        )
+        held = budget.leave(Lane.INTERACTIVE, now=now).why_not if is_held else ""
+        return cls(
+            used=budget.used,
+            allowed=budget.allowed,
+            percent_left=budget.percent_left,
+            slowness=round(budget.slowness, 1),
+            forecast_at=budget.forecast_at,
+            held=held,
+            lanes={
+                lane.value: LaneStatus(
+                    budget.spent_by(lane), budget.reserved(lane), budget.spendable(lane)
+                )
+                for lane in Lane
+            },
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class SyncStatus:
     """The whole picture. Days and instants of cursors are the org's.
 
@@ -119,7 +166,14 @@ class SyncStatus:
     api_allowed_today: int | None
     reconciled_at: datetime | None
     drift: int | None
+    budget: BudgetStatus
+    mapping_findings: tuple[KeptFinding, ...]
     shadow: ShadowState | None = None  # what would have been sent, in shadow mode
+
+    @property
+    def halted(self) -> tuple[KeptFinding, ...]:
+        """Return the findings for which an object stands still."""
+        return tuple(one for one in self.mapping_findings if one.halts)
 
     @property
     def is_quiet(self) -> bool:
@@ -128,6 +182,7 @@ class SyncStatus:
             self.owed
             or self.trouble
             or self.parked
+            or self.halted
             or self.inbox.get("pending")
             or self.inbox.get("failed")
             or self.intents.get("pending")
@@ -163,8 +218,14 @@ class DeadLetter:
     next_attempt_at: datetime | None
 
 
-def sync_status(*, tx: Connection, is_shadow: bool = False) -> SyncStatus:
-    """Return how sync stands; in shadow mode with what would have been sent."""
+def sync_status(
+    *, tx: Connection, shares: Mapping[Lane, int] = DEFAULT_SHARES, is_shadow: bool = False
+) -> SyncStatus:
+    """Return how sync stands; in shadow mode with what would have been sent.
+
+    `shares` are the lanes' percent of the day's API calls.
+    """
+    budget, now = read_budget(tx, shares=shares)
     calls = tx.execute(_CALLS).one_or_none()
     report = tx.execute(_REPORT).one_or_none()
     return SyncStatus(
@@ -183,6 +244,8 @@ def sync_status(*, tx: Connection, is_shadow: bool = False) -> SyncStatus:
         reconciled_at=report.made_at if report else None,
         drift=report.drift if report else None,
         shadow=shadow_state(tx) if is_shadow else None,
+        budget=BudgetStatus.of(budget, now=now),
+        mapping_findings=read_findings(tx),
     )
 
 

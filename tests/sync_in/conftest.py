@@ -23,7 +23,8 @@ from connector.sync.capture.sweep import sweep
 from connector.sync.inbox.arrivals import fields_to_read
 from connector.sync.inbox.store import store_page
 from connector.sync.inbox.wsdl import MessageShape, message_shapes
-from connector.sync.mapping.definition import Mappings, load_mappings
+from connector.sync.mapping.definition import Mappings
+from connector.sync.mapping.loading import load_mappings
 
 CHECKOUT = Path(__file__).parents[2]
 BUSINESS_NOW = datetime(2026, 6, 15, 10, tzinfo=UTC)

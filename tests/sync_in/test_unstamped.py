@@ -6,7 +6,8 @@ import pytest
 
 from connector.store.mapping_files import MappingError
 from connector.sync.capture.sweep import sweep
-from connector.sync.mapping.definition import Mappings, load_mappings
+from connector.sync.mapping.definition import Mappings
+from connector.sync.mapping.loading import load_mappings
 
 CHECKOUT = Path(__file__).parents[2]
 SHOWN = "SELECT name, city FROM location ORDER BY id"

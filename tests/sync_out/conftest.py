@@ -16,7 +16,8 @@ from connector.bootstrap import App
 from connector.config import Settings
 from connector.kernel.clock import MovableClock
 from connector.store.engine import Store
-from connector.sync.mapping.definition import Mappings, load_mappings
+from connector.sync.mapping.definition import Mappings
+from connector.sync.mapping.loading import load_mappings
 from connector.sync.push.run import BULK_FROM, PushReport, push_until_quiet
 
 FOLDER = Path(__file__).parents[2] / "mappings" / "salesforce"

@@ -3,14 +3,19 @@
 import csv
 import io
 import json
+import shutil
 from dataclasses import dataclass
 
 import pytest
 from click.testing import CliRunner
+from sync_out.conftest import FOLDER
+from sync_out.world import NOW
 
 from connector.bootstrap import App
 from connector.cli.mappings import mappings as mappings_group
 from connector.cli.sync import sync as sync_group
+from connector.errors import Misconfigured
+from connector.sync.mapping.describes import refresh_describes
 
 
 @dataclass
@@ -145,3 +150,88 @@ def test_the_shipped_mappings_fit_the_local_org(run, mappings):
 
     assert result.exit_code == 0
     assert _json(result) == {"entities": len(mappings.all), "findings": []}
+
+
+class TestChecksWithoutTheOrg:
+    def test_what_was_saved_in_a_folder_is_enough(self, run, mappings, tmp_path, org):
+        saved = run("mappings", "describe", "--save", str(tmp_path))
+        org.admin("faults", body={"faults": [{"kind": "http", "status": 503}]})
+
+        result = run("mappings", "check", "--describe", str(tmp_path), "--json")
+
+        assert saved.exit_code == 0
+        assert result.exit_code == 0
+        assert _json(result) == {"entities": len(mappings.all), "findings": []}
+
+    def test_one_file_checks_the_mappings_of_its_object(self, run, tmp_path):
+        run("mappings", "describe", "--save", str(tmp_path))
+        file = tmp_path / "L2C_Payment__c.json"
+        file.write_text(file.read_text().replace('"Reference__c"', '"Other__c"'))
+
+        result = run("mappings", "check", "--describe", str(file))
+
+        assert result.exit_code == 1
+        assert "Reference__c: The org shows no such field." in result.stdout
+
+    def test_what_the_store_keeps_is_enough(self, run, store, client, mappings, org):
+        objects = {mapping.object for mapping in mappings}
+        refresh_describes(store=store, org=client, objects=objects, now=NOW)
+        org.admin("faults", body={"faults": [{"kind": "http", "status": 503}]})
+
+        assert run("mappings", "check", "--saved").exit_code == 0
+
+    def test_a_store_that_knows_nothing_says_so(self, run):
+        with pytest.raises(Misconfigured, match="Nothing is known"):
+            run("mappings", "check", "--saved")
+
+    def test_a_file_that_is_no_describe_says_so(self, run, tmp_path):
+        (tmp_path / "x.json").write_text("[]")
+
+        with pytest.raises(Misconfigured, match="is no describe"):
+            run("mappings", "check", "--describe", str(tmp_path))
+
+
+class TestDiff:
+    def test_tells_in_words_what_differs(self, run, tmp_path):
+        shutil.copytree(FOLDER, tmp_path, dirs_exist_ok=True)
+        (tmp_path / "usage_summary.yaml").unlink()
+        payment = tmp_path / "payment.yaml"
+        payment.write_text(
+            payment.read_text()
+            .replace("  Reference__c: {from: reference, owner: billing, length: 255}\n", "")
+            .replace("  Currency__c: {from: currency,", "  Money__c: {from: currency,")
+            .replace("totals: {amount: Amount__c, currency: Currency__c}\n", "")
+            .replace("Name: {from: number, owner: billing", "Name: {from: number, owner: connector")
+            .replace("type: date", "type: datetime")
+        )
+
+        result = run("mappings", "diff", str(tmp_path))
+
+        assert result.exit_code == 1
+        assert result.stdout.splitlines() == [
+            "payment: field sent Name: owner: billing becomes connector.",
+            "payment: field sent Date__c: type: date becomes datetime.",
+            "payment: field sent Currency__c: removed.",
+            "payment: field sent Reference__c: removed.",
+            "payment: field sent Money__c: added (from currency, owner billing, type text).",
+            "payment: totals: amount Amount__c, currency Currency__c becomes nothing.",
+            "usage_summary: removed as a whole.",
+            "7 differences.",
+        ]
+
+    def test_says_when_nothing_differs(self, run):
+        result = run("mappings", "diff", str(FOLDER))
+
+        assert (result.exit_code, result.stdout) == (0, "They say the same.\n")
+
+
+def test_status_tells_how_the_api_calls_stand(world, run, org):
+    run("sync", "push")
+    org.admin("limits", body={"max": 1_000, "used": 899})
+    run("sync", "reconcile")
+    org.admin("limits", body={"max": 1_000_000, "used": 0})
+
+    said = run("sync", "status").stdout
+
+    assert "of 1000, " in said
+    assert "times slower until more are left" in said

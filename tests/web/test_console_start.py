@@ -260,3 +260,41 @@ def test_the_last_run_is_the_one_billed_furthest(world: ConsoleWorld, visitor: V
     world.bill(JULY)
 
     assert "Last bill run 01 Aug 2026" in start(visitor)
+
+
+class TestTheOrg:
+    def test_tells_how_much_slower_calls_are_made_and_when_none_are_left(
+        self, world: ConsoleWorld, visitor: Visitor
+    ) -> None:
+        world.do(
+            "INSERT INTO api_usage (id, used_today, allowed_today) VALUES (1, 850, 1000);"
+            "INSERT INTO api_sample (at, used, allowed)"
+            " VALUES (now() - interval '1 hour', 700, 1000), (now(), 850, 1000)"
+        )
+
+        said = start(visitor)
+
+        assert "API calls of the CRM used today 850 of 1,000, slowed down 2.0 times" in said
+        assert re.search(r"none left at \d\d \w+ \d{4} \d\d:\d\d UTC if it goes on", said)
+
+    def test_says_why_no_call_is_made(self, world: ConsoleWorld, visitor: Visitor) -> None:
+        world.do(
+            "INSERT INTO api_usage (id, used_today, allowed_today, held_for, held_until)"
+            " VALUES (1, 1000, 1000, 'daily', now() + interval '5 minutes')"
+        )
+
+        assert "No call is made The API calls of the day are used up" in start(visitor)
+
+    def test_names_what_stands_still_because_its_mapping_does_not_fit(
+        self, world: ConsoleWorld, visitor: Visitor
+    ) -> None:
+        world.do(
+            "INSERT INTO mapping_finding"
+            " (entity, object, field, file, line, problem, remedy, halts, found_at) VALUES"
+            " ('payment', 'L2C_Payment__c', 'Remark__c', 'payment.yaml', 27,"
+            "  'The org shows no such field.', 'Deploy it.', 'push', now())"
+        )
+
+        said = start(visitor)
+
+        assert "payment (not sent) payment.yaml:27 Remark__c: The org shows no such field." in said

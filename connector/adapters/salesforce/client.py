@@ -6,11 +6,11 @@ what allows the retries; a composite call that creates records is sent once.
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import quote, urlencode
 
 import requests
@@ -26,7 +26,7 @@ from connector.adapters.salesforce.answers import (
     row_errors,
     row_result,
 )
-from connector.adapters.salesforce.errors import OrgBusy, OrgUnavailable
+from connector.adapters.salesforce.errors import OrgBusy, OrgLimit, OrgUnavailable
 from connector.adapters.salesforce.login import Login
 from connector.adapters.salesforce.payload import encode
 from connector.adapters.salesforce.retry import RetryPolicy
@@ -44,6 +44,8 @@ ROWS_PER_CALL = ROWS_PER_COLLECTION * COLLECTIONS_PER_CALL
 SUBREQUESTS_PER_CALL = 25
 IDS_PER_RETRIEVE = 2_000
 MAX_PAGES = 50_000  # 100 million rows
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ class OrgClient:
         self._rest: Salesforce | None = None
         self._instance_url = ""
         self._lock = threading.Lock()
+        self._limit_refusal: OrgLimit | None = None
 
     @property
     def calls(self) -> int:
@@ -108,6 +111,12 @@ class OrgClient:
     def limit_info(self) -> LimitInfo | None:
         """Return the org's own count of the last 24 hours, as the last answer told it."""
         return self._session.limit_info
+
+    def take_limit_refusal(self) -> OrgLimit | None:
+        """Return the last refusal for want of calls since this was asked before."""
+        with self._lock:
+            refusal, self._limit_refusal = self._limit_refusal, None
+        return refusal
 
     def identity(self) -> str:
         """Return the 18-character id of the organization, logging in if need be."""
@@ -270,7 +279,7 @@ class OrgClient:
                     raise failure
             return SubResponse("row", answer.status_code, content)
 
-        return self._retry.run(attempt)
+        return self._run(attempt)
 
     def delete_collections(self, sfids: Sequence[str]) -> list[RowResult]:
         """Delete up to 1,000 records as one call; return a result for each, in order."""
@@ -375,7 +384,7 @@ class OrgClient:
             except requests.RequestException as error:
                 raise OrgUnavailable(f"The org did not answer ({type(error).__name__}).") from None
 
-        return attempt() if once else self._retry.run(attempt)
+        return self._run(attempt, once=once)
 
     @property
     def _base(self) -> str:
@@ -385,10 +394,15 @@ class OrgClient:
     def _call(
         self, method: str, path: str, *, body: bytes | None = None, once: bool = False
     ) -> Any:
-        def call() -> Any:
-            return self._call_once(method, path, body)
+        return self._run(lambda: self._call_once(method, path, body), once=once)
 
-        return call() if once else self._retry.run(call)
+    def _run(self, call: Callable[[], T], *, once: bool = False) -> T:
+        try:
+            return call() if once else self._retry.run(call)
+        except OrgLimit as refusal:
+            with self._lock:
+                self._limit_refusal = refusal
+            raise
 
     def _call_once(self, method: str, path: str, body: bytes | None) -> Any:
         try:

@@ -296,5 +296,43 @@ api_usage = Table(
     Column("used_today", BigInteger),
     Column("allowed_today", BigInteger),
     instant("seen_at", nullable=True),
+    *one_of("held_for", ("daily", "concurrency"), nullable=True),
+    instant("held_until", nullable=True),
+    Column("holds", Integer, nullable=False, server_default="0"),  # one after the other
     CheckConstraint("id = 1", name="one_row"),
+)
+
+# Our counted calls of the last day by what they were for.
+api_lane_hour = Table(
+    "api_lane_hour",
+    metadata,
+    Column("lane", Text, primary_key=True),
+    Column("hour", TIMESTAMP(timezone=True), primary_key=True),
+    Column("calls", BigInteger, nullable=False),
+    instant("last_at"),
+)
+
+# The org's own count of the last day, every five minutes, for the forecast.
+api_sample = Table(
+    "api_sample",
+    metadata,
+    Column("at", TIMESTAMP(timezone=True), primary_key=True),
+    Column("used", BigInteger, nullable=False),
+    Column("allowed", BigInteger, nullable=False),
+)
+
+# What of the mappings does not fit the org or the hub; `halts` says which way stands still for it.
+mapping_finding = Table(
+    "mapping_finding",
+    metadata,
+    identity(),
+    text("entity"),
+    text("object"),
+    text("field"),
+    text("file"),
+    Column("line", Integer, nullable=False),
+    text("problem"),
+    text("remedy"),
+    *one_of("halts", ("push", "pull"), nullable=True),
+    instant("found_at"),
 )

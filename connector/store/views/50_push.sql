@@ -75,7 +75,8 @@ CREATE VIEW push_order_line AS
 SELECT l.id, l.order_id, l.product_id, l.price_entry_id, l.target_service_id, l.location_id,
        sv.id AS created_service_id, 'builtin' AS billing_system, l.origin_line_sfid, l.sequence,
        l.request_type, l.quantity, l.mr_price * l.quantity AS mrr, l.nr_price * l.quantity AS nrr,
-       l.term_months, l.renewal_type, s.state
+       l.term_months, l.renewal_type, s.state,
+       (SELECT o.currency FROM customer_order o WHERE o.id = l.order_id) AS currency
   FROM order_line l
   LEFT JOIN service sv ON sv.created_by_line_id = l.id
   LEFT JOIN LATERAL (SELECT * FROM v_order_line_state s WHERE s.order_line_id = l.id OFFSET 0) s
@@ -129,7 +130,8 @@ SELECT s.id, s.number, a.sfid AS account_sfid, s.product_id, s.location_id,
 
 CREATE VIEW push_add_on AS
 SELECT o.id, o.service_id, o.product_id, 'builtin' AS billing_system, o.quantity, o.unit_mr_price,
-       o.start_on, o.end_on
+       o.start_on, o.end_on,
+       (SELECT s.currency FROM service s WHERE s.id = o.service_id) AS currency
   FROM add_on o;
 
 CREATE VIEW push_service_change AS
@@ -164,7 +166,7 @@ SELECT l.id, l.invoice_id, l.service_id, l.product_id,
        coalesce(c.order_line_id, l.order_line_id) AS order_line_id, i.system AS billing_system,
        l.line_no, l.kind, l.description, l.quantity, l.unit_price,
        l.amount, l.tax_amount, l.service_from, l.service_to, l.accounting_code,
-       l.explanation::text AS explanation_text
+       l.explanation::text AS explanation_text, i.currency
   FROM invoice_line l
   JOIN invoice i ON i.id = l.invoice_id AND i.state = 'finalised'
   LEFT JOIN charge c ON c.id = l.charge_id;
@@ -183,5 +185,6 @@ SELECT p.id, p.billing_account_id, a.sfid AS account_sfid, p.number, ba.system A
 
 CREATE VIEW push_allocation AS
 SELECT x.id, x.invoice_id, x.payment_id, x.credit_invoice_id, x.system AS billing_system,
-       x.amount, x.applied_at, x.is_reversed
+       x.amount, x.applied_at, x.is_reversed,
+       (SELECT i.currency FROM invoice i WHERE i.id = x.invoice_id) AS currency
   FROM allocation x;

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from connector.store.engine import violated_constraint
 from connector.store.tables import metadata
+from connector.sync.apply.kinds import kind_of, owe_again, record_types, remembered
 from connector.sync.apply.pulled_values import (
     KEEP,
     Lookups,
@@ -26,7 +27,7 @@ from connector.sync.apply.pulled_values import (
     value_when_new,
 )
 from connector.sync.inbox.arrivals import OrgRow, heard_from
-from connector.sync.mapping.definition import HUB_KEY_FIELD
+from connector.sync.mapping.definition import HUB_KEY_FIELD, IS_PERSON, RECORD_TYPE
 from connector.sync.mapping.definition import Mapping as EntityMapping
 from connector.sync.mapping.keys import hub_id_of
 
@@ -125,14 +126,17 @@ def _sorted_out(
     news: list[_News] = []
     echoes: list[dict[str, Any]] = []
     stale = 0
+    names = record_types(tx, mapping)
     for row in rows:
         before = known.get(row.sfid)
         if before and before.system_modstamp and before.system_modstamp > row.version:
             stale += 1
             continue
-        said = {
+        kind = kind_of(mapping, row, names)
+        said = remembered(mapping, kind) | {
             name: canonical(pulled, row.values.get(name))
             for name, pulled in mapping.pull.fields.items()
+            if kind.has(pulled.when)
         }
         agreed = before.known if before else {}
         changed = frozenset(
@@ -169,6 +173,8 @@ def _write(tx: Connection, mapping: EntityMapping, news: list[_News]) -> int:
     ids = {one.row.sfid: one.hub_id or by_sfid[one.row.sfid] for one in news}
     rows = [{"id": ids[one.row.sfid]} | _columns(mapping, one, lookups) for one in news]
     changed = len(by_sfid) + _update(tx, mapping, rows)
+    kinds = frozenset({IS_PERSON, RECORD_TYPE})
+    owe_again(tx, mapping, [ids[one.row.sfid] for one in news if one.changed & kinds])
     tx.execute(
         _REMEMBER,
         {

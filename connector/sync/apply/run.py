@@ -223,19 +223,20 @@ class _Applier:
             rows, again = self._sort(tx, taken)
             read_from = tx.execute(_DATABASE_TIME).scalar_one()
         late: set[int] = set()
-        try:
-            rows += [
-                replace(row, source=taken.told_by.get((row.object_name, row.sfid), row.source))
-                for row in self._read_again(again)
-            ]
-        except (TransientFailure, OrgRefused) as error:
+        read, unread = self._read_what_can_be(again)
+        rows += [
+            replace(row, source=taken.told_by.get((row.object_name, row.sfid), row.source))
+            for row in read
+        ]
+        for keys, error in unread:
             # A refused field is repaired in the mapping or the org; the hint waits for it.
-            late = {number for key in again for number in taken.source_of[key]}
-            self.report.postponed += len(late)
-            log.warning("inbox.postponed", rows=len(late), code=error.code)
+            waiting = {number for key in keys for number in taken.source_of[key]}
+            late |= waiting
+            self.report.postponed += len(waiting)
+            log.warning("inbox.postponed", rows=len(waiting), code=error.code)
             with self.store.transaction() as tx:
-                inbox.postpone(tx, sorted(late), reason=error.message)
-        organization_id = self.org.identity() if again and not late else ""
+                inbox.postpone(tx, sorted(waiting), reason=error.message)
+        organization_id = self.org.identity() if read else ""
         applied = {key: value for key, value in taken.outcomes.items() if key not in late}
         with self.store.transaction() as tx:
             refused = self._write(tx, rows)
@@ -245,7 +246,7 @@ class _Applier:
                 applied |= dict.fromkeys(taken.source_of[key] - late, problem)
             confirmed = [row for row in newest(rows) if (row.object_name, row.sfid) in again]
             self._judge_edits(tx, confirmed, read_from=read_from, organization_id=organization_id)
-            unheard = refused.keys() | (again if late else set())
+            unheard = refused.keys() | {key for keys, _ in unread for key in keys}
             heard = [
                 one.notification_id
                 for one in taken.notifications.values()
@@ -367,6 +368,26 @@ class _Applier:
     def _asks_by_field(self, row: OrgRow) -> bool:
         rules = rules_of(self.mappings, row.object_name)
         return any(rule.when.set and asks(rule, row) for _, rule in rules)
+
+    def _read_what_can_be(
+        self, keys: set[tuple[str, str]]
+    ) -> tuple[list[OrgRow], list[tuple[set[tuple[str, str]], TransientFailure | OrgRefused]]]:
+        """Read again; one object the org refuses does not hold up the others."""
+        try:
+            return self._read_again(keys), []
+        except TransientFailure as error:
+            return [], [(keys, error)]
+        except OrgRefused as error:
+            objects = sorted({object_name for object_name, _ in keys})
+            if len(objects) == 1:
+                return [], [(keys, error)]
+        rows: list[OrgRow] = []
+        unread: list[tuple[set[tuple[str, str]], TransientFailure | OrgRefused]] = []
+        for name in objects:
+            read, refused = self._read_what_can_be({key for key in keys if key[0] == name})
+            rows += read
+            unread += refused
+        return rows, unread
 
     def _read_again(self, keys: set[tuple[str, str]]) -> list[OrgRow]:
         if not keys:

@@ -12,6 +12,8 @@ class SweepReport:
     stored: dict[str, int] = field(default_factory=dict)
     deleted: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)  # object -> why the org did not answer it
+    held: str = ""  # why nothing was asked at all
 
     @property
     def stored_total(self) -> int:

@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 
 from connector.adapters.salesforce.answers import Subrequest
 from connector.adapters.salesforce.client import COLLECTIONS_PER_CALL, OrgClient
+from connector.adapters.salesforce.errors import OrgRefused
 from connector.adapters.salesforce.payload import instant_text
 from connector.store.engine import Store
 from connector.sync.budget.usage import record_calls
@@ -40,6 +41,7 @@ from connector.sync.inbox.arrivals import (
     row_of,
 )
 from connector.sync.mapping.definition import Mappings, When
+from connector.sync.mapping.findings import halted
 
 log = structlog.get_logger(__name__)
 
@@ -105,9 +107,11 @@ def _sweep_changes(
 ) -> None:
     with store.read() as tx:
         kept = positions(tx, Kind.CHANGES)
+        still = halted(tx, "pull")
     open_objects = {
         name: kept.get(name, _first_position(mappings, name, now_org))
         for name in objects_to_watch(mappings)
+        if not any(mapping.entity in still for mapping in mappings.of_object(name))
     }
     latest: dict[str, datetime] = {}
     for _ in range(PAGES_PER_SWEEP_MAX):
@@ -115,9 +119,11 @@ def _sweep_changes(
         if not asked:
             break
         answer = _Asked(asked, [name for name in asked if name not in latest])
-        _read(org, mappings, answer, now_org=now_org)
+        _read(org, mappings, answer, report, now_org=now_org)
         for name, covered in answer.covered.items():
             latest[name] = min(now_org - overlap, covered or now_org)
+        for name in asked.keys() - answer.pages.keys():
+            del open_objects[name]  # it keeps its place until it is repaired
         for name, rows in answer.pages.items():
             position = _behind(rows, asked[name])
             with store.transaction() as tx:
@@ -135,7 +141,14 @@ def _first_position(mappings: Mappings, object_name: str, now_org: datetime) -> 
     return Position(None if has_attributes else now_org - ASKS_LOOK_BACK)
 
 
-def _read(org: OrgClient, mappings: Mappings, asked: _Asked, *, now_org: datetime) -> None:
+def _read(
+    org: OrgClient,
+    mappings: Mappings,
+    asked: _Asked,
+    report: SweepReport,
+    *,
+    now_org: datetime,
+) -> None:
     # In this order: what was visible when the org said how far it has come is in the pages.
     how_far = [
         covering(name, now_org, reference=f"u{place}") for place, name in enumerate(asked.uncovered)
@@ -148,7 +161,13 @@ def _read(org: OrgClient, mappings: Mappings, asked: _Asked, *, now_org: datetim
     for name, answer in zip(asked.uncovered, answers, strict=False):
         asked.covered[name] = covered_by(name, answer)
     for name, answer in zip(asked.positions, answers[len(how_far) :], strict=True):
-        answer.raise_for_status()
+        try:
+            answer.raise_for_status()
+        except OrgRefused as error:
+            # A field this org does not show halts its object; the others are not held up.
+            report.refused[name] = error.message
+            log.warning("sync.sweep_refused", object=name, code=error.error_code)
+            continue
         asked.pages[name] = [row_of(name, record) for record in answer.body["records"]]
 
 

@@ -84,8 +84,8 @@ def fields_to_read(mappings: Mappings, object_name: str) -> tuple[str, ...]:
     names = {ID: None, STAMP: None}
     for mapping in mappings.of_object(object_name):
         if mapping.pull is not None:
-            names |= dict.fromkeys(mapping.pull.fields)
-            if mapping.push is not None and mapping.push.verb == "upsert":
+            names |= dict.fromkeys((*mapping.pull.fields, *mapping.kind_fields))
+            if mapping.push is not None and mapping.push.is_keyed:
                 names[HUB_KEY_FIELD] = None
         for rule in mapping.intents:
             names |= dict.fromkeys((rule.when.field, *rule.facts))

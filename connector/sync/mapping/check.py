@@ -1,81 +1,52 @@
 """Holds the mapping files against what an org says of itself, before the first record moves."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from connector.adapters.salesforce.errors import OrgRefused
-from connector.sync.mapping.definition import FieldType, Mapping, Mappings, PushField
-from connector.yaml_file import YamlFile, read_yaml
+from connector.sync.mapping import fitting
+from connector.sync.mapping.definition import (
+    CURRENCY_FIELD,
+    IS_PERSON,
+    FieldType,
+    Mapping,
+    Mappings,
+    PullField,
+    PushField,
+)
+from connector.sync.mapping.findings import Finding, Way
+from connector.sync.mapping.fitting import ACCESS, DEPLOY, Problem
+from connector.yaml_file import Location, YamlFile, read_yaml
+
+__all__ = ["Describe", "Finding", "check_mappings"]
 
 Describe = Callable[[str], dict[str, Any]]
-
-_TEXTS = frozenset(
-    {"string", "textarea", "picklist", "multipicklist", "combobox", "email", "phone", "url", "id",
-     "reference", "encryptedstring"}
-)  # fmt: skip
-_FITTING: dict[FieldType, frozenset[str]] = {
-    FieldType.TEXT: _TEXTS,
-    FieldType.LONG_TEXT: frozenset({"textarea"}),
-    FieldType.PICKLIST: frozenset({"picklist", "combobox", "string"}),
-    FieldType.EMAIL: frozenset({"email", "string"}),
-    FieldType.PHONE: frozenset({"phone", "string"}),
-    FieldType.URL: frozenset({"url", "string"}),
-    FieldType.BOOLEAN: frozenset({"boolean"}),
-    FieldType.INTEGER: frozenset({"int", "double", "long", "currency", "percent"}),
-    FieldType.NUMBER: frozenset({"double", "currency", "percent"}),
-    FieldType.MONEY: frozenset({"currency", "double"}),
-    FieldType.DATE: frozenset({"date"}),
-    FieldType.DATETIME: frozenset({"datetime"}),
-    FieldType.REFERENCE: frozenset({"reference", "id", "string"}),
-}
-_DEPLOY = "Deploy the metadata in salesforce/, or correct the mapping file."
-_ACCESS = "Assign the permission set L2C_Integration to the connector's user."
+_REFERENCE = PushField.model_validate({"from": "id", "owner": "connector", "type": "reference"})
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something in a mapping file that this org cannot take."""
-
-    file: Path
-    line: int
-    object: str
-    field: str
-    problem: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.object}.{self.field}: {self.problem} {self.remedy}"
-
-
-def check_mappings(mappings: Mappings, describe: Describe) -> tuple[Finding, ...]:
-    """Return every finding; describes each object once.
+def check_mappings(
+    mappings: Mappings, describe: Describe, *, only: Collection[str] | None = None
+) -> tuple[Finding, ...]:
+    """Return every finding, or those of some entities; describes each object once.
 
     Raises:
         OrgUnavailable: The org does not answer.
     """
     described: dict[str, dict[str, Any] | None] = {}
     findings: list[Finding] = []
+    objects = {mapping.entity: mapping.object for mapping in mappings}
     for mapping in mappings:
+        if only is not None and mapping.entity not in only:
+            continue
         if mapping.object not in described:
             described[mapping.object] = _described(mapping.object, describe)
         file = read_yaml(mapping.file)
         about = described[mapping.object]
         if about is None:
-            findings.append(
-                Finding(
-                    file=mapping.file,
-                    line=file.line_of(("object",)),
-                    object=mapping.object,
-                    field="*",
-                    problem="The org has no such object, or the user may not see it.",
-                    remedy=f"{_DEPLOY} {_ACCESS}",
-                )
-            )
-            continue
-        fields = {field["name"]: field for field in about["fields"]}
-        findings += _check(mapping, file, fields)
+            findings += _unseen(mapping, file)
+        else:
+            findings += _check(mapping, file, about, objects)
     return tuple(findings)
 
 
@@ -86,96 +57,161 @@ def _described(name: str, describe: Describe) -> dict[str, Any] | None:
         return None
 
 
+def _unseen(mapping: Mapping, file: YamlFile) -> list[Finding]:
+    """Return that the object is not there, once for each way it is needed on."""
+    problem = Problem(
+        "The org has no such object, or the user may not see it.", f"{DEPLOY} {ACCESS}"
+    )
+    ways: list[Way] = ["push"] if mapping.push is not None else []
+    if not ways or mapping.pull is not None or mapping.intents:
+        ways.append("pull")
+    return [_finding(mapping, file, _Place(("object",), "*", way), problem) for way in ways]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What was looked at: where it stands, its field, and the way that needs it."""
+
+    at: Location
+    field: str
+    way: Way
+
+
+def _finding(mapping: Mapping, file: YamlFile, place: _Place, problem: Problem) -> Finding:
+    return Finding(
+        file=mapping.file,
+        line=file.line_of(place.at),
+        entity=mapping.entity,
+        object=mapping.object,
+        field=place.field,
+        problem=problem.said,
+        remedy=problem.remedy,
+        halts=place.way if problem.halts else None,
+    )
+
+
 def _check(
-    mapping: Mapping, file: YamlFile, fields: dict[str, dict[str, Any]]
+    mapping: Mapping, file: YamlFile, about: dict[str, Any], objects: dict[str, str]
 ) -> Iterator[Finding]:
-    for path, name, problems in _examined(mapping, fields):
-        for problem, remedy in problems:
-            yield Finding(
-                file=mapping.file,
-                line=file.line_of(path),
-                object=mapping.object,
-                field=name,
-                problem=problem,
-                remedy=remedy,
-            )
+    fields = {field["name"]: field for field in about["fields"]}
+    for place, problem in (
+        *_way_out(mapping, about, fields),
+        *_parents(mapping, fields, objects),
+        *_way_in(mapping, fields),
+        *_kinds(mapping, about, fields),
+        *_persons_own(mapping, fields),
+    ):
+        yield _finding(mapping, file, place, problem)
 
 
-_Problems = list[tuple[str, str]]
+_Found = Iterator[tuple[_Place, Problem]]
+_Fields = dict[str, dict[str, Any]]
 
 
-def _examined(
-    mapping: Mapping, fields: dict[str, dict[str, Any]]
-) -> Iterator[tuple[tuple[str | int, ...], str, _Problems]]:
+def _way_out(mapping: Mapping, about: dict[str, Any], fields: _Fields) -> _Found:
+    push = mapping.push
+    if push is None:
+        return
+    for problem in fitting.writable_object(mapping, about):
+        yield _Place(("object",), "*", "push"), problem
     for name, field in mapping.fields.items():
-        yield ("fields", name), name, _pushed(mapping, field, fields.get(name))
-    for name in mapping.parents:
-        reference = PushField.model_validate(
-            {"from": "id", "owner": "connector", "type": "reference"}
-        )
-        yield ("parents", name), name, _pushed(mapping, reference, fields.get(name))
-    for place, name in enumerate(mapping.pull.fields if mapping.pull else ()):
-        yield ("pull", "fields", name, place), name, _exists(fields.get(name))
-    for place, rule in enumerate(mapping.intents):
-        for name in {rule.when.field, *rule.facts}:
-            yield ("intents", place), name, _exists(fields.get(name))
-        for name in rule.clear:
-            yield ("intents", place, "clear"), name, _written(mapping, fields.get(name))
-    if mapping.push is not None:
-        if mapping.push.verb == "upsert":
-            yield ("push", "key"), mapping.push.key, _key(fields.get(mapping.push.key))
-        stamps = mapping.push.stamps
-        for name in filter(None, (stamps.status, stamps.error, stamps.synced_at) if stamps else ()):
-            yield ("push", "stamps"), name, _written(mapping, fields.get(name))
+        for problem in fitting.pushed(mapping, field, fields.get(name)):
+            yield _Place(("fields", name), name, "push"), problem
+    if push.is_keyed:
+        for problem in fitting.key(fields.get(push.key)):
+            yield _Place(("push", "key"), push.key, "push"), problem
+    stamps = push.stamps
+    for name in filter(None, (stamps.status, stamps.error, stamps.synced_at) if stamps else ()):
+        for problem in fitting.written(mapping, fields.get(name)):
+            yield _Place(("push", "stamps"), name, "push"), problem
+    for name, problem in fitting.left_empty(mapping, fields):
+        yield _Place(("fields",), name, "push"), problem
+    yield from _currency(mapping, fields)
 
 
-def _exists(field: dict[str, Any] | None) -> _Problems:
-    return [] if field else [("The org shows no such field.", f"{_DEPLOY} {_ACCESS}")]
+def _parents(mapping: Mapping, fields: _Fields, objects: dict[str, str]) -> _Found:
+    for name, parent in mapping.parents.items():
+        shown = fields.get(name)
+        problems = fitting.pushed(mapping, _REFERENCE, shown)
+        if shown is not None and not problems:
+            problems = fitting.points_to(objects[parent.entity], shown)
+        for problem in problems:
+            yield _Place(("parents", name), name, "push"), problem
 
 
-def _written(mapping: Mapping, field: dict[str, Any] | None) -> _Problems:
-    if field is None:
-        return _exists(field)
-    # A detail's master is given once, at birth, unless the org allows reparenting.
-    is_master = field["relationshipOrder"] is not None and field["createable"]
-    if field["calculated"] or not (field["updateable"] or is_master):
-        return [("The connector's user may not write this field.", _ACCESS)]
-    if mapping.born == "hub" and not field["createable"]:
-        return [("The connector's user may not fill this field in a new record.", _ACCESS)]
-    return []
-
-
-def _key(field: dict[str, Any] | None) -> _Problems:
-    if field is None:
-        return _exists(field)
-    if not (field["externalId"] and field["unique"]):
-        return [("The key is no unique external id.", "Make it both, or name another `push.key`.")]
-    return []
-
-
-def _pushed(mapping: Mapping, field: PushField, shown: dict[str, Any] | None) -> _Problems:
-    problems = _written(mapping, shown)
+def _currency(mapping: Mapping, fields: _Fields) -> _Found:
+    shown = fields.get(CURRENCY_FIELD)
     if shown is None:
-        return problems
-    if shown["type"] not in _FITTING[field.type]:
-        problems.append(
-            (
-                f"It is {shown['type']} there and {field.type.value} here.",
-                "Correct `type` in the mapping file.",
-            )
+        return
+    money = any(field.type is FieldType.MONEY for field in mapping.fields.values())
+    if mapping.currency is not None:
+        for problem in fitting.written(mapping, shown):
+            yield _Place(("currency",), CURRENCY_FIELD, "push"), problem
+    elif money and mapping.born == "hub" and CURRENCY_FIELD not in mapping.fields:
+        said = "The org has several currencies; amounts are taken in that of the connector's user."
+        remedy = "Write `currency: <column with the currency>`."
+        yield (
+            _Place(("fields",), CURRENCY_FIELD, "push"),
+            Problem(said, remedy, halts=False),
         )
-    elif field.length is not None and 0 < shown["length"] < field.length:
-        problems.append(
-            (
-                f"It holds {shown['length']} characters, the mapping sends up to {field.length}.",
-                f"Write `length: {shown['length']}`.",
-            )
-        )
-    elif field.digits is not None and shown["type"] != "int" and shown["scale"] < field.digits:
-        problems.append(
-            (
-                f"It holds {shown['scale']} decimal places, the mapping sends {field.digits}.",
-                f"Write `scale: {shown['scale']}`.",
-            )
-        )
-    return problems
+
+
+def _way_in(mapping: Mapping, fields: _Fields) -> _Found:
+    pulled: dict[str, PullField] = mapping.pull.fields if mapping.pull else {}
+    for name, field in pulled.items():
+        for problem in fitting.pulled(field, fields.get(name)):
+            yield _Place(("pull", "fields", name), name, "pull"), problem
+    for place, rule in enumerate(mapping.intents):
+        for name in {rule.when.field: None} | dict.fromkeys(rule.facts):
+            for problem in fitting.exists(fields.get(name)):
+                yield _Place(("intents", place), name, "pull"), problem
+        for problem in fitting.may_become(rule.when, fields.get(rule.when.field)):
+            yield _Place(("intents", place, "when"), rule.when.field, "pull"), problem
+        for name in rule.clear:
+            for problem in fitting.written(mapping, fields.get(name)):
+                yield (
+                    _Place(("intents", place, "clear"), name, "pull"),
+                    Problem(problem.said, problem.remedy, halts=name not in fields),
+                )
+
+
+def _kinds(mapping: Mapping, about: dict[str, Any], fields: _Fields) -> _Found:
+    names = {info["developerName"] for info in about.get("recordTypeInfos") or ()}
+    for place, when in _conditions(mapping):
+        if when.person is not None and IS_PERSON not in fields:
+            said = "This org has no person accounts."
+            remedy = "Remove the condition, or switch person accounts on."
+            yield _Place(place, IS_PERSON, "pull"), Problem(said, remedy)
+        for name in when.record_type:
+            if name not in names:
+                said = f"The object has no record type {name}: the field is never sent or read."
+                remedy = "Correct the developer name, or make the record type."
+                yield _Place(place, str(place[-1]), "pull"), Problem(said, remedy, halts=False)
+
+
+def _persons_own(mapping: Mapping, fields: _Fields) -> _Found:
+    """Yield the fields that only persons have, where the mapping does not say so."""
+    if mapping.object != "Account" or IS_PERSON not in fields:
+        return
+    said, remedy = "Only person accounts have this field.", "Write `when: {person: true}`."
+    pulled = mapping.pull.fields if mapping.pull else {}
+    for name, sent in mapping.fields.items():
+        if _is_persons(name) and not (sent.when and sent.when.person):
+            yield _Place(("fields", name), name, "push"), Problem(said, remedy)
+    for name, read in pulled.items():
+        if _is_persons(name) and not (read.when and read.when.person):
+            # A business shows it as empty, and that would empty the column.
+            yield _Place(("pull", "fields", name), name, "pull"), Problem(said, remedy)
+
+
+def _is_persons(name: str) -> bool:
+    return name.startswith("Person") or name.endswith("__pc")
+
+
+def _conditions(mapping: Mapping) -> Iterator[tuple[Location, Any]]:
+    for name, field in mapping.fields.items():
+        if field.when is not None:
+            yield ("fields", name), field.when
+    for name, pulled in mapping.pull.fields.items() if mapping.pull else ():
+        if pulled.when is not None:
+            yield ("pull", "fields", name), pulled.when

@@ -3,20 +3,16 @@
 A mistake names the file, the line and the remedy before the first record moves (design 4).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from connector.errors import Misconfigured
-from connector.store.mapping_files import MappingError, salesforce_mappings
-from connector.sync.mapping.columns import columns_from_crm
-from connector.yaml_file import Location, YamlFile
 
 ApiName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z]\w*)?$")]
 Relationship = Annotated[
@@ -25,6 +21,10 @@ Relationship = Annotated[
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 
 HUB_KEY_FIELD = "Billing_Key__c"
+IS_PERSON = "IsPersonAccount"
+RECORD_TYPE_ID = "RecordTypeId"
+RECORD_TYPE = "RecordType.DeveloperName"
+CURRENCY_FIELD = "CurrencyIsoCode"
 
 
 class Owner(StrEnum):
@@ -70,6 +70,23 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
 
+class FieldWhen(_Strict):
+    """Which records have the field; everything that is said has to hold.
+
+    What the CRM has not told yet of a record does not hold.
+    """
+
+    person: bool | None = None  # a person account, or a business account
+    record_type: tuple[str, ...] = ()  # developer names
+    column: Identifier | None = None
+    is_one_of: tuple[str, ...] = Field(default=(), alias="is")
+
+    @property
+    def is_by_crm(self) -> bool:
+        """Return whether the CRM has to tell what kind of record it is."""
+        return self.person is not None or bool(self.record_type)
+
+
 class PushField(_Strict):
     """One field the hub writes in the CRM.
 
@@ -83,6 +100,7 @@ class PushField(_Strict):
     scale: int | None = Field(default=None, ge=0, le=9)
     values: dict[str, str] | None = None
     on_foreign_edit: ForeignEdit | None = None
+    when: FieldWhen | None = None
 
     @property
     def only_at_birth(self) -> bool:
@@ -124,7 +142,7 @@ class Stamps(_Strict):
 class Push(_Strict):
     """How the entity goes out."""
 
-    verb: Literal["upsert", "update"]
+    verb: Literal["upsert", "update", "create"]
     key: ApiName = HUB_KEY_FIELD
     key_from: Identifier | None = None  # column with the key's text; default l2c:<entity>:<id>
     sfid: Identifier | None = None  # column with the Salesforce id of records born in the CRM
@@ -136,6 +154,11 @@ class Push(_Strict):
     on_removal: Literal["delete", "keep"] = "delete"  # of a record born in the hub
     marks: tuple[Mark, ...] = Field(min_length=1)
 
+    @property
+    def is_keyed(self) -> bool:
+        """Return whether records are told apart by the key, not by their Salesforce id."""
+        return self.verb != "update"
+
 
 class PullField(_Strict):
     """One field the CRM writes in the hub."""
@@ -143,6 +166,7 @@ class PullField(_Strict):
     to: Identifier
     type: FieldType = FieldType.TEXT
     transform: Identifier | None = None
+    when: FieldWhen | None = None
 
 
 class Pull(_Strict):
@@ -209,6 +233,7 @@ class Mapping(_Strict):
     intents: tuple[IntentRule, ...] = ()
     totals: Totals | None = None
     beside: FileOf | None = None
+    currency: Identifier | None = None  # column with the currency of the record's amounts
     file: Path
 
     @property
@@ -221,6 +246,22 @@ class Mapping(_Strict):
         """Return how it goes out; only for mappings that do."""
         assert self.push is not None
         return self.push
+
+    @property
+    def conditions(self) -> tuple[FieldWhen, ...]:
+        """Return what is said of the kinds of records that have a field."""
+        pulled = self.pull.fields.values() if self.pull else ()
+        return tuple(one.when for one in (*self.fields.values(), *pulled) if one.when is not None)
+
+    @property
+    def kind_fields(self) -> tuple[str, ...]:
+        """Return the fields in which the CRM tells what kind of record it is."""
+        names = []
+        if any(when.person is not None for when in self.conditions):
+            names.append(IS_PERSON)
+        if any(when.record_type for when in self.conditions):
+            names.append(RECORD_TYPE_ID)
+        return tuple(names)
 
     @property
     def pushed_names(self) -> tuple[str, ...]:
@@ -299,168 +340,3 @@ class Mappings:
 def _needs(mapping: Mapping) -> set[str]:
     parents = {parent.entity for parent in mapping.parents.values()}
     return (parents | set(mapping.pushed.after)) - {mapping.entity}
-
-
-def load_mappings(folder: Path | None = None) -> Mappings:
-    """Read and check the mapping files of a folder; by default those of this installation.
-
-    Raises:
-        UnreadableFile: A file is no YAML.
-        MappingError: A file is wrong; the message names file and line, the remedy what to do.
-    """
-    files = salesforce_mappings(folder)
-    mappings = tuple(_parse(file) for file in files)
-    _check_together(tuple(zip(files, mappings, strict=True)))
-    return Mappings(mappings)
-
-
-class _ListedIn(Exception):
-    """A finding on its way to the place that knows the file."""
-
-    def __init__(self, place: Location, message: str, remedy: str) -> None:
-        super().__init__(message)
-        self.place, self.message, self.remedy = place, message, remedy
-
-    def of(self, file: YamlFile) -> MappingError:
-        return MappingError(file, self.place, self.message, remedy=self.remedy)
-
-
-def _parse(file: YamlFile) -> Mapping:
-    try:
-        mapping = Mapping.model_validate(file.data | {"file": file.path})
-        _check_alone(mapping)
-    except ValidationError as error:
-        # A misspelt key is also a missing one: the misspelling is what helps.
-        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-        place = tuple(first["loc"])
-        raise MappingError(
-            file,
-            place,
-            f"{'.'.join(str(part) for part in place)}: {first['msg']}",
-            remedy=_remedy(first),
-        ) from error
-    except _ListedIn as finding:
-        raise finding.of(file) from None
-    return mapping
-
-
-def _remedy(error: ErrorDetails) -> str:
-    if error["type"] == "extra_forbidden":
-        return "Remove this key or correct its spelling."
-    if error["type"] == "missing":
-        return "Add this key."
-    return "Correct this value."
-
-
-def _check_alone(mapping: Mapping) -> None:
-    if mapping.push is None and mapping.fields:
-        raise _ListedIn(("fields",), "fields go out, but there is no push", "Add `push:`.")
-    if mapping.push is not None:
-        _check_push(mapping)
-    doubled = set(mapping.fields) & set(mapping.parents)
-    if doubled:
-        name = min(doubled)
-        raise _ListedIn(("parents", name), f"{name} is a field and a parent", "Keep one.")
-    for name, field in mapping.fields.items():
-        if field.owner is Owner.CRM and mapping.born == "crm":
-            raise _ListedIn(
-                ("fields", name),
-                f"{name} belongs to the CRM, so nothing may push it",
-                "Move it to pull.fields, or name its true owner.",
-            )
-        if mapping.pull and name in mapping.pull.fields and field.owner is not Owner.CRM:
-            raise _ListedIn(
-                ("fields", name),
-                f"{name} goes out and comes in",
-                "One side owns a field: keep it in `fields` or in `pull.fields`.",
-            )
-    for name in mapping.pull.unstamped if mapping.pull else ():
-        if mapping.pull and name not in mapping.pull.fields:
-            raise _ListedIn(
-                ("pull", "unstamped", name),
-                f"{name} is not pulled",
-                "Add it to pull.fields, or remove it here.",
-            )
-    for place, rule in enumerate(mapping.intents):
-        if (rule.when.becomes is None) == (not rule.when.set):
-            raise _ListedIn(
-                ("intents", place, "when"),
-                "an intent needs either `becomes` or `set: true`",
-                "Write `becomes: <value>` or `set: true`.",
-            )
-
-
-def _check_push(mapping: Mapping) -> None:
-    push = mapping.pushed
-    if push.verb == "update" and push.sfid is None:
-        raise _ListedIn(
-            ("push",),
-            "an update needs the column that holds the Salesforce id",
-            "Add `sfid: <column>`.",
-        )
-    for place, mark in enumerate(push.marks):
-        if (mark.key is None) == (mark.query is None):
-            raise _ListedIn(
-                ("push", "marks", place),
-                "a mark has either a key or a query",
-                "Write `key: <column or SQL over changed>` or `query: <SELECT .. FROM changed>`.",
-            )
-    for name, field in mapping.fields.items():
-        _check_foreign_edits(mapping, name, field)
-
-
-def _check_foreign_edits(mapping: Mapping, name: str, field: PushField) -> None:
-    if field.only_at_birth:
-        if field.on_foreign_edit is not None:
-            raise _ListedIn(
-                ("fields", name, "on_foreign_edit"),
-                f"{name} belongs to the CRM: every edit there is its owner's",
-                "Remove `on_foreign_edit`.",
-            )
-        return
-    if mapping.policy_of(name) is not ForeignEdit.ACCEPT:
-        return
-    place = ("fields", name, "on_foreign_edit")
-    if field.column not in columns_from_crm(mapping.table):
-        allowed = ", ".join(sorted(columns_from_crm(mapping.table))) or "none"
-        raise _ListedIn(
-            place,
-            f"the hub cannot take {name} from the CRM: rules hang on it, or it is derived",
-            f"Write repair or ask. Columns of {mapping.table} it could take: {allowed}.",
-        )
-    if field.values and len(set(field.values.values())) < len(field.values):
-        raise _ListedIn(
-            place,
-            f"two words of the hub for {name} are one word in the CRM, so none can be taken back",
-            "Write repair or ask, or translate each word to its own.",
-        )
-
-
-def _check_together(pairs: Sequence[tuple[YamlFile, Mapping]]) -> None:
-    entities = {mapping.entity: mapping for _, mapping in pairs}
-    if len(entities) < len(pairs):
-        raise Misconfigured(
-            "Two mapping files describe the same entity.", remedy="Keep one file per entity."
-        )
-    for file, mapping in pairs:
-        try:
-            _check_references(mapping, entities)
-        except _ListedIn as finding:
-            raise finding.of(file) from None
-    _ = Mappings(tuple(mapping for _, mapping in pairs)).levels
-
-
-def _check_references(mapping: Mapping, entities: dict[str, Mapping]) -> None:
-    for name, parent in mapping.parents.items():
-        target = entities.get(parent.entity)
-        if target is None or target.push is None:
-            raise _ListedIn(
-                ("parents", name),
-                f"{name} names {parent.entity!r}, which no mapping pushes",
-                "Correct the entity, or write it as a field of type reference.",
-            )
-    for other in mapping.push.after if mapping.push else ():
-        if other not in entities:
-            raise _ListedIn(
-                ("push", "after"), f"no mapping describes {other!r}", "Correct the name."
-            )

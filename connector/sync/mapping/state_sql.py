@@ -6,7 +6,7 @@ The columns of the push view in canonical form, the references as Salesforce ids
 
 from connector.sync.mapping.definition import Mapping, Mappings, Parent
 from connector.sync.mapping.keys import PREFIX
-from connector.sync.mapping.transforms import hub_value, literal
+from connector.sync.mapping.transforms import hub_value, literal, when_sql
 
 CONFLICT_REMEDY = "Decide: l2c sync conflicts decide ID --take theirs|ours."
 _PAIRS_PER_OBJECT = 45  # a PostgreSQL function takes at most 100 arguments
@@ -27,6 +27,7 @@ def state_sql(mapping: Mapping, mappings: Mappings, *, source: str, by_key: bool
     at_birth = {
         name: hub_value(field, "v") for name, field in mapping.fields.items() if field.only_at_birth
     }
+    only_when = {name: when_sql(field) for name, field in mapping.fields.items() if field.when}
     parents = list(mapping.parents.items())
     for place, (name, parent) in enumerate(parents):
         compared[name] = _parent_sfid(place, mappings.by_entity[parent.entity])
@@ -57,8 +58,8 @@ def state_sql(mapping: Mapping, mappings: Mappings, *, source: str, by_key: bool
         coalesce(r.known, '{{}}') AS known,
         r.in_conflict,
         coalesce(r.status IN ('Error', 'Conflict'), false) AS was_wrong,
-        {json_object(compared)} AS state,
-        {json_object(at_birth)} AS birth,
+        {json_object(compared, only_when)} AS state,
+        {json_object(at_birth, only_when)} AS birth,
         {links or "'{}'" + chr(92) + ":" + chr(92) + ":jsonb"} AS links,
         CASE {waits or "WHEN false THEN NULL"} END AS waits_for,
         {f'v."{parents[0][1].column}"' if parents else "v.id"} AS sibling
@@ -87,12 +88,22 @@ def conflict_words(fields: str) -> str:
     )
 
 
-def json_object(values: dict[str, str]) -> str:
-    """Return the SQL that makes a JSON object of names and the SQL of their values."""
-    pairs = [f"{literal(name)}, {value}" for name, value in values.items()]
+def json_object(values: dict[str, str], only_when: dict[str, str] | None = None) -> str:
+    """Return the SQL that makes a JSON object of names and the SQL of their values.
+
+    A field whose condition does not hold is left out of it.
+    """
+    conditions = only_when or {}
+    pairs = [f"{literal(n)}, {value}" for n, value in values.items() if n not in conditions]
     parts = [
         f"jsonb_build_object({', '.join(pairs[start : start + _PAIRS_PER_OBJECT])})"
         for start in range(0, len(pairs), _PAIRS_PER_OBJECT)
+    ]
+    parts += [
+        f"CASE WHEN {conditions[name]} THEN jsonb_build_object({literal(name)}, {value}) "
+        "ELSE '{}'\\:\\:jsonb END"
+        for name, value in values.items()
+        if name in conditions
     ]
     return " || ".join(parts) or "'{}'\\:\\:jsonb"
 

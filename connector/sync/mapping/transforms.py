@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from connector.sync.mapping.definition import FieldType, PushField
+from connector.sync.mapping.definition import IS_PERSON, RECORD_TYPE, FieldType, PushField
 
 _NUMBERS = frozenset({FieldType.MONEY, FieldType.NUMBER, FieldType.INTEGER})
 
@@ -40,6 +40,20 @@ def hub_value(field: PushField, alias: str) -> str:
     if field.length is not None:
         expression = f"rtrim(left({expression}, {field.length}))"
     return expression
+
+
+def when_sql(field: PushField) -> str:
+    """Return the SQL condition under which a record has the field; `r` is its crm_record."""
+    when, conditions = field.when, []
+    if when is not None and when.person is not None:
+        conditions.append(f"r.known ->> '{IS_PERSON}' = '{str(when.person).lower()}'")
+    if when is not None and when.record_type:
+        names = ", ".join(map(literal, when.record_type))
+        conditions.append(f"r.known ->> '{RECORD_TYPE}' IN ({names})")
+    if when is not None and when.column is not None:
+        words = ", ".join(map(literal, when.is_one_of))
+        conditions.append(f'v."{when.column}"\\:\\:text IN ({words})')
+    return f"coalesce({' AND '.join(conditions)}, false)" if conditions else "true"
 
 
 def crm_value(field: PushField, value: Any) -> Any:

@@ -47,7 +47,7 @@ class Parcel:
         """Return the call that writes the rows; bodies go out as PostgreSQL wrote them."""
         push = self.mapping.pushed
         path = "composite/sobjects"
-        if push.verb == "upsert":
+        if push.is_keyed:
             path += f"/{self.mapping.object}/{push.key}"
         # Salesforce wants `attributes` first in a record.
         head = b'{"attributes":{"type":' + orjson.dumps(self.mapping.object) + b"},"
@@ -56,7 +56,7 @@ class Parcel:
         return Subrequest("PATCH", path, reference, body)
 
     def _identity(self, owed: Owed) -> bytes:
-        if self.mapping.pushed.verb == "update":
+        if not self.mapping.pushed.is_keyed:
             return b'"Id":' + orjson.dumps(owed.sfid)
         return orjson.dumps(self.mapping.pushed.key) + b":" + orjson.dumps(owed.external_key)
 
@@ -88,7 +88,7 @@ def _deliver_lone(org: OrgClient, parcel: Parcel) -> RowResult:
     (owed,) = parcel.rows
     push = parcel.mapping.pushed
     path = f"sobjects/{parcel.mapping.object}/"
-    if push.verb == "upsert":
+    if push.is_keyed:
         path += f"{push.key}/{quote(owed.external_key, safe='')}"
     else:
         path += owed.sfid or ""

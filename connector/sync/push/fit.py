@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from connector.sync.mapping.definition import FieldType, Mapping, PushField
-from connector.sync.mapping.transforms import hub_value, literal
+from connector.sync.mapping.transforms import hub_value, literal, when_sql
 from connector.sync.push.verdict import Refusal, Verdict, remedy_of
 
 _NUMBERS = frozenset({FieldType.MONEY, FieldType.NUMBER, FieldType.INTEGER})
@@ -20,7 +20,7 @@ def misfit_sql(mapping: Mapping, described: dict[str, Any]) -> str:
     """Return the expression that is NULL when everything fits, else `code|field|detail`."""
     fields = {field["name"]: field for field in described["fields"]}
     cases = [
-        f"WHEN ({condition}) AND {_is_sent(name, value)} THEN "
+        f"WHEN ({condition}) AND {when_sql(field)} AND {_is_sent(name, value)} THEN "
         f"{literal(_SEPARATOR.join((code, name, detail)))}"
         for name, field in mapping.fields.items()
         if name in fields

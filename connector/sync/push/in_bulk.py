@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import text
 
 from connector.adapters.salesforce.answers import RowError, RowResult
-from connector.adapters.salesforce.bulk import Bulk, uploads
+from connector.adapters.salesforce.bulk import Bulk, Operation, uploads
 from connector.adapters.salesforce.errors import OrgRefused, OrgUnavailable
 from connector.store.engine import Store
 from connector.sync.mapping.definition import Mapping
@@ -60,12 +60,13 @@ class BulkDelivery:
             TransientFailure: The org did not finish; each row may or may not be written.
         """
         push = mapping.pushed
-        key_field = push.key if push.verb == "upsert" else "Id"
+        verb: Operation = "upsert" if push.is_keyed else "update"
+        key_field = push.key if push.is_keyed else "Id"
         results: dict[str, RowResult] = {}
         records = (_record(mapping, owed) for owed in rows)
         for content in uploads(records, key_field=key_field):
             try:
-                job = self.bulk.open(push.verb, mapping.object, content, key_field=key_field)
+                job = self.bulk.open(verb, mapping.object, content, key_field=key_field)
                 with self.store.transaction() as tx:
                     tx.execute(_REMEMBER, {"job": job, "entity": mapping.entity, "now": now})
                 results |= self.bulk.run(job, key_field=key_field)
@@ -86,11 +87,11 @@ class BulkDelivery:
 
 def _record(mapping: Mapping, owed: Owed) -> Row[str, object]:
     body: dict[str, object] = json.loads(owed.body or "{}", parse_float=Decimal)
-    identity = mapping.pushed.key if mapping.pushed.verb == "upsert" else "Id"
+    identity = mapping.pushed.key if mapping.pushed.is_keyed else "Id"
     return {identity: _key(mapping, owed)} | body
 
 
 def _key(mapping: Mapping, owed: Owed) -> str:
-    if mapping.pushed.verb == "upsert":
+    if mapping.pushed.is_keyed:
         return owed.external_key
     return owed.sfid or ""

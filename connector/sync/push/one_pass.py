@@ -4,7 +4,7 @@ While the org works on one call, what the last one brought is remembered and the
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +18,7 @@ from connector.errors import TransientFailure
 from connector.store.engine import Store
 from connector.sync.mapping.definition import Mapping, Mappings
 from connector.sync.mapping.describes import read_describes, refresh_describes
+from connector.sync.mapping.findings import KeptFinding, read_findings
 from connector.sync.push import queue
 from connector.sync.push.collapse import collapse
 from connector.sync.push.delivery import (
@@ -33,7 +34,7 @@ from connector.sync.push.outcome import Outcomes
 from connector.sync.push.pace import Pace
 from connector.sync.push.records import claim
 from connector.sync.push.removal import Removal, remove, to_remove
-from connector.sync.push.report import PushReport
+from connector.sync.push.report import DOES_NOT_FIT, Halt, PushReport
 from connector.sync.push.state import Owed, StateReader, leases_of
 from connector.sync.push.verdict import Verdict
 from connector.sync.push.wake import wake_due, wake_remapped
@@ -78,12 +79,16 @@ class PushPass:
             collapse(tx=tx)
             self.outcomes.codes = queue.entity_codes(tx)
             self.due = queue.due(tx)
+            self._stand_still(read_findings(tx))
             objects = [self.mappings.by_entity[name].object for name in self.due]
             reader = StateReader(self.mappings, read_describes(tx, objects))
         try:
             self.in_bulk.end_former_jobs()
             for level in self.mappings.levels:
-                self._run_level([one for one in level if one.entity in self.due], reader)
+                wanted = [one for one in level if one.entity in self.due]
+                self._run_level(
+                    [one for one in wanted if one.entity not in self.outcomes.halts], reader
+                )
                 self._claim()
             self._remove()
             self._look_again(reader)
@@ -105,6 +110,21 @@ class PushPass:
             halts=tuple(self.outcomes.halts.values()),
             interrupted=interrupted,
         )
+
+    def _stand_still(self, findings: Iterable[KeptFinding]) -> None:
+        """Leave alone what the mapping check has found not to fit; its rows stay queued."""
+        for one in findings:
+            if one.halts == "push" and one.entity in self.due:
+                self.outcomes.halts.setdefault(
+                    one.entity,
+                    Halt(
+                        one.entity,
+                        one.object,
+                        DOES_NOT_FIT,
+                        f"{one.file}:{one.line}: {one.field}: {one.problem}",
+                        one.remedy,
+                    ),
+                )
 
     def _run_level(self, level: Sequence[Mapping], reader: StateReader) -> None:
         ready: list[Parcel] = []

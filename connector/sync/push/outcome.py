@@ -49,7 +49,7 @@ class Outcomes:
         self, tx: Connection, mapping: Mapping, rows: Sequence[tuple[Owed, RowResult]]
     ) -> None:
         """Keep the answers to some rows of one entity."""
-        is_upsert = mapping.pushed.verb == "upsert"
+        is_upsert = mapping.pushed.is_keyed
         written: list[tuple[Owed, str]] = []
         made_again: list[Owed] = []
         refused: dict[Verdict, list[tuple[Owed, Refusal]]] = defaultdict(list)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 from connector.store.engine import Store
 from connector.sync.push.state import Lease, bigints
 
+SMALL = 25
 _PUSHER = "connector.sync.push.run"
 
 _TRY = text("SELECT pg_try_advisory_lock(hashtextextended(:key, 0))")
@@ -65,6 +66,13 @@ _NEXT = text("""
 """)
 
 
+_SOME = text("""
+    SELECT (SELECT count(*) FROM (SELECT FROM push_queue LIMIT :enough) AS q)
+         + (SELECT coalesce(sum(n), 0) FROM (SELECT cardinality(keys) AS n FROM push_log
+                                              LIMIT :enough) AS l)
+""")
+
+
 @contextmanager
 def sole_pusher(store: Store) -> Iterator[bool]:
     """Hold the right to deliver; yields False when another process has it.
@@ -92,6 +100,11 @@ def entity_codes(tx: Connection) -> dict[str, int]:
 def due(tx: Connection) -> dict[str, int]:
     """Return how many keys of each entity may be taken now."""
     return {row.name: row.due for row in tx.execute(_DUE)}
+
+
+def is_small(tx: Connection) -> bool:
+    """Return whether no more than a handful of records are owed, paused ones included."""
+    return int(tx.execute(_SOME, {"enough": SMALL + 1}).scalar_one()) <= SMALL
 
 
 def lease(tx: Connection, *, code: int, after: int, count: int) -> list[Lease]:

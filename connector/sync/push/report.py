@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+DOES_NOT_FIT = "MAPPING_DOES_NOT_FIT"  # the code of a halt that the mapping check has found
+
 
 @dataclass(frozen=True, slots=True)
 class Halt:

@@ -10,9 +10,10 @@ from datetime import datetime
 
 import structlog
 
-from connector.adapters.salesforce.client import OrgClient
+from connector.adapters.salesforce.client import ROWS_PER_CALL, OrgClient
 from connector.store.engine import Store
 from connector.sync.budget.usage import record_calls
+from connector.sync.mapping.currencies import with_currencies
 from connector.sync.mapping.definition import Mappings
 from connector.sync.push import queue
 from connector.sync.push.one_pass import PushPass
@@ -20,12 +21,19 @@ from connector.sync.push.outcome import Outcomes
 from connector.sync.push.pace import Pace
 from connector.sync.push.report import Halt, PushReport
 
-__all__ = ["Halt", "PushReport", "push_pending", "push_until_quiet"]
+__all__ = ["Halt", "PushReport", "push_pending", "push_until_quiet", "rows_within"]
 
 log = structlog.get_logger(__name__)
 
 ROWS_PER_PASS = 20_000
 BULK_FROM = 20_000
+
+
+def rows_within(calls: int | None) -> int:
+    """Return how many rows one pass may send with so many calls; None is no limit of calls."""
+    if calls is None:
+        return ROWS_PER_PASS
+    return max(1, min(ROWS_PER_PASS, calls * ROWS_PER_CALL))
 
 
 def push_pending(
@@ -50,6 +58,8 @@ def push_pending(
     with queue.sole_pusher(store) as may_push:
         if not may_push:
             return PushReport(is_busy=True)
+        with store.read() as tx:
+            mappings = with_currencies(tx, mappings)
         one = PushPass(
             store=store,
             org=org,

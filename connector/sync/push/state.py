@@ -110,8 +110,9 @@ def owed_sql(mapping: Mapping, mappings: Mappings, *, misfit: str) -> str:
     difference = """(SELECT jsonb_object_agg(s.key, s.value) FROM jsonb_each(state) s
                       WHERE known -> s.key IS DISTINCT FROM s.value
                         AND (in_conflict IS NULL OR s.key <> ALL (in_conflict)))"""
-    is_whole = "is_first" if mapping.pushed.verb == "upsert" else "false"
-    body = f"CASE WHEN {is_whole} THEN {first} ELSE difference || stamps END"
+    is_whole = "is_first" if mapping.pushed.is_keyed else "false"
+    rest = "NULL" if mapping.pushed.verb == "create" else "difference || stamps"
+    body = f"CASE WHEN {is_whole} THEN {first} ELSE {rest} END"
     stamps, repair, conflict = _stamps(mapping)
     state = state_sql(mapping, mappings, source=source, by_key=True)
     return f"""

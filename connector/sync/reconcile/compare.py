@@ -17,6 +17,7 @@ from connector.adapters.salesforce.client import OrgClient
 from connector.store.engine import Store
 from connector.store.tables.sync import reconcile_report
 from connector.sync.budget.usage import record_calls
+from connector.sync.mapping.currencies import with_currencies
 from connector.sync.mapping.definition import Mapping, Mappings
 from connector.sync.mapping.state_sql import state_sql
 from connector.sync.mapping.transforms import literal
@@ -52,6 +53,8 @@ def reconcile(
         TransientFailure: The org did not answer; nothing is reported or repaired.
     """
     calls_before = org.calls
+    with store.read() as tx:
+        mappings = with_currencies(tx, mappings)
     entities: list[EntityReport] = []
     extras: dict[str, list[Extra]] = {}
     repaired = 0
@@ -114,8 +117,9 @@ def _join(session: Connection, mapping: Mapping, mappings: Mappings, *, began: s
     source = f'"{mapping.push_view}" v'
     # Of an object whose records are found by id, the copy may hold those of others.
     pair, join = "s.external_key = h.external_key", "FULL"
-    if mapping.pushed.verb == "update":
+    if not mapping.pushed.is_keyed:
         pair, join = "s.sfid = h.sfid", "LEFT"
+    is_given_once = str(mapping.pushed.verb == "create").lower()  # the CRM's from then on
     account, account_joins = account_sql(mapping, mappings)
     state = state_sql(mapping, mappings, source=source, by_key=False)
     key_of_extra = f"substring(s.external_key from {literal(f'^l2c:{mapping.entity}:([0-9]+)$')})"
@@ -139,7 +143,8 @@ def _join(session: Connection, mapping: Mapping, mappings: Mappings, *, began: s
             SELECT hub_id, account_id, sfid, state, shown, owed.key IS NOT NULL AS is_owed,
                    CASE WHEN is_extra THEN 'extra' WHEN is_missing THEN 'missing'
                         ELSE 'differing' END AS kind,
-                   CASE WHEN is_extra OR is_missing THEN '{{}}'\\:\\:text[] ELSE ARRAY(
+                   CASE WHEN is_extra OR is_missing OR {is_given_once}
+                       THEN '{{}}'\\:\\:text[] ELSE ARRAY(
                        SELECT f.key FROM jsonb_each(state) f
                         WHERE f.value IS DISTINCT FROM shown -> f.key ORDER BY 1) END AS fields
               FROM pairs LEFT JOIN owed ON owed.key = owed_key"""  # noqa: S608 - checked names

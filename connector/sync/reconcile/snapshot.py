@@ -62,7 +62,7 @@ def take_snapshot(
     ids come in bulk only when so many are known here: their object may hold millions of others.
     """
     session.execute(text("DELETE FROM crm_snapshot"))
-    is_keyed = mapping.pushed.verb == "upsert"
+    is_keyed = mapping.pushed.is_keyed
     known = crm_rows if is_keyed else _known_rows(session, mapping)
     rows: Iterator[Copied]
     if known >= bulk_from:
@@ -84,7 +84,7 @@ def _known_rows(session: Connection, mapping: Mapping) -> int:
 
 def _queries(session: Connection, mapping: Mapping) -> Iterator[str]:
     push = mapping.pushed
-    if push.verb == "upsert":
+    if push.is_keyed:
         yield _soql(_asked(mapping), mapping, f"{push.key} != null")
         return
     column = push.sfid
@@ -106,7 +106,7 @@ def _soql(names: Sequence[str], mapping: Mapping, where: str = "") -> str:
 
 
 def _asked(mapping: Mapping) -> tuple[str, ...]:
-    key = (mapping.pushed.key,) if mapping.pushed.verb == "upsert" else ()
+    key = (mapping.pushed.key,) if mapping.pushed.is_keyed else ()
     fields = (name for name, field in mapping.fields.items() if not field.only_at_birth)
     return tuple(dict.fromkeys(("Id", *key, *mapping.parents, *fields)))
 
@@ -120,7 +120,7 @@ def _by_query(org: OrgClient, mapping: Mapping, queries: Iterable[str]) -> Itera
 def snapshot_query(mapping: Mapping) -> str:
     """Return the query of the Bulk job that shows an entity as a whole."""
     push = mapping.pushed
-    return _soql(_asked(mapping), mapping, f"{push.key} != null" if push.verb == "upsert" else "")
+    return _soql(_asked(mapping), mapping, f"{push.key} != null" if push.is_keyed else "")
 
 
 def _in_bulk(org: OrgClient, mapping: Mapping) -> Iterator[Copied]:
@@ -133,5 +133,5 @@ def _copied(mapping: Mapping, row: Row[str, Any], canonical: Any) -> Copied:
     for name, field in mapping.fields.items():
         if not field.only_at_birth:
             shown[name] = canonical(field, row.get(name))
-    key = row.get(mapping.pushed.key) if mapping.pushed.verb == "upsert" else None
+    key = row.get(mapping.pushed.key) if mapping.pushed.is_keyed else None
     return key, row["Id"], shown

@@ -5,6 +5,7 @@ from io import BytesIO
 from flask import Blueprint, Response, abort, render_template, request, send_file
 from werkzeug.exceptions import HTTPException
 
+from connector.sync.budget.lanes import shares_of
 from connector.web.app import WebApp
 from connector.web.console import home, story
 from connector.web.console.guard import Guard
@@ -37,7 +38,11 @@ def blueprint(app: WebApp) -> Blueprint:
         search = request.args.get("q", "").replace("\x00", "").strip()[:SEARCH_LENGTH_MAX]
         with app.store.read() as tx:
             overview = home.read_overview(
-                tx=tx, search=search, limit=ACCOUNTS_A_PAGE, offset=(page - 1) * ACCOUNTS_A_PAGE
+                tx=tx,
+                search=search,
+                limit=ACCOUNTS_A_PAGE,
+                offset=(page - 1) * ACCOUNTS_A_PAGE,
+                shares=shares_of(app.settings.sync.budget),
             )
         has_more = overview.account_count > page * ACCOUNTS_A_PAGE
         return render_template(

@@ -1,10 +1,14 @@
 """The start page: is anything stuck, and whom do we serve."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, text
+
+from connector.sync.budget.lanes import Lane
+from connector.sync.budget.usage import read_budget
+from connector.sync.status import BudgetStatus
 
 STUCK_SHOWN_MAX = 50
 
@@ -17,7 +21,7 @@ class Overview:
     stuck_count: int
     waiting: int
     last_run: Any
-    api_calls: Any
+    budget: BudgetStatus
     accounts: Sequence[Any]
     account_count: int
 
@@ -78,6 +82,10 @@ STUCK = text(
       FROM bill_run b CROSS JOIN LATERAL jsonb_array_elements(b.problems) AS p(problem)
       LEFT JOIN billing_account ba ON ba.id = (p.problem ->> 'billing_account_id')::bigint
     UNION ALL
+    SELECT 'Mapping', entity || ' (' || CASE halts WHEN 'push' THEN 'not sent' ELSE 'not read' END
+           || ')', file || ':' || line || ' ' || field || ': ' || problem, remedy
+      FROM mapping_finding WHERE halts IS NOT NULL
+    UNION ALL
     SELECT 'Comparison with the CRM', drift || ' differences', 'Both sides were changed, or one '
            'side was changed by someone who may not.',
            'See l2c sync reconcile; with --repair the hub''s values are sent again.'
@@ -97,8 +105,6 @@ WAITING = text(
 LAST_RUN = text(
     "SELECT billed_to, accounts, finished_at FROM bill_run ORDER BY billed_to DESC LIMIT 1"
 )
-
-API_CALLS = text("SELECT used_today, allowed_today FROM api_usage WHERE used_today IS NOT NULL")
 
 # Letters of a pattern stand for themselves: somebody's name may hold a per cent sign.
 _FOUND = "a.deleted_at IS NULL AND position(lower(:search) IN lower(a.name)) > 0"
@@ -134,8 +140,11 @@ ACCOUNTS = text(
 ACCOUNT_COUNT = text(f"SELECT count(*) FROM account a WHERE {_FOUND}")  # noqa: S608 - a constant
 
 
-def read_overview(*, tx: Connection, search: str, limit: int, offset: int) -> Overview:
+def read_overview(
+    *, tx: Connection, search: str, limit: int, offset: int, shares: Mapping[Lane, int]
+) -> Overview:
     """Read the start page; `search` is a part of account names."""
+    budget, now = read_budget(tx, shares=shares)
     stuck = tx.execute(STUCK, {"most": STUCK_SHOWN_MAX}).all()
     found = {"search": search}
     return Overview(
@@ -143,7 +152,7 @@ def read_overview(*, tx: Connection, search: str, limit: int, offset: int) -> Ov
         stuck_count=stuck[0].found if stuck else 0,
         waiting=int(tx.scalar(WAITING) or 0),
         last_run=tx.execute(LAST_RUN).one_or_none(),
-        api_calls=tx.execute(API_CALLS).one_or_none(),
+        budget=BudgetStatus.of(budget, now=now),
         accounts=tx.execute(ACCOUNTS, found | {"limit": limit, "offset": offset}).all(),
         account_count=int(tx.scalar(ACCOUNT_COUNT, found) or 0),
     )
