@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "sync": ("connector.cli.sync", "sync", "Pull from, push to and compare with the CRM."),
     "mappings": ("connector.cli.mappings", "mappings", "Check the mapping files."),
     "catalog": ("connector.cli.catalog", "catalog", "Load products, prices and rate decks."),
+    "price": ("connector.cli.price", "price", "Price calculations from JSON, one a line."),
     "usage": ("connector.cli.usage", "usage", "Import, rate and inspect usage."),
     "bill": ("connector.cli.bill", "bill", "Run and preview the billing cycle."),
     "invoices": ("connector.cli.invoices", "invoices", "List, show and explain invoices."),
