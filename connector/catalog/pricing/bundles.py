@@ -36,7 +36,7 @@ class Bundle:
 
     def steps(self, quantity: Decimal, policy: PricePolicy) -> Sequence[Step]:  # noqa: ARG002
         """Return the price of so many bundles."""
-        facts = (("quantity", quantity), ("unit_price", self.amount))
+        facts = {"quantity": quantity, "unit_price": self.amount}
         return (Step("bundle", quantity * self.amount, facts),)
 
     def share_out(self, amount: Decimal, currency: str) -> tuple[Part, ...]:

@@ -21,5 +21,5 @@ class TrueUp:
 
     def steps(self, quantity: Decimal, policy: PricePolicy) -> Sequence[Step]:  # noqa: ARG002
         """Return what is missing; nothing when the quantity, what was spent, is enough."""
-        facts = (("commitment", self.commitment), ("spent", quantity))
+        facts = {"commitment": self.commitment, "spent": quantity}
         return (Step("true_up", max(self.commitment - quantity, ZERO), facts),)

@@ -12,6 +12,7 @@ from connector.catalog.pricing.steps import Step
 Number = TypeVar("Number", Decimal, Fraction)
 
 HUNDRED = Decimal(100)
+HUNDREDTH = Decimal("0.01")  # to multiply by: a division would be carried to thousands of digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +64,12 @@ def discounted(
         if not discount.is_due_in(cycle):
             continue
         if discount.percent is not None:
-            off = left * number(discount.percent) / number(HUNDRED)
-            facts = (("percent", discount.percent),)
+            off = left * number(discount.percent) * number(HUNDREDTH)
+            facts = {"percent": discount.percent}
         else:
             assert discount.amount is not None
             off = max(number(0), min(left, number(discount.amount)))
-            facts = (("discount", discount.amount),)
+            facts = {"discount": discount.amount}
         steps.append(Step("discount", -off, facts))
         left -= off
     return Changed(steps, left)
@@ -80,8 +81,8 @@ def bounded(
     """Lower a price to the maximum or raise it to the minimum; return the step and the price."""
     if maximum is not None and price > number(maximum):
         lowered = number(maximum)
-        return Changed([Step("maximum", lowered - price, (("maximum", maximum),))], lowered)
+        return Changed([Step("maximum", lowered - price, {"maximum": maximum})], lowered)
     if minimum is not None and price < number(minimum):
         raised = number(minimum)
-        return Changed([Step("minimum", raised - price, (("minimum", minimum),))], raised)
+        return Changed([Step("minimum", raised - price, {"minimum": minimum})], raised)
     return Changed([], price)

@@ -84,19 +84,19 @@ class Percentage:
                 free = value if amount_left is None else min(value, amount_left)
                 units_left = None if units_left is None else units_left - 1
                 amount_left = None if amount_left is None else amount_left - free
-            transaction = ("transaction", Decimal(number))
+            transaction = {"transaction": Decimal(number)}
             if free == value:
-                yield Step("free", ZERO, (transaction, ("quantity", value)))
+                yield Step("free", ZERO, {**transaction, "quantity": value})
             else:
                 yield from self._fee(value - (free or ZERO), transaction)
 
-    def _fee(self, chargeable: Decimal, transaction: tuple[str, Decimal]) -> Iterator[Step]:
+    def _fee(self, chargeable: Decimal, transaction: dict[str, Decimal]) -> Iterator[Step]:
         fee = chargeable * self.rate
-        yield Step("percentage", fee, (transaction, ("quantity", chargeable), ("rate", self.rate)))
+        yield Step("percentage", fee, {**transaction, "quantity": chargeable, "rate": self.rate})
         if self.fixed_amount:
-            yield Step("fixed_amount", self.fixed_amount, (transaction,))
+            yield Step("fixed_amount", self.fixed_amount, transaction)
             fee += self.fixed_amount
         if self.min_amount is not None and fee < self.min_amount:
-            yield Step("floor", self.min_amount - fee, (transaction, ("floor", self.min_amount)))
+            yield Step("floor", self.min_amount - fee, {**transaction, "floor": self.min_amount})
         elif self.max_amount is not None and fee > self.max_amount:
-            yield Step("cap", self.max_amount - fee, (transaction, ("cap", self.max_amount)))
+            yield Step("cap", self.max_amount - fee, {**transaction, "cap": self.max_amount})

@@ -8,7 +8,7 @@ from fractions import Fraction
 from connector.catalog.pricing.bundles import Bundle
 from connector.catalog.pricing.commitments import TrueUp
 from connector.catalog.pricing.discounts import Changed, Discount, Number, bounded, discounted
-from connector.catalog.pricing.exact import EXACT, Exact
+from connector.catalog.pricing.exact import EXACT, ZERO, Exact
 from connector.catalog.pricing.percentage import Percentage
 from connector.catalog.pricing.policy import DEFAULT_POLICY, PricePolicy
 from connector.catalog.pricing.rebates import Rebate
@@ -94,7 +94,7 @@ def unrounded_price(
         NegativeQuantity: The quantity is below zero.
         UnusablePrice: The quantity does not fit the model.
     """
-    if quantity < 0:
+    if quantity < ZERO:
         raise NegativeQuantity(
             field="quantity",
             problem=f"{quantity} is below zero.",

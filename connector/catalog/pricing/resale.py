@@ -45,18 +45,18 @@ class Resale:
     def steps(self, quantity: Decimal, policy: PricePolicy) -> Sequence[Step]:  # noqa: ARG002
         """Return the cost in the currency of sale and what is added to it."""
         if self.override_price is not None:
-            agreed = (("quantity", quantity), ("unit_price", self.override_price))
+            agreed = {"quantity": quantity, "unit_price": self.override_price}
             return (Step("agreed_price", quantity * self.override_price, agreed),)
         cost = quantity * self.unit_cost * self.fx_rate
-        facts = (
-            ("quantity", quantity), ("unit_cost", self.unit_cost), ("fx_rate", self.fx_rate),
-        )  # fmt: skip
+        facts = {
+            "quantity": quantity, "unit_cost": self.unit_cost, "fx_rate": self.fx_rate,
+        }  # fmt: skip
         if self.margin is None:
             markup = self.markup or Decimal(0)
             return (
                 Step("cost", cost, facts),
-                Step("markup", cost * markup, (("markup", markup),)),
+                Step("markup", cost * markup, {"markup": markup}),
             )
         exact_cost, margin = Fraction(cost), Fraction(self.margin)
         added = exact_cost * margin / (1 - margin)
-        return Step("cost", exact_cost, facts), Step("margin", added, (("margin", self.margin),))
+        return Step("cost", exact_cost, facts), Step("margin", added, {"margin": self.margin})

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from connector.catalog.pricing.discounts import HUNDRED
+from connector.catalog.pricing.discounts import HUNDRED, HUNDREDTH
 from connector.catalog.pricing.exact import ZERO
 from connector.catalog.pricing.policy import PricePolicy
 from connector.catalog.pricing.refusals import UnusablePrice, require_not_negative
@@ -58,12 +58,12 @@ class VendorLines:
 
     def steps(self, quantity: Decimal, policy: PricePolicy) -> Sequence[Step]:  # noqa: ARG002
         """Return the lines, then one discount for each vendor that has earned it."""
-        steps = [Step("line", line.amount, (("vendor", line.vendor),)) for line in self.lines]
+        steps = [Step("line", line.amount, {"vendor": line.vendor}) for line in self.lines]
         for vendor in dict.fromkeys(line.vendor for line in self.lines):
             amounts = [line.amount for line in self.lines if line.vendor == vendor]
             earned = [r.percent for r in self.rules if r.vendor == vendor and r.is_met(amounts)]
             if earned:
-                off = sum(amounts, ZERO) * max(earned) / HUNDRED
-                facts = (("vendor", vendor), ("percent", max(earned)))
+                off = sum(amounts, ZERO) * max(earned) * HUNDREDTH
+                facts: dict[str, Decimal | str] = {"vendor": vendor, "percent": max(earned)}
                 steps.append(Step("rule_discount", -off, facts))
         return steps

@@ -1,7 +1,7 @@
 """How an amount came about: steps that add up to it, and the result that carries them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from connector.catalog.pricing.exact import Exact
@@ -16,7 +16,7 @@ class Step:
 
     kind: str
     amount: Exact
-    facts: tuple[tuple[str, Decimal | str], ...] = ()
+    facts: Mapping[str, Decimal | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def check_tiers(tiers: Sequence[Tier]) -> None:
         )
     lower = ZERO
     for position, tier in enumerate(tiers):
-        if tier.unit_price < 0 or tier.flat < 0:
+        if tier.unit_price < ZERO or tier.flat < ZERO:
             require_not_negative(unit_price=tier.unit_price, flat=tier.flat)
         if tier.up_to is not None and tier.up_to > lower:
             lower = tier.up_to
@@ -68,8 +68,8 @@ def graduated_steps(
     for tier in tiers:
         bound = tier.up_to
         here = (quantity if bound is None else min(quantity, bound)) - lower
-        span = (("from", lower), *_bound(tier))
-        facts = (*span, ("quantity", here), (rate_name, tier.unit_price))
+        span = {"from": lower} if bound is None else {"from": lower, "up_to": bound}
+        facts = {**span, "quantity": here, rate_name: tier.unit_price}
         yield Step("tier", here * tier.unit_price, facts)
         if tier.flat and is_flat_due:
             yield Step("tier_flat", tier.flat, span)
@@ -94,7 +94,7 @@ def whole_steps(
     yield Step(
         "tier",
         quantity * tier.unit_price,
-        (*_bound(tier), ("quantity", quantity), (rate_name, tier.unit_price)),
+        {**_bound(tier), "quantity": quantity, rate_name: tier.unit_price},
     )
     if tier.flat and _is_flat_due(quantity, policy):
         yield Step("tier_flat", tier.flat, _bound(tier))
@@ -110,8 +110,8 @@ def _is_flat_due(quantity: Decimal, policy: PricePolicy) -> bool:
     return bool(quantity) or policy.flat_at_zero is FlatAtZero.DUE
 
 
-def _bound(tier: Tier) -> tuple[tuple[str, Decimal], ...]:
-    return () if tier.up_to is None else (("up_to", tier.up_to),)
+def _bound(tier: Tier) -> dict[str, Decimal]:
+    return {} if tier.up_to is None else {"up_to": tier.up_to}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ class Stairstep:
         """Return the price of the step; at zero only if the policy has it due."""
         tier = tier_of(self.tiers, quantity, policy)
         due = tier.flat if _is_flat_due(quantity, policy) else ZERO
-        return [Step("stair_step", due, (*_bound(tier), ("quantity", quantity)))]
+        return [Step("stair_step", due, {**_bound(tier), "quantity": quantity})]
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class PerUnit:
 
     def steps(self, quantity: Decimal, policy: PricePolicy) -> Sequence[Step]:  # noqa: ARG002
         """Return quantity times price."""
-        facts = (("quantity", quantity), ("unit_price", self.unit_price))
+        facts = {"quantity": quantity, "unit_price": self.unit_price}
         return (Step("units", quantity * self.unit_price, facts),)
 
 
@@ -55,11 +55,11 @@ class Package:
         """Return the packages that the quantity begins."""
         whole, rest = divmod(max(quantity - self.free_units, ZERO), self.package_size)
         packages = whole + 1 if rest else whole
-        facts = (
-            ("quantity", quantity),
-            ("free_units", min(self.free_units, quantity)),
-            ("package_size", self.package_size),
-            ("packages", packages),
-            ("package_price", self.package_price),
-        )
+        facts = {
+            "quantity": quantity,
+            "free_units": min(self.free_units, quantity),
+            "package_size": self.package_size,
+            "packages": packages,
+            "package_price": self.package_price,
+        }
         return (Step("packages", packages * self.package_price, facts),)

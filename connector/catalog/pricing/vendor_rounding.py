@@ -32,10 +32,10 @@ class VendorLicence:
     def steps(self, quantity: Decimal, policy: PricePolicy) -> Sequence[Step]:  # noqa: ARG002
         """Return quantity times the price that was cut off."""
         unit_price = cut_off(self.unit_cost * self.fx_rate)
-        facts = (
-            ("quantity", quantity), ("unit_cost", self.unit_cost), ("fx_rate", self.fx_rate),
-            ("unit_price", unit_price),
-        )  # fmt: skip
+        facts = {
+            "quantity": quantity, "unit_cost": self.unit_cost, "fx_rate": self.fx_rate,
+            "unit_price": unit_price,
+        }  # fmt: skip
         return (Step("vendor_licence", quantity * unit_price, facts),)
 
 
@@ -52,8 +52,8 @@ class VendorUsage:
     def steps(self, quantity: Decimal, policy: PricePolicy) -> Sequence[Step]:  # noqa: ARG002
         """Return the total, cut off before and after it is converted."""
         in_vendor_currency = cut_off(quantity * self.unit_cost)
-        facts = (
-            ("quantity", quantity), ("unit_cost", self.unit_cost),
-            ("vendor_amount", in_vendor_currency), ("fx_rate", self.fx_rate),
-        )  # fmt: skip
+        facts = {
+            "quantity": quantity, "unit_cost": self.unit_cost,
+            "vendor_amount": in_vendor_currency, "fx_rate": self.fx_rate,
+        }  # fmt: skip
         return (Step("vendor_usage", cut_off(in_vendor_currency * self.fx_rate), facts),)

@@ -20,7 +20,7 @@ def as_json(priced: Priced) -> dict[str, object]:
 
 def _step(step: Step) -> dict[str, str]:
     written = {"step": step.kind}
-    for name, fact in step.facts:
+    for name, fact in step.facts.items():
         written[name] = fact if isinstance(fact, str) else digits(fact)
     written["amount"] = exact_text(step.amount)
     return written
