@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any, TypeVar
 
 from connector.catalog.pricing.refusals import UnknownPriceField, UnusablePrice
@@ -16,8 +15,6 @@ Word = TypeVar("Word", bound=StrEnum)
 DIGITS_MAX = 30  # on each side of the point
 TEXT_LENGTH_MAX = 200
 WHOLE_DIGITS_MAX = 9
-NUMBER_LENGTH_MAX = 2 * DIGITS_MAX + 2  # sign and point
-NUMBERS_KEPT = 4_096  # prices and bounds repeat from line to line
 SHOWN_MAX = 60  # of a refused value in its error
 
 # Neither exponents nor NaN, underscores or the digits of other scripts, all of which Decimal takes.
@@ -60,21 +57,19 @@ def as_number(value: object, name: str, where: str = "") -> Decimal:
     Raises:
         UnusablePrice: It is no text, or no number of at most 30 digits before and after the point.
     """
-    if isinstance(value, str) and len(value) <= NUMBER_LENGTH_MAX:
-        decimal = _decimal(value)
-        if decimal is not None:
-            return decimal
     if not isinstance(value, str):
         raise UnusablePrice(
             field=field_name(name, where),
             problem=f"{_shown(value)} is no text.",
             remedy='Write amounts as texts, "12.50": a JSON number may have lost digits.',
         )
-    raise UnusablePrice(
-        field=field_name(name, where),
-        problem=f"'{_shown(value)}' is no plain decimal number.",
-        remedy=f"Write digits and a point, at most {DIGITS_MAX} digits on each side of it.",
-    )
+    if _is_number(value) is None:
+        raise UnusablePrice(
+            field=field_name(name, where),
+            problem=f"'{_shown(value)}' is no plain decimal number.",
+            remedy=f"Write digits and a point, at most {DIGITS_MAX} digits on each side of it.",
+        )
+    return Decimal(value)
 
 
 def number(fields: Fields, name: str, where: str = "") -> Decimal:
@@ -136,11 +131,6 @@ def items(
     if len(value) > most:
         raise UnusablePrice(field=name, problem=f"{len(value)} are more than {most}.")
     return tuple([read(item, f"{name}[{position}]") for position, item in enumerate(value)])
-
-
-@lru_cache(maxsize=NUMBERS_KEPT)
-def _decimal(value: str) -> Decimal | None:
-    return Decimal(value) if _is_number(value) else None
 
 
 def _shown(value: object) -> str:
