@@ -11,7 +11,7 @@ from iso4217 import Currency
 from connector.errors import InvalidInput
 
 _CONTEXT_SAFE = 10**27  # fewer digits than arithmetic on decimals keeps
-_WIDE = Context(prec=10_000, rounding=ROUND_HALF_UP)  # rounds at the currency, never before
+_WIDE = Context(prec=200, rounding=ROUND_HALF_UP)  # rounds at the currency, never before
 
 
 class UnknownCurrency(InvalidInput):

@@ -51,38 +51,33 @@ def as_object(value: object, known: frozenset[str], where: str) -> Fields:
     return value
 
 
-def as_number(value: object, name: str, where: str = "") -> Decimal:
+def as_number(value: object, where: str) -> Decimal:
     """Return a plain decimal number from its text, exact.
 
     Raises:
         UnusablePrice: It is no text, or no number of at most 30 digits before and after the point.
     """
-    if not isinstance(value, str):
-        raise UnusablePrice(
-            field=field_name(name, where),
-            problem=f"{_shown(value)} is no text.",
-            remedy='Write amounts as texts, "12.50": a JSON number may have lost digits.',
-        )
-    if _is_number(value) is None:
-        raise UnusablePrice(
-            field=field_name(name, where),
-            problem=f"'{_shown(value)}' is no plain decimal number.",
-            remedy=f"Write digits and a point, at most {DIGITS_MAX} digits on each side of it.",
-        )
-    return Decimal(value)
+    if isinstance(value, str) and _is_number(value):
+        return Decimal(value)
+    raise _no_number(value, where)
 
 
 def number(fields: Fields, name: str, where: str = "") -> Decimal:
     """Return a number that has to be there."""
     if name not in fields:
         raise UnusablePrice(field=field_name(name, where), problem="it is missing.")
-    return as_number(fields[name], name, where)
+    return as_number(fields[name], field_name(name, where))
 
 
 def optional_number(fields: Fields, name: str, where: str = "") -> Decimal | None:
     """Return a number, or None where there is none or null."""
     value = fields.get(name)
-    return None if value is None else as_number(value, name, where)
+    if value is None:
+        return None
+    # As as_number() does: a call more for each number would be felt.
+    if isinstance(value, str) and _is_number(value):
+        return Decimal(value)
+    raise _no_number(value, field_name(name, where))
 
 
 def optional_whole(fields: Fields, name: str, where: str = "") -> int | None:
@@ -131,6 +126,20 @@ def items(
     if len(value) > most:
         raise UnusablePrice(field=name, problem=f"{len(value)} are more than {most}.")
     return tuple([read(item, f"{name}[{position}]") for position, item in enumerate(value)])
+
+
+def _no_number(value: object, field: str) -> UnusablePrice:
+    if not isinstance(value, str):
+        return UnusablePrice(
+            field=field,
+            problem=f"{_shown(value)} is no text.",
+            remedy='Write amounts as texts, "12.50": a JSON number may have lost digits.',
+        )
+    return UnusablePrice(
+        field=field,
+        problem=f"'{_shown(value)}' is no plain decimal number.",
+        remedy=f"Write digits and a point, at most {DIGITS_MAX} digits on each side of it.",
+    )
 
 
 def _shown(value: object) -> str:

@@ -7,6 +7,7 @@ refusal names the field as its writer knows it.
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 
 from connector.catalog.pricing.bundles import Bundle, Component
 from connector.catalog.pricing.commitments import TrueUp
@@ -172,28 +173,27 @@ def _fx_rate(fields: Fields) -> Decimal:
     return number(fields, "fx_rate") if "fx_rate" in fields else ONE
 
 
-def _unit_tiers(fields: Fields) -> tuple[Tier, ...]:
-    return items(fields, "tiers", _unit_tier, TIERS_MAX)
-
-
-def _unit_tier(value: object, where: str) -> Tier:
-    return _tier(as_object(value, _UNIT_TIER, where), where, "unit_price")
-
-
-def _rate_tier(value: object, where: str) -> Tier:
-    return _tier(as_object(value, _RATE_TIER, where), where, "rate")
-
-
-def _tier(fields: Fields, where: str, price_name: str) -> Tier:
+def _tier(value: object, where: str, *, price_name: str, known: frozenset[str]) -> Tier:
+    fields = as_object(value, known, where)
+    unit_price = optional_number(fields, price_name, where)
+    flat = optional_number(fields, "flat", where)
     if "up_to" not in fields:
         raise UnusablePrice(
             field=f"{where}.up_to", problem="it is missing.", remedy="The open end is null."
         )
-    unit_price = optional_number(fields, price_name, where)
-    flat = optional_number(fields, "flat", where)
     if unit_price is None and flat is None:
         raise UnusablePrice(field=f"{where}.{price_name}", problem="the tier has no price.")
     return Tier(optional_number(fields, "up_to", where), unit_price or ZERO, flat or ZERO)
+
+
+_unit_tier = partial(
+    _tier, price_name="unit_price", known=frozenset({"up_to", "unit_price", "flat"})
+)
+_rate_tier = partial(_tier, price_name="rate", known=frozenset({"up_to", "rate", "flat"}))
+
+
+def _unit_tiers(fields: Fields) -> tuple[Tier, ...]:
+    return items(fields, "tiers", _unit_tier, TIERS_MAX)
 
 
 def _discount(value: object, where: str) -> Discount:
@@ -225,8 +225,6 @@ def _vendor_rule(value: object, where: str) -> VendorRule:
     )
 
 
-_UNIT_TIER = frozenset({"up_to", "unit_price", "flat"})
-_RATE_TIER = frozenset({"up_to", "rate", "flat"})
 _DISCOUNT = frozenset({"percent", "amount", "cycles"})
 _COMPONENT = frozenset({"name", "list_price"})
 _VENDOR_LINE = frozenset({"vendor", "amount"})

@@ -6,6 +6,7 @@ Tiers are contiguous by construction: each begins where the one before ends, the
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from connector.catalog.pricing.exact import ZERO
 from connector.catalog.pricing.policy import FlatAtZero, PricePolicy, TierBound
@@ -13,8 +14,7 @@ from connector.catalog.pricing.refusals import TierGap, UnusablePrice, require_n
 from connector.catalog.pricing.steps import Step
 
 
-@dataclass(frozen=True, slots=True)
-class Tier:
+class Tier(NamedTuple):
     """A span of quantities up to a bound, with a price per unit and a flat fee.
 
     `up_to` None is the open end. In percentages `unit_price` is the rate: the price of one unit of

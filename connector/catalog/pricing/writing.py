@@ -1,5 +1,7 @@
 """Writes a price as the JSON object that `l2c price` prints."""
 
+from decimal import Decimal
+
 from connector.catalog.pricing.exact import digits, exact_text
 from connector.catalog.pricing.steps import Priced, Step
 
@@ -21,6 +23,7 @@ def as_json(priced: Priced) -> dict[str, object]:
 def _step(step: Step) -> dict[str, str]:
     written = {"step": step.kind}
     for name, fact in step.facts.items():
-        written[name] = fact if isinstance(fact, str) else digits(fact)
+        text = str(fact)
+        written[name] = digits(fact) if "E" in text and isinstance(fact, Decimal) else text
     written["amount"] = exact_text(step.amount)
     return written
