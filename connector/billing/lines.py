@@ -21,11 +21,10 @@ from connector.charging.value import (
     exact_text,
     months_of,
     rounded,
-    rounded_to,
     value_of,
 )
 from connector.errors import StateConflict
-from connector.kernel.money import minor_digits
+from connector.kernel.money import minor_digits, rounded_to
 from connector.kernel.period import Period, billing_month
 
 QUANTITY_PLACES = 6  # 3.166667 seats for 19 of 30 days of 5 (domain 3.4, golden 10)

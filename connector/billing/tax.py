@@ -8,9 +8,9 @@ from fractions import Fraction
 from math import floor
 
 from connector.billing.draft import Payer
-from connector.charging.value import of_units, rounded
+from connector.charging.value import rounded
 from connector.errors import StateConflict
-from connector.kernel.money import minor_digits
+from connector.kernel.money import minor_digits, of_units
 
 
 class NoTaxRate(StateConflict):

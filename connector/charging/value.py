@@ -5,13 +5,15 @@ from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
+from connector.catalog.pricing.discounts import Discount
+from connector.catalog.pricing.price import Adjustments, unrounded_price
+from connector.catalog.pricing.units import PerUnit
 from connector.charging.policy import Basis
 from connector.errors import InvalidInput
-from connector.kernel.money import minor_digits
+from connector.kernel.money import minor_digits, of_units, rounded_to
 from connector.kernel.period import Period, billing_month, next_month
 
 FIXED_MONTH_DAYS = 30
-_CONTEXT_SAFE = 10**27  # fewer digits than arithmetic on decimals keeps
 MONTHS_MAX = 1_200  # a century: more is a date that cannot be meant
 
 
@@ -32,8 +34,14 @@ class Price:
 
     @property
     def monthly(self) -> Fraction:
-        """The price of a whole billing month, exact."""
-        return Fraction(self.quantity) * self.net_unit_price
+        """The price of a whole billing month, exact, by the catalogue's pricing function."""
+        off = (Discount(percent=self.discount_percent),) if self.discount_percent else ()
+        _, monthly = unrounded_price(
+            model=PerUnit(self.unit_price),
+            quantity=self.quantity,
+            adjustments=Adjustments(discounts=off),
+        )
+        return Fraction(monthly)
 
 
 def share_of_month(month: Period, served: Period, basis: Basis) -> Fraction:
@@ -95,24 +103,6 @@ def months_of(served: Period, *, until: date, anchor_day: int) -> tuple[Period, 
 def rounded(value: Fraction, currency: str) -> Decimal:
     """Round an exact value to the currency's places, half away from zero."""
     return rounded_to(value, minor_digits(currency))
-
-
-def rounded_to(value: Fraction, places: int) -> Decimal:
-    """Round to some decimal places, half away from zero, whatever the number of digits."""
-    numerator = abs(value.numerator) * 10**places
-    units, rest = divmod(numerator, value.denominator)  # whole numbers: quicker than fractions
-    if rest * 2 >= value.denominator:
-        units += 1
-    return of_units(-units if value < 0 else units, places)
-
-
-def of_units(units: int, places: int) -> Decimal:
-    """Return a whole number of the smallest units as a decimal: 1234 units of 2 places is 12.34."""
-    if -_CONTEXT_SAFE < units < _CONTEXT_SAFE:
-        return Decimal(units).scaleb(-places)
-    digits = tuple(int(digit) for digit in str(abs(units)))
-    # Built from digits: arithmetic would round to the 28 digits of the decimal context.
-    return Decimal((1 if units < 0 else 0, digits, -places))
 
 
 def exact_text(value: Fraction) -> str:

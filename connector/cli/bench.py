@@ -58,6 +58,19 @@ def rating(*, records: int, as_json: bool) -> None:
 
 
 @bench.command()
+@click.option(
+    "--calculations",
+    type=click.IntRange(100, 100_000_000),
+    default=100_000,
+    show_default=True,
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object last.")
+def price(*, calculations: int, as_json: bool) -> None:
+    """Price lines of JSON; reference: reading and writing the same lines, pricing nothing."""
+    _report(_benchmark("price")(calculations=calculations), as_json=as_json)
+
+
+@bench.command()
 @click.option("--requests", type=click.IntRange(10, 1_000_000), default=4_000, show_default=True)
 @click.option("--rows", type=click.IntRange(200, 1_000_000), default=20_000, show_default=True)
 @click.option(

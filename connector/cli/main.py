@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "mappings": ("connector.cli.mappings", "mappings", "Check the mapping files."),
     "catalog": ("connector.cli.catalog", "catalog", "Load products, prices and rate decks."),
+    "price": ("connector.cli.price", "price", "Price calculations from JSON, one a line."),
     "usage": ("connector.cli.usage", "usage", "Import, rate and inspect usage."),
     "bill": ("connector.cli.bill", "bill", "Run and preview the billing cycle."),
     "billing": ("connector.cli.billing", "billing", "Your own billing systems: check and pull."),

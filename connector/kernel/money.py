@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
+from fractions import Fraction
 from functools import cache
 
 from iso4217 import Currency
 
 from connector.errors import InvalidInput
+
+_CONTEXT_SAFE = 10**27  # fewer digits than arithmetic on decimals keeps
+_WIDE = Context(prec=200, rounding=ROUND_HALF_UP)  # rounds at the currency, never before
 
 
 class UnknownCurrency(InvalidInput):
@@ -40,10 +44,41 @@ def minor_digits(currency: str) -> int:
     return int(digits)
 
 
+@cache
+def quantum_of(currency: str) -> Decimal:
+    """Return the smallest unit of the currency: 0.01 for EUR, 1 for JPY.
+
+    Raises:
+        UnknownCurrency: The code is not in ISO 4217, or has no minor unit.
+    """
+    return Decimal(1).scaleb(-minor_digits(currency))
+
+
 def round_to_currency(amount: Decimal, currency: str) -> Decimal:
-    """Round to the currency's places, half away from zero, so negatives mirror positives."""
-    quantum = Decimal(1).scaleb(-minor_digits(currency))
-    return amount.quantize(quantum, rounding=ROUND_HALF_UP)
+    """Round to the currency's places, half away from zero, so negatives mirror positives.
+
+    Nothing that rounds to zero keeps a minus sign.
+    """
+    rounded = amount.quantize(quantum_of(currency), context=_WIDE)
+    return rounded if rounded else rounded.copy_abs()
+
+
+def rounded_to(value: Fraction, places: int) -> Decimal:
+    """Round to some decimal places, half away from zero, whatever the number of digits."""
+    numerator = abs(value.numerator) * 10**places
+    units, rest = divmod(numerator, value.denominator)  # whole numbers: quicker than fractions
+    if rest * 2 >= value.denominator:
+        units += 1
+    return of_units(-units if value < 0 else units, places)
+
+
+def of_units(units: int, places: int) -> Decimal:
+    """Return a whole number of the smallest units as a decimal: 1234 units of 2 places is 12.34."""
+    if -_CONTEXT_SAFE < units < _CONTEXT_SAFE:
+        return Decimal(units).scaleb(-places)
+    digits = tuple(int(digit) for digit in str(abs(units)))
+    # Built from digits: arithmetic would round to the 28 digits of the decimal context.
+    return Decimal((1 if units < 0 else 0, digits, -places))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +136,7 @@ def allocate(total: Decimal, weights: Sequence[Decimal], currency: str) -> tuple
     """
     if not weights or any(weight < 0 for weight in weights):
         raise InvalidInput("A split needs at least one weight and none below zero.")
-    quantum = Decimal(1).scaleb(-minor_digits(currency))
+    quantum = quantum_of(currency)
     weight_sum = sum(weights, Decimal(0))
     if weight_sum == 0:
         return (total, *(Decimal(0) for _ in weights[1:]))

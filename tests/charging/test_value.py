@@ -13,11 +13,11 @@ from connector.charging.value import (
     exact_text,
     months_of,
     rounded,
-    rounded_to,
     share_of_month,
     value_of,
 )
 from connector.errors import InvalidInput
+from connector.kernel.money import rounded_to
 from connector.kernel.period import Period, billing_month
 
 SIXTY = Price(Decimal(1), Decimal("60.00"))

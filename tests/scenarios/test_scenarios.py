@@ -1,4 +1,4 @@
-"""Runs every `*.yaml` below this folder; the grammar is in README.md."""
+"""Runs every `*.yaml` below this folder but `prices`; the grammar is in README.md."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from connector.kernel.period import billing_month
 from connector.store.engine import Store
 
 FOLDER = Path(__file__).parent
-FILES = sorted(FOLDER.rglob("*.yaml"))
+FILES = sorted(set(FOLDER.rglob("*.yaml")) - set((FOLDER / "prices").glob("*.yaml")))
 KEYS = {"about", "calendar", "tax", "policy", "catalogue", "events", "until", "then"}
 
 
