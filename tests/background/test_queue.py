@@ -207,8 +207,8 @@ class TestWorking:
 
         queue.jobs["note"] = Job("note", held, None, 1)
         worker = Worker(queue, context=diary)
+        queue.defer("note", lock="note")  # before the start: the first look finds it
         worker.start()
-        queue.defer("note", lock="note")
         wait_until(lambda: diary.lines == ["begins"])
 
         queue.defer("note", lock="note")
