@@ -21,7 +21,7 @@ PLANTED = {
     "connector/flows/win.py": "import connector.adapters.salesforce",
     "connector/catalog/load.py": "import requests",
     "connector/adapters/salesforce/client.py": "import connector.adapters.documents",
-    "connector/bootstrap.py": "import l2c_sandbox, l2c_jobs",
+    "connector/bootstrap/app.py": "import l2c_sandbox, l2c_jobs",
     "l2c_jobs/tidy_queue.py": "import connector.web",
 }
 

@@ -8,7 +8,7 @@ from sync_in.conftest import CrmUser, WayIn, client, shapes, user, way_in
 from sync_out.conftest import crm, mappings, world
 from sync_out.world import NOW, World
 
-from connector.sync.apply.run import ApplyReport
+from connector.sync.apply.report import ApplyReport
 from connector.sync.mapping.definition import ForeignEdit, Mappings
 from connector.sync.push.run import PushReport, push_until_quiet
 

@@ -17,7 +17,8 @@ from connector.adapters.salesforce.login import ClientCredentials, Login
 from connector.adapters.salesforce.retry import RetryPolicy
 from connector.store.engine import Store
 from connector.sync.apply.intents import IntentRequest
-from connector.sync.apply.run import ApplyReport, apply_pending
+from connector.sync.apply.report import ApplyReport
+from connector.sync.apply.run import apply_pending
 from connector.sync.capture.report import SweepReport
 from connector.sync.capture.sweep import sweep
 from connector.sync.inbox.arrivals import fields_to_read

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connector.flows.account_merge import merge_flows
-from connector.sync.apply.run import ApplyReport
+from connector.sync.apply.report import ApplyReport
 from connector.sync.capture.report import SweepReport
 from connector.sync.capture.sweep import sweep
 from connector.sync.push.run import PushReport, push_until_quiet

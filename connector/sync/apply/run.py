@@ -7,7 +7,7 @@ made inside a transaction.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +22,7 @@ from connector.errors import TransientFailure
 from connector.resources import salesforce_dir
 from connector.store.engine import Store
 from connector.sync.apply.answers import answer_intents
-from connector.sync.apply.attributes import Written, write_attributes
+from connector.sync.apply.attributes import write_attributes
 from connector.sync.apply.conflicts import settle_conflicts
 from connector.sync.apply.foreign_edits import (
     LOOK_AGAIN_S,
@@ -32,13 +32,13 @@ from connector.sync.apply.foreign_edits import (
 from connector.sync.apply.gone import note_alive, note_deleted
 from connector.sync.apply.intents import (
     Flow,
-    IntentsRun,
     have_asked_before,
     keep_intents,
     run_pending,
 )
 from connector.sync.apply.merges import masters, note_merges
 from connector.sync.apply.pulled_values import needs_others
+from connector.sync.apply.report import ApplyReport
 from connector.sync.inbox import store as inbox
 from connector.sync.inbox.arrivals import (
     OrgRow,
@@ -85,39 +85,6 @@ _VERSIONS = text(
     ) AS known GROUP BY sfid
     """
 )
-
-
-@dataclass(slots=True)
-class ApplyReport:
-    """What one pass did."""
-
-    envelopes: int = 0
-    notifications: int = 0
-    repeated: int = 0  # notifications that had been applied before
-    records: int = 0
-    changed: int = 0
-    echoes: int = 0
-    stale: int = 0
-    asked: int = 0
-    postponed: int = 0
-    repaired: int = 0  # fields of the hub that were changed in the CRM: to be sent again,
-    accepted: int = 0  # taken over,
-    conflicts: int = 0  # or left to a person
-    deleted: int = 0  # born in the CRM and gone there
-    made_again: int = 0  # born here, deleted there, owed once more
-    restored: int = 0  # came back from the recycle bin
-    merged: int = 0  # ids that are aliases now
-    intents: IntentsRun = field(default_factory=IntentsRun)
-    answered: int = 0
-    problems: list[str] = field(default_factory=list)
-    is_busy: bool = False  # another pass was running; nothing was done
-
-    def add(self, written: Written) -> None:
-        """Count what became of some attributes."""
-        self.changed += written.changed
-        self.echoes += written.echoes
-        self.stale += written.stale
-        self.problems += written.problems.values()
 
 
 def apply_pending(

@@ -96,15 +96,26 @@ def reconcile(
         deleted=deleted,
         kept=kept,
     )
+    _keep(store, org, report)
+    return report
+
+
+def _keep(store: Store, org: OrgClient, report: ReconcileReport) -> None:
     with store.transaction() as tx:
-        record_calls(tx=tx, calls=report.api_calls, limit=org.limit_info, now=now)
+        record_calls(tx=tx, calls=report.api_calls, limit=org.limit_info, now=report.made_at)
         tx.execute(
             reconcile_report.insert().values(
-                made_at=now, drift=report.drift, content=[asdict(one) for one in entities]
+                made_at=report.made_at,
+                drift=report.drift,
+                content=[asdict(one) for one in report.entities],
             )
         )
-    log.info("reconcile.done", drift=report.drift, repaired=repaired, api_calls=report.api_calls)
-    return report
+    log.info(
+        "reconcile.done",
+        drift=report.drift,
+        repaired=report.repaired,
+        api_calls=report.api_calls,
+    )
 
 
 # A record whose row was written by this transaction or a later one moved while the CRM was read.

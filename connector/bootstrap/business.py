@@ -1,0 +1,121 @@
+"""The use-cases of the business: catalogue, delivery, usage, bills, payments."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+from connector.billing.bill_run import BillRunReport, run_cycle, run_due_cycles
+from connector.billing.payment_csv import PaymentReport, import_payments_csv
+from connector.bootstrap.job_names import BILLING, PUSH, TASKS
+from connector.bootstrap.wiring import Wiring
+from connector.catalog.load import CatalogReport, load_catalog
+from connector.errors import Misconfigured
+from connector.flows.billing_systems import PullReport, pull_each
+from connector.flows.code_tasks import CodeTaskReport, run_due_code_tasks
+from connector.kernel.period import Period, add_months
+from connector.mediation.feeds import feed_named
+from connector.mediation.imports import ImportReport, import_usage_file
+from connector.rating.result_queries import months_with_new_usage
+from connector.rating.run import RatingReport, rate_period
+from connector.resources import mappings_dir
+
+
+class BusinessUseCases(Wiring):
+    """What happens in the hub, in the order of the story."""
+
+    def load_catalog(self, folder: Path) -> CatalogReport:
+        """Load products, prices and decks from a folder of files."""
+        with self.store.transaction() as tx:
+            report = load_catalog(tx=tx, folder=folder, now=self.clock.now())
+        self.queue.nudge(PUSH)
+        return report
+
+    def run_tasks(self) -> CodeTaskReport:
+        """Run the code tasks that are due and apply the changes whose day has come."""
+        report = run_due_code_tasks(store=self.store, rules=self.rules, now=self.clock.now())
+        if report.completed or report.given_up or report.changes_applied:
+            self.queue.nudge(PUSH)
+            if self.settings.billing.systems:
+                self.queue.nudge(BILLING)
+        if report.has_more:
+            self.queue.nudge(TASKS)
+        return report
+
+    def import_usage(self, path: Path, *, feed: str) -> ImportReport:
+        """Import a usage file by the definition of its feed."""
+        folder = (self.settings.sync.mappings_dir or mappings_dir()) / "feeds"
+        return import_usage_file(
+            store=self.store,
+            lake=self.lake,
+            feed=feed_named(feed, folder=folder),
+            path=path,
+            now=self.clock.now(),
+        )
+
+    def rate_usage(self, month: Period) -> RatingReport:
+        """Rate a calendar month of usage and charge it."""
+        assert month.end is not None
+        report = rate_period(
+            store=self.store,
+            lake=self.lake,
+            engine=self.engine,
+            period_start=month.start,
+            period_end=month.end,
+            now=self.clock.now(),
+        )
+        self.queue.nudge(PUSH)
+        return report
+
+    def rate_due_usage(self) -> list[RatingReport]:
+        """Rate the running month, the last one until it is closed, and all with unseen usage.
+
+        A month stays open until a run after its end; one that nobody ran then is made up for.
+        """
+        running = self._today() - timedelta(days=1)
+        first = date(running.year, running.month, 1)
+        with self.store.read() as tx:
+            unseen = months_with_new_usage(tx)
+        months = sorted({first, add_months(first, -1), *unseen})
+        return [self.rate_usage(Period(month, add_months(month, 1))) for month in months]
+
+    def run_due_bills(self) -> list[BillRunReport]:
+        """Bill today, days nobody ran the bills on, and runs that left somebody out."""
+        reports = run_due_cycles(
+            store=self.store, today=self._today(), now=self.clock.now(), render=self.render
+        )
+        self.queue.nudge(PUSH)
+        return reports
+
+    def run_bills(self, billed_to: date) -> BillRunReport:
+        """Bill everybody whose billing month begins on the day."""
+        report = run_cycle(
+            store=self.store, billed_to=billed_to, now=self.clock.now(), render=self.render
+        )
+        self.queue.nudge(PUSH)
+        return report
+
+    def import_payments(self, text: str) -> PaymentReport:
+        """Record the payments of a bank file."""
+        report = import_payments_csv(store=self.store, text=text, now=self.clock.now())
+        self.queue.nudge(PUSH)
+        return report
+
+    def pull_billing(
+        self, *, only: str | None = None, from_start: bool = False
+    ) -> list[PullReport]:
+        """Hand foreign billing systems their commands and take in what they say.
+
+        Raises:
+            Misconfigured: There is no system with the name `only`, or it has no address.
+        """
+        if only is not None and only not in self.billing_systems:
+            raise Misconfigured(
+                f"There is no billing system '{only}' with a mapping file and an address.",
+                remedy="`l2c billing systems list` shows what there is and what it lacks.",
+            )
+        chosen = [one for name, one in self.billing_systems.items() if only in (None, name)]
+        reports = pull_each(
+            store=self.store, systems=chosen, now=self.clock.now(), from_start=from_start
+        )
+        if any(report.changed or report.delivered for report in reports):
+            self.queue.nudge(PUSH)
+        return reports
