@@ -16,7 +16,11 @@ from connector.web.webhooks.outbound import OutboundPolicy, OutboundReceiver
 APPLY_JOB = "apply_inbox"
 
 # Rooms that build their blueprint from the app: a module with `blueprint(app) -> Blueprint`.
-ROOMS = ("connector.web.webhooks.payments", "connector.web.console")
+ROOMS = (
+    "connector.web.webhooks.payments",
+    "connector.web.webhooks.wsdl",
+    "connector.web.console",
+)
 
 
 class Queue(Protocol):
