@@ -64,8 +64,11 @@ def test_the_next_sweep_begins_before_the_snapshot(way_in, user, load) -> None:
 
 
 def test_a_record_in_the_recycle_bin_is_known_as_deleted(way_in, user, load) -> None:
-    user.delete("Account", user.create("Account", Name="Gone"))
+    account = user.create("Account", Name="Gone")
     user.create("Account", Name="Here")
+    load()
+    way_in.apply()
+    user.delete("Account", account)
 
     load()
     way_in.apply()
@@ -73,6 +76,15 @@ def test_a_record_in_the_recycle_bin_is_known_as_deleted(way_in, user, load) -> 
     gone, here = way_in.rows(ACCOUNTS)
     assert gone["deleted_at"] is not None
     assert here["deleted_at"] is None
+
+
+def test_a_record_in_the_recycle_bin_that_nobody_knew_stays_unknown(way_in, user, load) -> None:
+    user.delete("Account", user.create("Account", Name="Gone"))
+
+    load()
+    way_in.apply()
+
+    assert way_in.rows(ACCOUNTS) == []
 
 
 def test_a_load_that_broke_off_goes_on_where_it_stopped(way_in, user, load, monkeypatch) -> None:
