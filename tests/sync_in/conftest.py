@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import requests
-from events_world import Events
 from sqlalchemy import text
+from sync_in.events_world import Events
 
 from connector.adapters.salesforce.client import OrgClient
 from connector.adapters.salesforce.login import ClientCredentials, Login
