@@ -50,7 +50,8 @@ UPDATE service s SET customer_service_name = w.name, quantity = w.quantity
 """
 # Every street the hub ever showed, in the order in which it did.
 _WITNESS = """
-CREATE TABLE chaos_seen (n bigserial PRIMARY KEY, sfid text NOT NULL, street text);
+CREATE TABLE chaos_seen (n bigserial PRIMARY KEY, sfid text NOT NULL, street text,
+                         seen_at timestamptz NOT NULL DEFAULT clock_timestamp());
 CREATE FUNCTION chaos_see() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO chaos_seen (sfid, street) VALUES (NEW.sfid, NEW.street);
@@ -58,6 +59,18 @@ BEGIN
 END $$;
 CREATE TRIGGER chaos_see AFTER UPDATE OF street ON account FOR EACH ROW
     WHEN (OLD.street IS DISTINCT FROM NEW.street) EXECUTE FUNCTION chaos_see();
+"""
+_SUMMARIES = """
+WITH run AS (
+    INSERT INTO rating_run (period_start, period_end, snapshot, records, unrated, published_at,
+                            input_hash)
+    VALUES (date '2026-06-01', date '2026-07-01', '{}', 0, 0, now(), '-') RETURNING id)
+INSERT INTO usage_summary (brand_id, service_id, usage_class, period_start, period_end, unit, units,
+                           included_units, rated_amount, cost_amount, currency, records,
+                           rating_run_id, derivation)
+SELECT s.brand_id, s.id, 'Voice', date '1900-01-01' + n, date '1900-01-02' + n, 's', n, 0, n, 0,
+       'EUR', n, run.id, '{}'
+  FROM run, (SELECT * FROM service ORDER BY id LIMIT 1) s, generate_series(1, %(rows)s) n
 """
 
 
@@ -113,6 +126,10 @@ class Hub:
         self._late.commit()
         self._late.close()
         self._late = None
+
+    def make_summaries(self, rows: int) -> None:
+        """Make so many new rows of usage by one statement."""
+        self._now.execute(_SUMMARIES, {"rows": rows})
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""
