@@ -17,24 +17,27 @@ from typing import Any
 
 import orjson
 import yaml
-from l2c_bench.chaos_changes import Changes
-from l2c_bench.chaos_crm import Administrator, Person
-from l2c_bench.chaos_hub import Hub
-from l2c_bench.chaos_ledger import Ledger
-from l2c_bench.chaos_messages import BadRoad
-from l2c_bench.chaos_verdict import judge
-from l2c_bench.chaos_worker import DEDUPLICATION, PAGE, PARTS, WITHOUT
-from l2c_bench.chaos_workers import Workers, peak_mib
-from l2c_bench.local_org import ORG, server
 
 from connector.bootstrap import App
 from connector.config import load_settings
 from connector.store.embedded import EmbeddedPostgres
 
+from .chaos_changes import Changes
+from .chaos_crm import Administrator, Person
+from .chaos_hub import Hub
+from .chaos_ledger import Ledger
+from .chaos_messages import BadRoad
+from .chaos_verdict import judge
+from .chaos_worker import DEDUPLICATION, PAGE, PARTS, WITHOUT
+from .chaos_workers import Workers, peak_mib
+from .local_org import ORG, server
+
 CONNECTOR = "integration@sandbox.example"
 WORKERS = 2
 BATCH_MAX = 200
-BATCHES_MIN = 12
+BATCH_MIN = 10
+BATCHES = 40
+PACE_S = 0.5  # between batches: two stamps of a record tell its changes apart
 CUSTOMERS_MIN = 40
 CHANGES_PER_KILL = 500
 KILLS_MIN = 4
@@ -45,15 +48,15 @@ OVERLAP_S = 20  # twice as long as a late commit may take here
 QUIET_TIMEOUT_S = 300
 QUIET_LOOKS = 3
 NEVER = ("reconcile", "bill_cycle", "rate_usage", "pull_billing", "push_files", "run_tasks")
-SCHEDULES = {"sweep": "every 3 s", "apply_inbox": "every 2 s", "push_changes": "every 1 s"}
+SCHEDULES = {"sweep": "every 2 s", "apply_inbox": "every 2 s", "push_changes": "every 1 s"}
 TROUBLE: tuple[dict[str, Any], ...] = (
+    # New records are where a lost answer makes doubles; the first fault that hits is the one.
+    {"kind": "drop_after", "object": "L2C_Order_Line__c", "probability": 0.5},
     {"kind": "http", "status": 503, "probability": 0.05},
     {"kind": "drop_before", "probability": 0.01},
     {"kind": "drop_after", "probability": 0.03},
     # The answer comes when it is no longer true.
-    {"kind": "trickle", "seconds": 2, "probability": 0.2, "path": "/composite/?$"},
-    # New records are where a lost answer makes doubles.
-    {"kind": "drop_after", "object": "L2C_Order_Line__c", "probability": 0.3},
+    {"kind": "trickle", "seconds": 2, "probability": 0.5, "path": "/composite/?$"},
     {"kind": "lock", "object": "L2C_Service__c", "probability": 0.02},
 )
 ROAD_TROUBLE: tuple[dict[str, Any], ...] = (
@@ -134,14 +137,15 @@ class _Stage:
         trouble = [one | {"user": CONNECTOR} for one in TROUBLE] + list(ROAD_TROUBLE)
         self.administrator.call("POST", "faults", {"faults": trouble})
         self.workers.kill_some(kills)
-        batches = max(BATCHES_MIN, -(-changes // BATCH_MAX))
-        size = -(-changes // batches)
+        size = min(BATCH_MAX, max(BATCH_MIN, changes // BATCHES))
+        batches = -(-changes // size)
         number = 0
         while self.changes.made < changes:
             number += 1
             while self.workers.kills < kills * number // batches - 1 and not self.workers.failure:
                 time.sleep(0.02)
             self.changes.batch(size)
+            time.sleep(PACE_S)
             self._turn_the_weather(number)
         self.changes.commit_late()
         self.workers.all_up()

@@ -5,9 +5,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from l2c_bench.chaos_crm import DATA, Administrator, Person
-from l2c_bench.chaos_hub import Hub
-from l2c_bench.chaos_ledger import ACTIVE_FIELD, CRM_FIELD, Customer, Ledger
+from .chaos_crm import DATA, Administrator, Person
+from .chaos_hub import Hub
+from .chaos_ledger import ACTIVE_FIELD, CRM_FIELD, Customer, Ledger
 
 HOT = 10  # so many records of either side take a third of its changes
 FOREIGN = 999_999

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from l2c_bench.chaos_crm import Administrator, Person
-from l2c_bench.chaos_hub import Hub
-from l2c_bench.chaos_ledger import (
+from .chaos_crm import Administrator, Person
+from .chaos_hub import Hub
+from .chaos_ledger import (
     ACTIVE_FIELD,
     CRM_FIELD,
     HUB_COLUMN,

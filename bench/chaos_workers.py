@@ -13,7 +13,7 @@ from pathlib import Path
 START_TIMEOUT_S = 120
 LONGEST_LIFE_S = 2.5
 IN_ITS_START = 0.2  # the share of kills that do not wait until the process listens
-LAST_WORDS = 3_000  # characters
+LAST_WORDS = 30_000  # characters
 _LISTENS = "Listening on "
 
 

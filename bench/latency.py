@@ -20,15 +20,16 @@ from typing import Any
 
 import orjson
 import yaml
-from l2c_bench.chaos_crm import Administrator, Person
-from l2c_bench.chaos_hub import Hub
-from l2c_bench.chaos_ledger import CRM_FIELD
-from l2c_bench.chaos_workers import Workers
-from l2c_bench.local_org import ORG, Running, server
 
 from connector.bootstrap import App
 from connector.config import load_settings
 from connector.store.embedded import EmbeddedPostgres
+
+from .chaos_crm import Administrator, Person
+from .chaos_hub import Hub
+from .chaos_ledger import CRM_FIELD
+from .chaos_workers import Workers
+from .local_org import ORG, Running, server
 
 PLAIN_SWEEP_S = 60  # the sweep's own schedule
 CUSTOMERS = 20
