@@ -143,6 +143,7 @@ class _Stage:
         while self.changes.made < changes:
             number += 1
             while self.workers.kills < kills * number // batches - 1 and not self.workers.failure:
+                self.changes.commit_overdue()
                 time.sleep(0.02)
             self.changes.batch(size)
             time.sleep(PACE_S)

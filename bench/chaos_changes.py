@@ -13,6 +13,7 @@ HOT = 10  # so many records of either side take a third of its changes
 FOREIGN = 999_999
 LATE_EVERY = 4  # batches
 LATE_FOR = 2
+LATE_S_MAX = 8.0  # however long a batch takes: less than what a sweep looks back
 
 
 @dataclass(slots=True)
@@ -55,6 +56,11 @@ class Changes:
         if self._batches % LATE_EVERY == 0:
             self._open_late(max(1, size // 20))
         elif self._batches % LATE_EVERY == LATE_FOR:
+            self.commit_late()
+
+    def commit_overdue(self) -> None:
+        """Commit what has been open for as long as a transaction may last."""
+        if self._open is not None and time.monotonic() - self._open[1][0] > LATE_S_MAX:
             self.commit_late()
 
     def commit_late(self) -> None:

@@ -36,3 +36,13 @@ def test_without_the_version_guard_values_go_back(chaos):
 
     assert result["wrong"] > 0, result
     assert any("went back" in example for example in result["examples"])
+
+
+@pytest.mark.slow
+def test_latency_is_told_for_each_way():
+    latency = importlib.import_module("l2c_bench.latency")
+
+    result = latency.run(changes=5, pending=100, sweep_every_s=2)
+
+    assert result["rows"] == 110
+    assert {"message_p95_s", "sweep_p95_s", "push_p95_s", "worker_peak_mib"} <= result.keys()
