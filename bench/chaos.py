@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,7 @@ class _Stage:
     changes: Changes
     chance: random.Random
     faults: int = 0
+    by_kind: dict[str, int] = field(default_factory=dict)
 
     def prepare(self, *, customers: int) -> None:
         """Bring a first set of customers and services into both sides, undisturbed."""
@@ -151,6 +152,7 @@ class _Stage:
         self.changes.commit_late()
         self.workers.all_up()
         told = self.administrator.call("GET", "faults")["hits"]
+        self.by_kind = dict(sorted(told.items()))
         self.faults += sum(told.values())
         self.administrator.call("DELETE", "faults")
         self.road.mend()
@@ -215,6 +217,7 @@ class _Stage:
             "drift": self.app.reconcile().drift,
             "kills": workers.kills,
             "faults": self.faults + sum(self.road.counts.values()),
+            "faults_by_kind": self.by_kind,
             "messages_lost": self.road.counts["lost"],
             "messages_twice": self.road.counts["twice"],
             "messages_late": self.road.counts["late"],

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import resource
 import subprocess
 import sys
@@ -13,8 +14,8 @@ from pathlib import Path
 START_TIMEOUT_S = 120
 LONGEST_LIFE_S = 2.5
 IN_ITS_START = 0.2  # the share of kills that do not wait until the process listens
-LAST_WORDS = 30_000  # characters
-_LISTENS = "Listening on "
+LAST_WORDS = 3_000  # characters
+_LISTENS = re.compile(r"Listening on (http://[0-9.:]+)")
 
 
 class WorkerProcess:
@@ -38,8 +39,9 @@ class WorkerProcess:
         with self._log.open("a", buffering=1) as log:
             for line in self.process.stderr:
                 log.write(line)
-                if line.startswith(_LISTENS):
-                    self.address = line.removeprefix(_LISTENS).partition(";")[0]
+                # Not at the start of the line: another thread may be logging just then.
+                if (found := _LISTENS.search(line)) is not None:
+                    self.address = found[1]
 
     def wait_until_it_listens(self) -> None:
         """Return when it takes messages; it must come up."""
