@@ -47,6 +47,7 @@ SWEEP_PAGE_FROM = 2_000  # changes: with more, pages are as large as in earnest
 OVERLAP_S = 20  # twice as long as a late commit may take here
 QUIET_TIMEOUT_S = 300
 QUIET_LOOKS = 3
+STORM_S_MAX = 20
 NEVER = ("reconcile", "bill_cycle", "rate_usage", "pull_billing", "push_files", "run_tasks")
 SCHEDULES = {"sweep": "every 2 s", "apply_inbox": "every 2 s", "push_changes": "every 1 s"}
 TROUBLE: tuple[dict[str, Any], ...] = (
@@ -151,11 +152,18 @@ class _Stage:
             self._turn_the_weather(number)
         self.changes.commit_late()
         self.workers.all_up()
+        self._work_in_the_storm()
         told = self.administrator.call("GET", "faults")["hits"]
         self.by_kind = dict(sorted(told.items()))
         self.faults += sum(told.values())
         self.administrator.call("DELETE", "faults")
         self.road.mend()
+
+    def _work_in_the_storm(self) -> None:
+        """Let the processes, which live on now, meet the trouble with what has piled up."""
+        until_s = time.monotonic() + STORM_S_MAX
+        while self._waiting() and time.monotonic() < until_s:
+            time.sleep(0.1)
 
     def _turn_the_weather(self, number: int) -> None:
         if number % 3 == 0:

@@ -21,7 +21,7 @@ from .chaos_ledger import (
 )
 
 AUDIT_LIMIT = 100_000_000
-EXAMPLES_MAX = 20
+EXAMPLES_MAX = 100
 
 
 @dataclass(slots=True)

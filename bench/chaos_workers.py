@@ -24,6 +24,8 @@ class WorkerProcess:
     def __init__(self, config: Path, log: Path, environment: Mapping[str, str]) -> None:
         self._log = log
         self.address: str | None = None
+        self.began_s = time.monotonic()
+        self.start_s = 0.0
         self.process = subprocess.Popen(
             [sys.executable, "-m", "l2c_bench.chaos_worker", "--config", str(config), "serve"],
             stderr=subprocess.PIPE,
@@ -41,6 +43,7 @@ class WorkerProcess:
                 log.write(line)
                 # Not at the start of the line: another thread may be logging just then.
                 if (found := _LISTENS.search(line)) is not None:
+                    self.start_s = time.monotonic() - self.began_s
                     self.address = found[1]
 
     def wait_until_it_listens(self) -> None:
@@ -114,7 +117,9 @@ class Workers:
                 worker = self.running[place]
                 if self._chance.random() >= IN_ITS_START:
                     worker.wait_until_it_listens()
-                self._ending.wait(self._chance.uniform(0, LONGEST_LIFE_S))
+                # On a slow machine it needs longer to get to its work, too.
+                longest_s = max(LONGEST_LIFE_S, worker.start_s)
+                self._ending.wait(self._chance.uniform(0, longest_s))
                 worker.kill()
                 self.kills += 1
                 self.running[place] = self._start(place)
