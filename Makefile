@@ -46,6 +46,10 @@ test: $(STAMP) ## Run the whole test suite (ARGS="-k name")
 chaos: $(STAMP) ## Kill the demo at twenty random moments and compare the books
 	@$(BIN)/pytest -m slow tests/e2e $(ARGS)
 
+.PHONY: chaos-sync
+chaos-sync: $(STAMP) ## Change both sides in all weathers, with sync whole and with parts of it off
+	@$(BIN)/pytest -n 0 -m slow tests/sync_both/test_chaos_run.py $(ARGS)
+
 .PHONY: test-soql
 test-soql: $(STAMP) ## Compare 10,000 random SOQL queries with the independent evaluator
 	@$(BIN)/pytest -m slow tests/sandbox/soql $(ARGS)

@@ -183,6 +183,10 @@ def _purge(org: "Org", request: Request, facts: Callable[[], dict[str, Any]]) ->
         return {"purged": purge(connection, org.schema, before_s=before_s + 1)}
 
 
+def _faults(org: "Org", request: Request, facts: Callable[[], dict[str, Any]]) -> Any:
+    return {"hits": dict(org.faults.hits)}
+
+
 def _add_faults(org: "Org", request: Request, facts: Callable[[], dict[str, Any]]) -> Any:
     items = _body(request).get("faults")
     if not isinstance(items, list):
@@ -261,7 +265,7 @@ ROUTES: dict[str, dict[str, Handler]] = {
     "transactions/commit": {"POST": _commit},
     "transactions/rollback": {"POST": _roll_back},
     "purge": {"POST": _purge},
-    "faults": {"POST": _add_faults, "DELETE": _clear_faults},
+    "faults": {"GET": _faults, "POST": _add_faults, "DELETE": _clear_faults},
     "limits": {"POST": _limits},
     "outbound": {"GET": _outbound, "PUT": _route_outbound},
     "outbound/retry": {"POST": _retry},

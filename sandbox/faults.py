@@ -3,6 +3,7 @@
 import random
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from decimal import Decimal
@@ -65,6 +66,7 @@ class Faults:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
+        self.hits: Counter[str] = Counter()  # by kind, since the last `clear`
         # Reproducible, and none of its uses is about secrets.
         self._random = random.Random(1)  # noqa: S311
 
@@ -87,6 +89,7 @@ class Faults:
         """Forget all faults."""
         with self._lock:
             self._faults.clear()
+            self.hits.clear()
 
     def for_request(
         self,
@@ -130,6 +133,7 @@ class Faults:
             return False
         if fault.remaining is not None:
             fault.remaining -= 1
+        self.hits[fault.kind] += 1
         return True
 
 

@@ -95,6 +95,45 @@ def sandbox(*, requests: int, rows: int, records: int, push_rows: int, as_json: 
     _report(result, as_json=as_json)
 
 
+@bench.command()
+@click.option("--changes", type=click.IntRange(20, 1_000_000), default=200, show_default=True)
+@click.option(
+    "--kills",
+    type=click.IntRange(0, 100_000),
+    default=None,
+    help="Processes to kill; by default one for 500 changes, at least four.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="What is drawn at random.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object last.")
+def chaos(*, changes: int, kills: int | None, seed: int, as_json: bool) -> None:
+    """Change both sides while everything goes wrong; the driver's own ledger is the truth.
+
+    Exit code 1 when something is missing, duplicated or wrong.
+    """
+    result = _benchmark("chaos")(changes=changes, kills=kills, seed=seed)
+    _report(result, as_json=as_json)
+    if result["missing"] or result["duplicated"] or result["wrong"]:
+        raise click.exceptions.Exit(1)
+
+
+@bench.command()
+@click.option("--changes", type=click.IntRange(5, 10_000), default=20, show_default=True)
+@click.option("--pending", type=click.IntRange(100, 1_000_000), default=2_000, show_default=True)
+@click.option(
+    "--sweep-every-s",
+    type=click.IntRange(1, 3_600),
+    default=10,
+    show_default=True,
+    help="The schedule of the sweep; 60 is that of a plain installation.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object last.")
+def latency(*, changes: int, pending: int, sweep_every_s: int, as_json: bool) -> None:
+    """Measure how long a change takes to the other side, each way."""
+    run = _benchmark("latency")
+    result = run(changes=changes, pending=pending, sweep_every_s=sweep_every_s)
+    _report(result, as_json=as_json)
+
+
 def _benchmark(name: str) -> Callable[..., dict[str, Any]]:
     # The benchmarks are a package of their own beside the connector, as jobs and sandbox are.
     run: Callable[..., dict[str, Any]] = importlib.import_module(f"l2c_bench.{name}").run

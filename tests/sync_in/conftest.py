@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import requests
-from events_world import Events
 from local_org import Org, local_org
 from sqlalchemy import text
+from sync_in.events_world import Events
 from sync_in.still_org import StillOrg
 
 from connector.adapters.salesforce.client import OrgClient

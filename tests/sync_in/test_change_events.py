@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from events_world import ACCOUNTS, Events, Wire
 from structlog.testing import capture_logs
+from sync_in.events_world import ACCOUNTS, Events, Wire
 
 from connector.adapters.salesforce.pubsub import FetchAnswer, ReceivedEvent
 from connector.sync.capture import listener

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from events_world import ACCOUNTS, wait_until
+from sync_in.events_world import ACCOUNTS, wait_until
 
 WAITS_FOR_THE_INBOX = """
     SELECT count(*) AS waiting FROM pg_locks

@@ -187,3 +187,18 @@ def test_writers_that_mark_the_same_keys_in_opposite_order_do_not_deadlock(store
         thread.join(30)
 
     assert failures == []
+
+
+def test_a_mark_that_commits_late_is_not_lost(store):
+    with store.transaction() as tx:
+        _, account, _ = make_account(tx, sfid=ACCOUNT)
+        marked(tx)
+    with store.transaction() as late:
+        mark(tx=late, entity="account", keys=[account])
+        with store.transaction() as tx:  # its row of the log is younger, and it commits first
+            mark(tx=tx, entity="product", keys=[1])
+        with store.transaction() as tx:
+            assert marked(tx) == {("product", 1)}
+
+    with store.transaction() as tx:
+        assert marked(tx) == {("account", account)}
