@@ -7,7 +7,7 @@ import time
 from connector.adapters.salesforce.client import OrgClient
 from connector.adapters.salesforce.login import ClientCredentials, Login
 from connector.store.engine import Store
-from connector.sync.mapping.definition import load_mappings
+from connector.sync.mapping.loading import load_mappings
 from connector.sync.push.run import push_pending
 from connector.sync.status import sync_status
 from tests.sync_out.world import NOW
