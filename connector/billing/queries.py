@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
@@ -20,6 +21,8 @@ from connector.charging.policy import ProrationPolicy
 from connector.kernel.money import round_to_currency
 from connector.store.engine import copy_rows
 from connector.store.tables.billing import invoice, invoice_line, invoice_tax
+
+POLICIES_KEPT = 1_024  # different policies kept parsed at once
 
 _DUE_ACCOUNTS = text(
     "SELECT b.id FROM billing_account b "
@@ -329,13 +332,21 @@ def _charge(row: Row[Any]) -> BillableCharge:
         )
     return BillableCharge(
         **{name: values[name] for name in _CHARGE_FIELDS},
-        policy=ProrationPolicy.from_json(row.policy),
+        policy=_policy(tuple(row.policy.items())),
         usage=usage,
     )
 
 
+@lru_cache(maxsize=POLICIES_KEPT)
+def _policy(items: tuple[tuple[str, Any], ...]) -> ProrationPolicy:
+    """Return a policy as a charge keeps it; most charges of a run share a few."""
+    return ProrationPolicy.from_json(dict(items))
+
+
+# What the store does not keep of a charge is what a bill assumes of every one.
+_NOT_STORED = ("policy", "usage", "discounts", "minimum", "tax_country")
 _CHARGE_FIELDS = tuple(
-    name for name in BillableCharge.__dataclass_fields__ if name not in ("policy", "usage")
+    name for name in BillableCharge.__dataclass_fields__ if name not in _NOT_STORED
 )
 
 

@@ -3,11 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from enum import StrEnum
 from functools import cache
 
 from iso4217 import Currency
 
 from connector.errors import InvalidInput
+
+
+class Rounding(StrEnum):
+    """What happens to the part of an amount that is smaller than the smallest coin."""
+
+    HALF_UP = "half_up"  # half of it counts as a whole, away from zero
+    HALF_EVEN = "half_even"  # half of it goes to the even neighbour
+    DOWN = "down"  # it is dropped, towards zero
 
 
 class UnknownCurrency(InvalidInput):
