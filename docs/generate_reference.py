@@ -29,6 +29,7 @@ from connector.errors import (
     StateConflict,
     TransientFailure,
 )
+from connector.simulation.estimate import Estimate
 from connector.simulation.script import Script
 from connector.sync.mapping import definition as mapping
 
@@ -361,6 +362,11 @@ def simulation_schema() -> str:
     return _schema(Script, "A scenario of l2c simulate")
 
 
+def estimate_schema() -> str:
+    """Return the JSON Schema of an estimate."""
+    return _schema(Estimate, "A basket of l2c estimate")
+
+
 def _schema(model: type[BaseModel], title: str) -> str:
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -378,6 +384,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "mapping-keys.md": mapping_keys,
     "sandbox.md": sandbox_coverage,
     "simulation.schema.json": simulation_schema,
+    "estimate.schema.json": estimate_schema,
 }
 
 

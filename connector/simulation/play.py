@@ -101,9 +101,10 @@ class _Play:
                 self._perform(index, event)
             for name, ledger in self.world.ledgers.items():
                 if day in bill_days[name]:
-                    self.world.book(ledger, self._compose(ledger, day))
-                elif ledger.is_touched and day <= self.until:
-                    self._bill_on_order(ledger, day)
+                    on_order = self._invoices_on_order(ledger)
+                    self.world.book(ledger, self._compose(ledger, day, on_order=on_order))
+                elif ledger.is_touched and day <= self.until and self._invoices_on_order(ledger):
+                    self.world.book(ledger, self._compose(ledger, day, on_order=True))
         return Played(self.world, tuple(self.drafts))
 
     def _perform(self, index: int, event: Event) -> None:
@@ -152,13 +153,11 @@ class _Play:
             self.decided.add((ledger.name, period.start))
         return earned
 
-    def _bill_on_order(self, ledger: Ledger, day: date) -> None:
-        wanted = any(
+    def _invoices_on_order(self, ledger: Ledger) -> bool:
+        return any(
             charge.policy.invoice_partials_on is Partials.ON_ORDER
             for charge in ledger.charges.values()
         )
-        if wanted:
-            self.world.book(ledger, self._compose(ledger, day, on_order=True))
 
     def _draft(self, day: date) -> None:
         for ledger in self.world.ledgers.values():

@@ -196,7 +196,8 @@ class Then(Part):
     """The code of the error in which the scenario has to end."""
 
 
-def _plain_price(plan: Any) -> Any:
+def plain_price(plan: Any) -> Any:
+    """Return a plan that was written as nothing but its recurring price."""
     return {"recurring": plan} if isinstance(plan, str | int | Decimal) else plan
 
 
@@ -211,7 +212,7 @@ class Script(Part):
     policy: Policy = Policy()
     tax: Percent | Rates = Decimal(0)
     """The percentage; or by country; or by country and category. Nobody named owes none."""
-    catalogue: dict[Name, Annotated[Plan, BeforeValidator(_plain_price)]] = Field(
+    catalogue: dict[Name, Annotated[Plan, BeforeValidator(plain_price)]] = Field(
         max_length=ENTRIES_MAX
     )
     accounts: dict[Name, Account] = Field(default_factory=dict, max_length=ENTRIES_MAX)
@@ -222,13 +223,14 @@ class Script(Part):
     """The last day on which bills are made."""
     then: Then | None = None
 
-    @model_validator(mode="after")
-    def _bundles_hold_plans(self) -> Self:
-        for name, plan in self.catalogue.items():
+    @field_validator("catalogue")
+    @classmethod
+    def _bundles_hold_plans(cls, catalogue: dict[str, Plan]) -> dict[str, Plan]:
+        for name, plan in catalogue.items():
             for part in plan.parts or {}:
-                inner = self.catalogue.get(part)
+                inner = catalogue.get(part)
                 if inner is None:
                     raise ValueError(f"the bundle '{name}' has a part '{part}' nobody defined")
                 if inner.parts is not None:
                     raise ValueError(f"the bundle '{name}' holds a bundle, '{part}'")
-        return self
+        return catalogue
