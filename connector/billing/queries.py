@@ -47,6 +47,11 @@ _ALREADY_BILLED = text(
     "   AND run_key LIKE 'cycle:' || billing_account_id || ':' || :billed_to || ':%'"
 )
 
+_ORDER_DOCUMENTS = text(
+    "SELECT count(*) FROM invoice WHERE billing_account_id = :id "
+    "   AND run_key LIKE 'order:' || :id || ':' || :on || ':%'"
+)
+
 _DROP_DRAFTS = (
     text(
         "DELETE FROM invoice_tax t USING invoice i WHERE t.invoice_id = i.id "
@@ -173,6 +178,15 @@ def already_billed(tx: Connection, *, ids: Sequence[int], billed_to: date) -> se
     return set(tx.scalars(_ALREADY_BILLED, values))
 
 
+def free_order_key(tx: Connection, *, billing_account_id: int, on: date) -> str:
+    """Return what the documents of the next order of a day have in common.
+
+    The caller holds the payer's lock, so nobody takes the key meanwhile.
+    """
+    values = {"id": billing_account_id, "on": str(on)}
+    return f"order:{billing_account_id}:{on}:{tx.scalar(_ORDER_DOCUMENTS, values)}"
+
+
 def drop_drafts(tx: Connection, *, ids: Sequence[int]) -> None:
     """Delete the payers' drafts: a draft is recomputed, never credited (domain 3.4, golden 15)."""
     for statement in _DROP_DRAFTS:
@@ -199,7 +213,7 @@ def end_run(
 
 
 def insert_drafts(
-    tx: Connection, *, documents: Sequence[DocumentDraft], bill_run_id: int, now: datetime
+    tx: Connection, *, documents: Sequence[DocumentDraft], bill_run_id: int | None, now: datetime
 ) -> list[int]:
     """Write documents as drafts with their lines and taxes; return their ids in order."""
     if not documents:
@@ -265,7 +279,7 @@ _LINE_COLUMNS = (
 
 
 def _invoice(
-    invoice_id: int, document: DocumentDraft, bill_run_id: int, now: datetime
+    invoice_id: int, document: DocumentDraft, bill_run_id: int | None, now: datetime
 ) -> tuple[object, ...]:
     return (
         invoice_id,
