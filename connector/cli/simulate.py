@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from connector.billing.tax import NoTaxRate
 from connector.cli.printing import print_json, table
 from connector.simulation.checks import differences
 from connector.simulation.outcome import outcome, plain
@@ -31,6 +32,10 @@ def simulate(*, scenario: Path, as_json: bool) -> int:
                 print_json({"invoices": [], "refused": error.cause.code})
             return 0
         raise located(error, file) from error
+    except NoTaxRate as error:
+        error.message = f"{scenario}: {error.message}"
+        error.remedy = "Add the rate to `tax`, by country and category."
+        raise
     wrong = differences(script, shown)
     if wanted:
         wrong.append(f"refused: nothing was, although {wanted} should have been")

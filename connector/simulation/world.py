@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from connector.billing.allocate import OpenInvoice, Source, plan_applications
 from connector.billing.draft import BillableCharge, BookedLine, DocumentDraft, Payer
+from connector.billing.lines import ForeignChargeCurrency
 from connector.billing.tax import TaxRate, TaxTable
 from connector.charging.policy import ProrationPolicy
 from connector.charging.segments import BeforeBillingStart, Cut
@@ -255,8 +256,19 @@ class World:
                 ledger.payments[one.source.id].unapplied -= one.amount
 
     def blank_charge(self, ledger: Ledger, service: Service | None, plan: str) -> BillableCharge:
-        """Return a charge of a plan that still needs kind, days and price."""
+        """Return a charge of a plan that still needs kind, days and price.
+
+        Raises:
+            ForeignChargeCurrency: Its price is in another currency than the account's.
+        """
         told = self.plan(plan)
+        currency = told.currency or self.script.calendar.currency
+        if currency != ledger.payer.currency:
+            raise ForeignChargeCurrency(
+                f"The price of '{plan}' is in {currency}, account '{ledger.name}' in "
+                f"{ledger.payer.currency}.",
+                remedy="Give the plan the account's currency, or the account that of the plan.",
+            )
         return BillableCharge(
             id=0,
             kind="recurring",
@@ -272,7 +284,7 @@ class World:
             unit_price=Decimal(0),
             unit_cost=Decimal(0),
             discount_percent=Decimal(0),
-            currency=told.currency or self.script.calendar.currency,
+            currency=currency,
             starts_on=_ALWAYS,
             ends_on=None,
             tax_category=told.tax_category,

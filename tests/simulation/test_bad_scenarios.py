@@ -109,7 +109,15 @@ def test_a_change_of_what_starts_later_says_when_it_starts(file: Path) -> None:
 def test_a_price_in_another_currency_than_the_account_is_refused(file: Path) -> None:
     message = refusal(file, GOOD.replace('"60.00"', '{recurring: "60.00", currency: USD}', 1))
 
-    assert "is in USD" in message
+    assert message.startswith(f"{file}, line 4: ")
+    assert "is in USD, account 'customer' in EUR" in message
+
+
+def test_a_tax_rate_that_nobody_gave_is_named(file: Path) -> None:
+    message = refusal(file, GOOD.replace("EUR}", 'EUR, country: FR}\ntax: {DE: "19"}', 1))
+
+    assert message.startswith(f"{file}: ")
+    assert "'standard' tax rate for FR" in message
 
 
 def test_a_bomb_of_aliases_is_refused(file: Path) -> None:
