@@ -17,7 +17,7 @@ from connector.simulation.script import Script
 from connector.simulation.world import Document, Ledger, World
 
 BILL_DAYS_MAX = 1_200  # a century of months
-WORK_MAX = 2_000_000  # events × bill days²: about a minute
+WORK_MAX = 2_000_000  # charges × bill days²: about a minute
 
 
 class EventRefused(InvalidInput):
@@ -32,7 +32,7 @@ class EventRefused(InvalidInput):
 
 
 class TooMuchToPlay(InvalidInput):
-    """The scenario has more events and bill days than a simulation plays."""
+    """The scenario has more charges and bill days than a simulation plays."""
 
     code = "simulation.too_much"
     remedy = "Let it end earlier, or split it into several."
@@ -117,10 +117,15 @@ class _Play:
             raise EventRefused(index, error) from error
 
     def _bound(self, bills: int) -> None:
-        if len(self.script.events) * bills * bills > WORK_MAX:
-            raise TooMuchToPlay(
-                f"{len(self.script.events)} events and {bills} bill days are too many together."
-            )
+        charges = sum(map(self._charges_of, self.script.events))
+        if charges * bills * bills > WORK_MAX:
+            raise TooMuchToPlay(f"{charges} charges and {bills} bill days are too many together.")
+
+    def _charges_of(self, event: Event) -> int:
+        """Return how many charges an event can make."""
+        plan = self.script.catalogue.get(getattr(event, "plan", None) or "")
+        parts = len(plan.parts or ()) if plan else 0
+        return max(1, parts) * (1 + len(getattr(event, "steps", ())))
 
     def _bill_days(self, ledger: Ledger, first: date) -> Iterator[date]:
         cycle = ledger.payer.cycle

@@ -150,5 +150,20 @@ def test_an_endless_life_is_refused(file: Path) -> None:
         play(script)
 
 
+def test_a_few_events_that_make_too_many_charges_are_refused(file: Path) -> None:
+    steps = ", ".join(
+        f"{{from: 2026-{n // 28 + 6:02}-{n % 28 + 1:02}, quantity: 2}}" for n in range(1, 99)
+    )
+    many = "".join(
+        f"  - {{at: 2026-06-01, start: t{n}, plan: line, steps: [{steps}]}}\n" for n in range(99)
+    )
+    text = GOOD.replace("until: 2026-07-01", f"{many}until: 2028-07-01")
+    file.write_text(text, encoding="utf-8")
+    script, _ = read_script(file)
+
+    with pytest.raises(TooMuchToPlay, match="9802 charges"):
+        play(script)
+
+
 def test_nothing_but_a_list_is_refused(file: Path) -> None:
     assert f"{file}, line 1: " in refusal(file, "- 1\n")
