@@ -60,7 +60,17 @@ def _decimal(loader: _Loader, node: yaml.ScalarNode) -> Decimal | str:
     return number if number.is_finite() else text
 
 
+def _day(loader: _Loader, node: yaml.ScalarNode) -> Any:
+    try:
+        return loader.construct_yaml_timestamp(node)
+    except ValueError:
+        raise yaml.constructor.ConstructorError(
+            None, None, f"'{node.value}' is no day of the calendar", node.start_mark
+        ) from None
+
+
 _Loader.add_constructor("tag:yaml.org,2002:float", _decimal)
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _day)
 
 
 def read_yaml(path: Path) -> YamlFile:

@@ -30,8 +30,13 @@ def compose(
     booked: Sequence[BookedLine],
     taxes: TaxTable,
     billed_to: date,
+    *,
+    on_order: bool = False,
 ) -> tuple[DocumentDraft, ...]:
     """Return the documents a payer gets: an invoice, and a credit note per corrected invoice.
+
+    On the day of an order that day's own one-time charges are due too, and recurring charges are
+    billed up to the end of the period that is running.
 
     What a cancelled service gives back is a document of its own. Other credits are lines of the
     invoice, unless there would be less than nothing to pay: then they too go on credit notes.
@@ -46,7 +51,7 @@ def compose(
                 f"Charge {charge.id} ({charge.description}) is in {charge.currency}, "
                 f"billing account {payer.number} in {payer.currency}."
             )
-    calendar = Calendar(billed_to, payer.anchor_day)
+    calendar = Calendar(billed_to, payer.cycle, on_order)
     lines = lines_of(charges, booked, calendar)
     cancelled = [line for line in lines if line.is_cancellation]
     billed = [line for line in lines if not line.is_cancellation]
@@ -165,4 +170,4 @@ def _rate(payer: Payer, line: LineDraft, taxes: TaxTable) -> tuple[str, Decimal]
         return line.credits.tax_category, line.credits.tax_percent
     supplied_on = max(line.service_from, line.service_to - timedelta(days=1))
     category = line.charge.tax_category
-    return category, taxes.percent(payer, category, supplied_on)
+    return category, taxes.percent(payer, category, supplied_on, line.charge.tax_country)

@@ -6,6 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 from connector.charging.policy import ProrationPolicy
+from connector.charging.value import Discount, Price
+from connector.kernel.period import Cycle, Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,12 @@ class Payer:
     payment_terms_days: int
     country: str | None
     is_tax_exempt: bool
+    every: Interval = Interval.MONTH
+
+    @property
+    def cycle(self) -> Cycle:
+        """The billing periods; a bill day is the day on which one begins."""
+        return Cycle.calendar(self.every, self.anchor_day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,16 @@ class BillableCharge:
     accounting_code: str
     policy: ProrationPolicy
     usage: BilledUsage | None = None
+    discounts: tuple[Discount, ...] = ()
+    minimum: Decimal = Decimal(0)
+    tax_country: str = ""  # where it is supplied, when that is not the payer's country
+
+    @property
+    def price(self) -> Price:
+        """What a whole period, or the whole of what does not recur, costs."""
+        return Price(
+            self.quantity, self.unit_price, self.discount_percent, self.discounts, self.minimum
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 # The order in which a person reckons; the store keeps none. What is not listed comes after.
 _ORDER = (
-    "quantity", "unit_price", "discount_percent", "monthly", "served_from", "served_to",
-    "period_from", "period_to", "days", "of_days", "basis",
+    "quantity", "unit_price", "discount_percent", "discounts", "monthly", "per_period",
+    "served_from", "served_to", "period_from", "period_to", "days", "of_days", "basis",
 )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 One rule makes first bills, adjustments and credits: a line is the rounded value of the charge minus
 what is booked on it (design 7). For a recurring charge the rule holds per billing month, so a line
-never mixes months and a credit names the very line that had booked too much.
+never mixes periods and a credit names the very line that had booked too much.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,22 +14,34 @@ from functools import cache
 from typing import Any
 
 from connector.billing.draft import BillableCharge, BookedLine, LineDraft
-from connector.charging.policy import Basis, ProrationPolicy
+from connector.charging.policy import ProrationPolicy, Timing
 from connector.charging.value import (
-    FIXED_MONTH_DAYS,
+    Discount,
     Price,
+    days_of_period,
     exact_text,
-    months_of,
+    periods_of,
     rounded,
     value_of,
 )
 from connector.errors import StateConflict
-from connector.kernel.money import minor_digits, rounded_to
-from connector.kernel.period import Period, billing_month
+from connector.kernel.money import Rounding, minor_digits, rounded_to
+from connector.kernel.period import Cycle, Interval, Period
 
 QUANTITY_PLACES = 6  # 3.166667 seats for 19 of 30 days of 5 (domain 3.4, golden 10)
 EXACT_PLACES = 9
-ROUNDING = "half away from zero"
+ROUNDING = {
+    Rounding.HALF_UP: "half away from zero",
+    Rounding.HALF_EVEN: "half to the even neighbour",
+    Rounding.DOWN: "towards zero",
+}
+_WORDS = {
+    Interval.WEEK: "week",
+    Interval.MONTH: "month",
+    Interval.QUARTER: "quarter",
+    Interval.HALF_YEAR: "half-year",
+    Interval.YEAR: "year",
+}
 
 
 class ForeignChargeCurrency(StateConflict):
@@ -41,23 +53,25 @@ class ForeignChargeCurrency(StateConflict):
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """The day a bill goes up to and the payer's billing months.
+    """The day a bill goes up to and the payer's billing periods.
 
-    Recurring charges are billed for the month that begins on the day, in advance; everything else
-    for what happened before it.
+    Recurring charges in advance are billed for what begins before the period around the day
+    ends; everything else for what happened before the day, or on it when it is the day of an
+    order.
     """
 
     billed_to: date
-    anchor_day: int
+    cycle: Cycle
+    is_on_order: bool = False
 
     @property
     def advance(self) -> Period:
-        """The billing month that is billed in advance."""
-        return billing_month(self.billed_to, self.anchor_day)
+        """The billing period that is billed in advance."""
+        return self.cycle.period_of(self.billed_to)
 
-    def month_of(self, day: date) -> Period:
-        """Return the billing month the day lies in."""
-        return billing_month(day, self.anchor_day)
+    def has_happened(self, on: date) -> bool:
+        """Return whether what was sold on the day is due."""
+        return on < self.billed_to or (self.is_on_order and on == self.billed_to)
 
 
 def lines_of(
@@ -76,7 +90,7 @@ def lines_of(
         elif charge.kind == "usage":
             if charge.ends_on is not None and charge.ends_on <= calendar.billed_to:
                 lines += _whole(charge, own, _usage_inputs(charge))
-        elif charge.starts_on < calendar.billed_to:
+        elif calendar.has_happened(charge.starts_on):
             lines += _whole(charge, own, _one_time_inputs(charge))
     return tuple(lines)
 
@@ -95,57 +109,77 @@ def _recurring(
     charge: BillableCharge, booked: list[BookedLine], calendar: Calendar, *, is_ended: bool
 ) -> Iterable[LineDraft]:
     served = Period(charge.starts_on, charge.ends_on)
-    until = calendar.advance.end
-    assert until is not None
-    months = set(months_of(served, until=until, anchor_day=calendar.anchor_day))
-    by_month: dict[Period, list[BookedLine]] = {}
+    cycle = charge.policy.cycle(calendar.cycle)
+    by_period: dict[Period, list[BookedLine]] = {}
     for line in booked:
-        by_month.setdefault(calendar.month_of(line.service_from), []).append(line)
-    price = Price(charge.quantity, charge.unit_price, charge.discount_percent)
-    for month in sorted(months | set(by_month), key=lambda month: month.start):
-        own = by_month.get(month, [])
-        value = value_of(price, month, served, charge.policy.basis)
-        worth = rounded(value, charge.currency)
+        by_period.setdefault(cycle.period_of(line.service_from), []).append(line)
+    due_periods = _due_periods(charge, served, cycle, calendar)
+    price = charge.price
+    for period in sorted(due_periods | set(by_period), key=lambda period: period.start):
+        own = by_period.get(period, [])
+        value = value_of(price, period, served, charge.policy.basis, cycle)
+        worth = rounded(value, charge.currency, charge.policy.rounding)
         due = worth - sum((line.left for line in own), Decimal(0))
         if due == 0:
             continue
-        days = month.intersection(served) or Period(month.start, month.start)
-        inputs = _recurring_inputs(charge, month, days, price)
+        days = period.intersection(served) or Period(period.start, period.start)
+        inputs = _recurring_inputs(charge, period, days, price)
+        derivation = _Derivation(value, worth, tuple(own), due, inputs, _net(charge, period, cycle))
         if due > 0:
             yield _debit(
                 charge,
-                kind="Recurring" if days == month else "Proration",
-                description=charge.description + _part_text(charge, month, days),
+                kind="Recurring" if days == period else "Proration",
+                description=charge.description + _part_text(charge, period, days),
                 days=days,
-                derivation=_Derivation(value, worth, tuple(own), due, inputs),
-                unit="month",
+                derivation=derivation,
+                unit=_WORDS[cycle.every],
             )
         else:
             yield from _credits(
                 charge,
-                derivation=_Derivation(value, worth, tuple(own), due, inputs),
+                derivation=derivation,
                 kept_to=_end(days),
-                month=month,
+                period=period,
                 is_cancellation=is_ended,
             )
+
+
+def _due_periods(
+    charge: BillableCharge, served: Period, cycle: Cycle, calendar: Calendar
+) -> set[Period]:
+    """Return the periods that are billed: begun ones in advance, finished ones in arrears."""
+    if charge.policy.when is Timing.ADVANCE:
+        return set(periods_of(served, until=_end(calendar.advance), cycle=cycle))
+    begun = periods_of(served, until=calendar.billed_to, cycle=cycle)
+    return {one for one in begun if _end(one.intersection(served) or one) <= calendar.billed_to}
+
+
+def _net(charge: BillableCharge, period: Period, cycle: Cycle) -> Fraction:
+    """Return what one unit costs for the whole period, discounts and minimum counted."""
+    price = charge.price
+    if not (price.discounts or price.minimum) or not price.quantity:
+        return price.net_unit_price
+    whole = value_of(price, period, period, charge.policy.basis, cycle)
+    return whole / Fraction(price.quantity)
 
 
 def _whole(
     charge: BillableCharge, booked: list[BookedLine], inputs: dict[str, Any]
 ) -> Iterable[LineDraft]:
     """Yield what is due on a charge that does not recur."""
-    value = Price(charge.quantity, charge.unit_price, charge.discount_percent).monthly
-    worth = rounded(value, charge.currency)
+    price = charge.price
+    value = price.per_period
+    worth = rounded(value, charge.currency, charge.policy.rounding)
     due = worth - sum((line.left for line in booked), Decimal(0))
     if due == 0:
         return
-    derivation = _Derivation(value, worth, tuple(booked), due, inputs)
+    derivation = _Derivation(value, worth, tuple(booked), due, inputs, price.net_unit_price)
     if due < 0:
         yield from _credits(
             charge,
             derivation=derivation,
             kept_to=charge.starts_on,
-            month=None,
+            period=None,
             is_cancellation=False,
         )
         return
@@ -171,6 +205,7 @@ class _Derivation:
     booked: tuple[BookedLine, ...]
     due: Decimal
     inputs: dict[str, Any]
+    net_unit_price: Fraction
 
     @property
     def booked_amount(self) -> Decimal:
@@ -187,7 +222,9 @@ def _debit(
     unit: str,
 ) -> LineDraft:
     end = _end(days)
-    quantity, unit_price = _quantity(charge, derivation.value - Fraction(derivation.booked_amount))
+    quantity, unit_price = _quantity(
+        charge, derivation, derivation.value - Fraction(derivation.booked_amount)
+    )
     return LineDraft(
         charge=charge,
         kind=kind,
@@ -208,7 +245,7 @@ def _credits(
     *,
     derivation: _Derivation,
     kept_to: date,
-    month: Period | None,
+    period: Period | None,
     is_cancellation: bool,
 ) -> Iterable[LineDraft]:
     """Give back the difference, latest booked line first, each credit against one line."""
@@ -222,7 +259,7 @@ def _credits(
     for line, part in given:
         share = Fraction(part) / Fraction(-derivation.due)
         exact = (derivation.value - Fraction(derivation.booked_amount)) * share
-        quantity, unit_price = _quantity(charge, exact)
+        quantity, unit_price = _quantity(charge, derivation, exact)
         days = Period(min(max(line.service_from, kept_to), line.service_to), line.service_to)
         if days.start == days.end:
             days = Period(line.service_from, line.service_to)
@@ -234,9 +271,9 @@ def _credits(
         yield LineDraft(
             charge=charge,
             kind="Credit",
-            description=charge.description + _credit_text(charge, month, days),
+            description=charge.description + _credit_text(charge, period, days),
             quantity=rounded_to(quantity, QUANTITY_PLACES),
-            unit="month" if charge.kind == "recurring" else "",
+            unit=_WORDS[charge.policy.every] if charge.kind == "recurring" else "",
             unit_price=unit_price,
             amount=-part,
             cost=rounded_to(quantity * Fraction(charge.unit_cost), EXACT_PLACES),
@@ -249,9 +286,11 @@ def _credits(
         )
 
 
-def _quantity(charge: BillableCharge, exact: Fraction) -> tuple[Fraction, Decimal]:
+def _quantity(
+    charge: BillableCharge, derivation: _Derivation, exact: Fraction
+) -> tuple[Fraction, Decimal]:
     """Return quantity and unit price of an exact amount; usage is one piece at its price."""
-    net = Price(charge.quantity, charge.unit_price, charge.discount_percent).net_unit_price
+    net = derivation.net_unit_price
     if net == 0 or charge.kind == "usage":
         sign = -1 if exact < 0 else 1
         return Fraction(sign), rounded_to(abs(exact), EXACT_PLACES)
@@ -281,7 +320,7 @@ def _explanation(
         "policy": _policy_json(charge.policy) if charge.kind == "recurring" else {},
         "value": exact_text(derivation.value),
         "rounding": {
-            "mode": ROUNDING,
+            "mode": ROUNDING[charge.policy.rounding],
             "places": minor_digits(charge.currency),
             "to": str(derivation.rounded),
         },
@@ -304,27 +343,49 @@ def _policy_json(policy: ProrationPolicy) -> dict[str, Any]:
 
 
 def _recurring_inputs(
-    charge: BillableCharge, month: Period, days: Period, price: Price
+    charge: BillableCharge, period: Period, days: Period, price: Price
 ) -> dict[str, Any]:
-    of_days = _of_days(charge, month)
+    of_days = _of_days(charge, period)
     count = "nothing" if days.days == 0 else f"{days.days} of {of_days} days"
-    whole = days == month
+    whole = days == period
     discount = f" less {_number(charge.discount_percent)} %" if charge.discount_percent else ""
-    return {
-        "text": f"{_number(charge.quantity)} × {_price(charge.unit_price)} a month{discount}, "
-        + (f"the whole month from {month.start}" if whole else f"{count} from {month.start}"),
+    discount += "".join(_discount_text(one) for one in price.discounts if _meets(one, days))
+    if price.minimum:
+        discount += f", at least {_price(price.minimum)}"
+    word = _WORDS[charge.policy.every]
+    inputs = {
+        "text": f"{_number(charge.quantity)} × {_price(charge.unit_price)} a {word}{discount}, "
+        + (f"the whole {word} from {period.start}" if whole else f"{count} from {period.start}"),
         "quantity": str(_number(charge.quantity)),
         "unit_price": str(_price(charge.unit_price)),
         "discount_percent": str(_number(charge.discount_percent)),
-        "monthly": exact_text(price.monthly),
-        "period_from": str(month.start),
-        "period_to": str(month.end),
+        "monthly" if charge.policy.every is Interval.MONTH else "per_period": exact_text(
+            price.per_period
+        ),
+        "period_from": str(period.start),
+        "period_to": str(period.end),
         "served_from": str(days.start),
         "served_to": str(days.end),
         "days": days.days,
         "of_days": of_days,
         "basis": str(charge.policy.basis),
     }
+    if price.discounts:
+        inputs["discounts"] = "; ".join(
+            f"{_discount_text(one).strip()} from {one.window.start} to {one.window.end or 'no end'}"
+            for one in price.discounts
+        )
+    return inputs
+
+
+def _discount_text(discount: Discount) -> str:
+    parts = [f" less {_number(discount.percent)} %"] if discount.percent else []
+    parts += [f" less {_price(discount.amount)}"] if discount.amount else []
+    return "".join(parts)
+
+
+def _meets(discount: Discount, days: Period) -> bool:
+    return discount.window.intersection(days) is not None
 
 
 def _one_time_inputs(charge: BillableCharge) -> dict[str, Any]:
@@ -357,20 +418,20 @@ def _usage_inputs(charge: BillableCharge) -> dict[str, Any]:
     return inputs
 
 
-def _part_text(charge: BillableCharge, month: Period, days: Period) -> str:
-    if days == month:
+def _part_text(charge: BillableCharge, period: Period, days: Period) -> str:
+    if days == period:
         return ""
-    return f", {days.days} of {_of_days(charge, month)} days"
+    return f", {days.days} of {_of_days(charge, period)} days"
 
 
-def _credit_text(charge: BillableCharge, month: Period | None, days: Period) -> str:
-    if month is None:
+def _credit_text(charge: BillableCharge, period: Period | None, days: Period) -> str:
+    if period is None:
         return ", corrected"
-    return f", unused: {days.days} of {_of_days(charge, month)} days"
+    return f", unused: {days.days} of {_of_days(charge, period)} days"
 
 
-def _of_days(charge: BillableCharge, month: Period) -> int:
-    return FIXED_MONTH_DAYS if charge.policy.basis is Basis.FIXED_30 else month.days
+def _of_days(charge: BillableCharge, period: Period) -> int:
+    return days_of_period(period, charge.policy.basis, charge.policy.every)
 
 
 def _end(days: Period) -> date:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
@@ -20,6 +21,8 @@ from connector.charging.policy import ProrationPolicy
 from connector.kernel.money import round_to_currency
 from connector.store.engine import copy_rows
 from connector.store.tables.billing import invoice, invoice_line, invoice_tax
+
+POLICIES_KEPT = 1_024  # different policies kept parsed at once
 
 _DUE_ACCOUNTS = text(
     "SELECT b.id FROM billing_account b "
@@ -42,6 +45,11 @@ _ALREADY_BILLED = text(
     "SELECT DISTINCT billing_account_id FROM invoice "
     " WHERE billing_account_id = ANY(:ids) AND state = 'finalised' "
     "   AND run_key LIKE 'cycle:' || billing_account_id || ':' || :billed_to || ':%'"
+)
+
+_ORDER_DOCUMENTS = text(
+    "SELECT count(*) FROM invoice WHERE billing_account_id = :id "
+    "   AND run_key LIKE 'order:' || :id || ':' || :on || ':%'"
 )
 
 _DROP_DRAFTS = (
@@ -170,6 +178,15 @@ def already_billed(tx: Connection, *, ids: Sequence[int], billed_to: date) -> se
     return set(tx.scalars(_ALREADY_BILLED, values))
 
 
+def free_order_key(tx: Connection, *, billing_account_id: int, on: date) -> str:
+    """Return what the documents of the next order of a day have in common.
+
+    The caller holds the payer's lock, so nobody takes the key meanwhile.
+    """
+    values = {"id": billing_account_id, "on": str(on)}
+    return f"order:{billing_account_id}:{on}:{tx.scalar(_ORDER_DOCUMENTS, values)}"
+
+
 def drop_drafts(tx: Connection, *, ids: Sequence[int]) -> None:
     """Delete the payers' drafts: a draft is recomputed, never credited (domain 3.4, golden 15)."""
     for statement in _DROP_DRAFTS:
@@ -196,7 +213,7 @@ def end_run(
 
 
 def insert_drafts(
-    tx: Connection, *, documents: Sequence[DocumentDraft], bill_run_id: int, now: datetime
+    tx: Connection, *, documents: Sequence[DocumentDraft], bill_run_id: int | None, now: datetime
 ) -> list[int]:
     """Write documents as drafts with their lines and taxes; return their ids in order."""
     if not documents:
@@ -262,7 +279,7 @@ _LINE_COLUMNS = (
 
 
 def _invoice(
-    invoice_id: int, document: DocumentDraft, bill_run_id: int, now: datetime
+    invoice_id: int, document: DocumentDraft, bill_run_id: int | None, now: datetime
 ) -> tuple[object, ...]:
     return (
         invoice_id,
@@ -329,13 +346,21 @@ def _charge(row: Row[Any]) -> BillableCharge:
         )
     return BillableCharge(
         **{name: values[name] for name in _CHARGE_FIELDS},
-        policy=ProrationPolicy.from_json(row.policy),
+        policy=_policy(tuple(row.policy.items())),
         usage=usage,
     )
 
 
+@lru_cache(maxsize=POLICIES_KEPT)
+def _policy(items: tuple[tuple[str, Any], ...]) -> ProrationPolicy:
+    """Return a policy as a charge keeps it; most charges of a run share a few."""
+    return ProrationPolicy.from_json(dict(items))
+
+
+# What the store does not keep of a charge is what a bill assumes of every one.
+_NOT_STORED = ("policy", "usage", "discounts", "minimum", "tax_country")
 _CHARGE_FIELDS = tuple(
-    name for name in BillableCharge.__dataclass_fields__ if name not in ("policy", "usage")
+    name for name in BillableCharge.__dataclass_fields__ if name not in _NOT_STORED
 )
 
 

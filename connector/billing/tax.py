@@ -39,23 +39,26 @@ class TaxTable:
         for rate in rates:
             self._rates.setdefault((rate.country, rate.category), []).append(rate)
 
-    def percent(self, payer: Payer, category: str, on: date) -> Decimal:
+    def percent(self, payer: Payer, category: str, on: date, country: str = "") -> Decimal:
         """Return the percentage due from a payer on a day; an exempt payer owes none.
+
+        What is supplied in a country of its own is taxed there, else where the payer is.
 
         Raises:
             NoTaxRate: The payer's country, or its rate, is not known.
         """
         if payer.is_tax_exempt:
             return Decimal(0)
-        if not payer.country:
+        country = country or payer.country or ""
+        if not country:
             raise NoTaxRate(
                 f"The customer of billing account {payer.number} has no country, so no tax rate.",
                 remedy="Fill in the billing country of the account in the CRM.",
             )
-        for rate in self._rates.get((payer.country, category), ()):
+        for rate in self._rates.get((country, category), ()):
             if rate.valid_from <= on and (rate.valid_to is None or on < rate.valid_to):
                 return rate.percent
-        raise NoTaxRate(f"There is no '{category}' tax rate for {payer.country} on {on}.")
+        raise NoTaxRate(f"There is no '{category}' tax rate for {country} on {on}.")
 
 
 def tax_of(basis: Decimal, percent: Decimal, currency: str) -> Decimal:

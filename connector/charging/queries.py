@@ -4,14 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from connector.charging.policy import ProrationPolicy
-from connector.charging.segments import Cut, Segment
+from connector.charging.segments import Cut
+from connector.charging.succession import Standing
 from connector.errors import StateConflict
+from connector.kernel.period import Cycle, Interval
 from connector.store.tables.catalog import product
 from connector.store.tables.charging import charge
 
@@ -43,6 +46,13 @@ class ServiceFacts:
     mr_cost: Decimal
     currency: str
     anchor_day: int
+    brand_key: str
+    payer_number: str
+
+    @property
+    def cycle(self) -> Cycle:
+        """The billing months of who pays for it."""
+        return Cycle.calendar(Interval.MONTH, self.anchor_day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +74,24 @@ class RecurringCharge:
     closed_by: int | None
     starts_on: date
     ends_on: date | None
-    monthly: Decimal
+    per_period: Fraction
     policy: ProrationPolicy
 
     @property
-    def segment(self) -> Segment:
-        """Its days."""
-        return Segment(self.id, self.starts_on, self.ends_on)
+    def standing(self) -> Standing:
+        """What a change or an end has to know of it."""
+        return Standing(self.id, self.starts_on, self.ends_on, self.per_period, self.policy)
 
 
 # The billing account's row serialises commands and bill runs of one payer; foreign keys to it
 # stay possible meanwhile.
 _LOCK_SERVICE = text(
     "SELECT s.id AS service_id, s.number, s.brand_id, s.billing_account_id, s.product_id, "
-    "       p.key AS product_key, s.quantity, s.mr_price, s.mr_cost, s.currency, b.anchor_day "
+    "       p.key AS product_key, s.quantity, s.mr_price, s.mr_cost, s.currency, b.anchor_day, "
+    "       r.key AS brand_key, b.number AS payer_number "
     "  FROM service s "
     "  JOIN billing_account b ON b.id = s.billing_account_id "
+    "  JOIN brand r ON r.id = b.brand_id "
     "  JOIN product p ON p.id = s.product_id "
     " WHERE s.id = :service_id FOR NO KEY UPDATE OF b"
 )
@@ -110,7 +122,7 @@ def recurring_of(tx: Connection, *, service_id: int) -> tuple[RecurringCharge, .
             charge.c.ends_on,
             charge.c.policy,
             (charge.c.quantity * charge.c.unit_price * (100 - charge.c.discount_percent)).label(
-                "monthly"
+                "per_period_percent"
             ),
         )
         .where(charge.c.service_id == service_id, charge.c.kind == "recurring")
@@ -123,7 +135,7 @@ def recurring_of(tx: Connection, *, service_id: int) -> tuple[RecurringCharge, .
             closed_by=row.closed_by,
             starts_on=row.starts_on,
             ends_on=row.ends_on,
-            monthly=row.monthly,
+            per_period=Fraction(row.per_period_percent) / 100,
             policy=ProrationPolicy.from_json(row.policy),
         )
         for row in rows

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from fractions import Fraction
 
 import structlog
 from sqlalchemy import Connection
@@ -14,12 +15,9 @@ from connector.charging.queries import ServiceFacts
 from connector.charging.segments import (
     BillingAlreadyStarted,
     Cut,
-    Segment,
-    change_day,
-    first_billed_day,
-    plan_change,
-    plan_end,
 )
+from connector.charging.succession import Opening, plan_first, plan_stop, plan_succession
+from connector.charging.value import Price
 from connector.errors import InvalidInput
 from connector.kernel.money import minor_digits
 from connector.resources import mappings_dir
@@ -49,9 +47,9 @@ class RecurringPrice:
             raise InvalidInput(f"{self.discount_percent} % is not a discount.")
 
     @property
-    def monthly(self) -> Decimal:
-        """What a whole month costs."""
-        return self.quantity * self.unit_price * (100 - self.discount_percent)
+    def per_period(self) -> Fraction:
+        """What a whole billing period costs, exact."""
+        return Price(self.quantity, self.unit_price, self.discount_percent).per_period
 
 
 def start_recurring(
@@ -83,18 +81,13 @@ def start_recurring(
     price = RecurringPrice(
         facts.product_id, facts.quantity, facts.mr_price, facts.mr_cost, discount_percent
     )
-    policy = _policy_of(facts.product_key)
-    started_on = first_billed_day(started_on=on, policy=policy)
+    opening = plan_first(on=on, policy=_policy_of(facts, facts.product_key))
     charge_id = _open(
-        tx,
-        facts=facts,
-        price=price,
-        order_line_id=order_line_id,
-        segment=Segment(0, started_on, None),
-        policy=policy,
-        now=now,
+        tx, facts=facts, price=price, order_line_id=order_line_id, opening=opening, now=now
     )
-    log.info("charge.started", service_id=service_id, charge_id=charge_id, on=str(started_on))
+    log.info(
+        "charge.started", service_id=service_id, charge_id=charge_id, on=str(opening.starts_on)
+    )
     return charge_id
 
 
@@ -123,28 +116,23 @@ def change_recurring(
         if charge.order_line_id == order_line_id:
             return charge.id
     product = queries.product_facts(tx, product_id=price.product_id)
-    policy = _policy_of(product.key)
-    segments = tuple(charge.segment for charge in charges)
-    in_force = plan_change(segments, on=on).cut.charge_id
-    before = next(charge for charge in charges if charge.id == in_force)
-    effective_on = change_day(
+    plan = plan_succession(
+        tuple(charge.standing for charge in charges),
         on=on,
-        policy=policy,
-        is_decrease=price.monthly < before.monthly,
-        anchor_day=facts.anchor_day,
+        per_period=price.per_period,
+        policy=_policy_of(facts, product.key),
+        payer=facts.cycle,
     )
-    plan = plan_change(segments, on=effective_on)
     _cut(tx, (plan.cut,), order_line_id=order_line_id, now=now)
     charge_id = _open(
-        tx,
-        facts=facts,
-        price=price,
-        order_line_id=order_line_id,
-        segment=Segment(0, plan.starts_on, plan.ends_on),
-        policy=policy,
-        now=now,
+        tx, facts=facts, price=price, order_line_id=order_line_id, opening=plan.opening, now=now
     )
-    log.info("charge.changed", service_id=service_id, charge_id=charge_id, on=str(effective_on))
+    log.info(
+        "charge.changed",
+        service_id=service_id,
+        charge_id=charge_id,
+        on=str(plan.opening.starts_on),
+    )
     return charge_id
 
 
@@ -164,21 +152,15 @@ def end_recurring(
     charges = queries.recurring_of(tx, service_id=service_id)
     if any(charge.closed_by == order_line_id for charge in charges):
         return False
-    policy = charges[-1].policy if charges else ProrationPolicy()
-    cuts = plan_end(
-        tuple(charge.segment for charge in charges),
-        on=on,
-        policy=policy,
-        anchor_day=facts.anchor_day,
-    )
+    cuts = plan_stop(tuple(charge.standing for charge in charges), on=on, payer=facts.cycle)
     _cut(tx, cuts, order_line_id=order_line_id, now=now)
     log.info("charge.ended", service_id=service_id, charges=len(cuts), on=str(on))
     return bool(cuts)
 
 
-def _policy_of(product_key: str) -> ProrationPolicy:
+def _policy_of(facts: ServiceFacts, product_key: str) -> ProrationPolicy:
     policies: ProrationPolicies = load_policies(mappings_dir() / POLICY_FILE)
-    return policies.of_product(product_key)
+    return policies.of(brand=facts.brand_key, product=product_key, account=facts.payer_number)
 
 
 def _cut(tx: Connection, cuts: Sequence[Cut], *, order_line_id: int, now: datetime) -> None:
@@ -192,13 +174,12 @@ def _open(
     facts: ServiceFacts,
     price: RecurringPrice,
     order_line_id: int,
-    segment: Segment,
-    policy: ProrationPolicy,
+    opening: Opening,
     now: datetime,
 ) -> int:
     minor_digits(facts.currency)
     product = queries.product_facts(tx, product_id=price.product_id)
-    key = f"service:{facts.service_id}:recurring:{segment.starts_on}"
+    key = f"service:{facts.service_id}:recurring:{opening.starts_on}"
     return queries.insert_charge(
         tx,
         {
@@ -215,11 +196,11 @@ def _open(
             "unit_cost": price.unit_cost,
             "discount_percent": price.discount_percent,
             "currency": facts.currency,
-            "starts_on": segment.starts_on,
-            "ends_on": segment.ends_on,
+            "starts_on": opening.starts_on,
+            "ends_on": opening.ends_on,
             "tax_category": product.tax_category,
             "accounting_code": product.accounting_code,
-            "policy": policy.as_json(),
+            "policy": opening.policy.as_json(),
             "source": {"service": facts.service_id, "order_line": order_line_id},
             "created_at": now,
             "changed_at": now,

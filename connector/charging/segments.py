@@ -11,7 +11,7 @@ from datetime import date, timedelta
 
 from connector.charging.policy import Basis, Credit, ProrationPolicy
 from connector.errors import StateConflict
-from connector.kernel.period import billing_month
+from connector.kernel.period import Cycle
 
 ONE_DAY = timedelta(days=1)
 
@@ -80,16 +80,16 @@ def first_billed_day(*, started_on: date, policy: ProrationPolicy) -> date:
     return started_on if policy.bill_first_day else started_on + ONE_DAY
 
 
-def change_day(*, on: date, policy: ProrationPolicy, is_decrease: bool, anchor_day: int) -> date:
+def change_day(*, on: date, policy: ProrationPolicy, is_decrease: bool, cycle: Cycle) -> date:
     """Return the day on which a change shows in the price.
 
-    A basis that knows only whole months, and a decrease that is not credited, wait for the next
-    billing month.
+    A basis that knows only whole periods, and a decrease that is not credited, wait for the next
+    billing period.
     """
     waits = policy.basis in (Basis.FULL, Basis.NONE) or (
         is_decrease and policy.credit_on_decrease is Credit.NONE
     )
-    return _month_end_from(on, anchor_day) if waits else on
+    return cycle.boundary_from(on) if waits else on
 
 
 def plan_change(segments: Sequence[Segment], *, on: date) -> Change:
@@ -110,7 +110,7 @@ def plan_change(segments: Sequence[Segment], *, on: date) -> Change:
 
 
 def plan_end(
-    segments: Sequence[Segment], *, on: date, policy: ProrationPolicy, anchor_day: int
+    segments: Sequence[Segment], *, on: date, policy: ProrationPolicy, cycle: Cycle
 ) -> tuple[Cut, ...]:
     """Cut every segment back to the day; nothing when billing ends on that day already.
 
@@ -121,7 +121,7 @@ def plan_end(
         BillingAlreadyEnded: Billing ended earlier.
     """
     live = _live(segments)
-    until = _billed_until(live[0].starts_on, on=on, policy=policy, anchor_day=anchor_day)
+    until = _billed_until(live[0].starts_on, on=on, policy=policy, cycle=cycle)
     ended = live[-1].ends_on
     if ended is not None and ended < until:
         raise BillingAlreadyEnded(f"Billing ended on {ended} already; it cannot end on {until}.")
@@ -132,24 +132,17 @@ def plan_end(
     )
 
 
-def _billed_until(first: date, *, on: date, policy: ProrationPolicy, anchor_day: int) -> date:
+def _billed_until(first: date, *, on: date, policy: ProrationPolicy, cycle: Cycle) -> date:
     """Return the first day that is not billed any more."""
     if on < first or (on == first and not policy.bill_last_day):
         return on
     until = on + ONE_DAY if policy.bill_last_day else on
     until = max(until, first + policy.min_charge_days * ONE_DAY)
     if policy.basis is Basis.NONE:
-        return billing_month(until, anchor_day).start
+        return cycle.period_of(until).start
     if policy.basis is Basis.FULL or policy.credit_on_cancel is Credit.NONE:
-        return _month_end_from(until, anchor_day)
+        return cycle.boundary_from(until)
     return until
-
-
-def _month_end_from(day: date, anchor_day: int) -> date:
-    """Return the day itself when a billing month begins on it, else the end of its month."""
-    month = billing_month(day, anchor_day)
-    assert month.end is not None
-    return day if month.start == day else month.end
 
 
 def _live(segments: Sequence[Segment]) -> list[Segment]:

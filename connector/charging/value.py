@@ -1,108 +1,172 @@
-"""What a charge is worth: exact shares of billing months, rounded only where a line is made."""
+"""What a charge is worth: exact shares of billing periods, rounded only where a line is made."""
 
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
-from connector.catalog.pricing.discounts import Discount
+from connector.catalog.pricing.discounts import Discount as PercentOff
 from connector.catalog.pricing.price import Adjustments, unrounded_price
 from connector.catalog.pricing.units import PerUnit
 from connector.charging.policy import Basis
 from connector.errors import InvalidInput
-from connector.kernel.money import minor_digits, of_units, rounded_to
-from connector.kernel.period import Period, billing_month, next_month
+from connector.kernel.money import Rounding, minor_digits, of_units, rounded_to
+from connector.kernel.period import Cycle, Interval, Period
 
 FIXED_MONTH_DAYS = 30
-MONTHS_MAX = 1_200  # a century: more is a date that cannot be meant
+PERIODS_MAX = 1_200  # a century of months: more is a date that cannot be meant
+
+
+@dataclass(frozen=True, slots=True)
+class Discount:
+    """Less for the days of a window: a percentage of the price, or an amount each period."""
+
+    window: Period
+    percent: Decimal = Decimal(0)
+    amount: Decimal = Decimal(0)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.percent <= 100 or self.amount < 0:
+            raise InvalidInput(
+                f"{self.percent} % and {self.amount} are no discount.",
+                remedy="A discount is 0 to 100 percent, or an amount from zero on.",
+            )
+
+    def off(self, whole: Fraction, share: Fraction) -> Fraction:
+        """Return what it takes off a share of a price."""
+        return (whole * Fraction(self.percent) / 100 + Fraction(self.amount)) * share
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one billing month of a charge costs."""
+    """What one billing period of a charge costs.
+
+    Discounts are taken off first, each from the list price; then the minimum counts (domain 3.4,
+    golden 16).
+    """
 
     quantity: Decimal
     unit_price: Decimal
     discount_percent: Decimal = Decimal(0)
+    discounts: tuple[Discount, ...] = ()
+    minimum: Decimal = Decimal(0)
 
     @property
     def net_unit_price(self) -> Fraction:
-        """The price of one unit after the discount, exact."""
+        """The price of one unit after the discount that holds for good, exact."""
         if not self.discount_percent:
             return Fraction(self.unit_price)
         return Fraction(self.unit_price) * (1 - Fraction(self.discount_percent) / 100)
 
     @property
-    def monthly(self) -> Fraction:
-        """The price of a whole billing month, exact, by the catalogue's pricing function."""
-        off = (Discount(percent=self.discount_percent),) if self.discount_percent else ()
-        _, monthly = unrounded_price(
+    def per_period(self) -> Fraction:
+        """The price of a whole billing period before dated discounts, exact.
+
+        The one place where a price model is asked: the catalogue's pricing function.
+        """
+        off = (PercentOff(percent=self.discount_percent),) if self.discount_percent else ()
+        _, whole = unrounded_price(
             model=PerUnit(self.unit_price),
             quantity=self.quantity,
             adjustments=Adjustments(discounts=off),
         )
-        return Fraction(monthly)
+        return Fraction(whole)
 
 
-def share_of_month(month: Period, served: Period, basis: Basis) -> Fraction:
-    """Return which part of a billing month's price the served days cost.
+def share_of_period(period: Period, served: Period, basis: Basis, cycle: Cycle) -> Fraction:
+    """Return which part of a billing period's price the served days cost.
 
-    Shares of a month that is split anywhere sum to one, whatever the basis: a share is the
+    Shares of a period that is split anywhere sum to one, whatever the basis: a share is the
     difference of two values of one falling function of the day (domain 3.4, golden 9).
     """
-    days = month.intersection(served)
+    days = period.intersection(served)
     if days is None:
         return Fraction(0)
-    assert days.end is not None
-    return _left_of(month, days.start, basis) - _left_of(month, days.end, basis)
-
-
-def _left_of(month: Period, day: date, basis: Basis) -> Fraction:
-    """Return the part of the month's price that the days from `day` to its end cost."""
-    assert month.end is not None
-    if day <= month.start:
+    if days == period:
         return Fraction(1)
-    left = (month.end - day).days
-    if basis is Basis.FIXED_30:
-        return min(Fraction(1), Fraction(left, FIXED_MONTH_DAYS))
+    assert days.end is not None
+    return _left_of(period, days.start, basis, cycle) - _left_of(period, days.end, basis, cycle)
+
+
+def days_of_period(period: Period, basis: Basis, every: Interval) -> int:
+    """Return how many days the basis counts in a billing period; a week has seven."""
+    fixed = basis is Basis.FIXED_30 and every.months
+    return FIXED_MONTH_DAYS * every.months if fixed else period.days
+
+
+def _left_of(period: Period, day: date, basis: Basis, cycle: Cycle) -> Fraction:
+    """Return the part of the period's price that the days from `day` to its end cost."""
+    assert period.end is not None
+    if day <= period.start:
+        return Fraction(1)
+    left = (period.end - day).days
     if basis is Basis.FULL:
-        return Fraction(1 if left else 0)
-    if basis is Basis.NONE:
+        return Fraction(1 if left > 0 else 0)
+    if basis is Basis.NONE or left <= 0:
         return Fraction(0)
-    return Fraction(left, month.days)
+    if basis is Basis.FIXED_30:
+        whole = days_of_period(period, basis, cycle.every)
+        if not cycle.every.months:
+            return Fraction(left, whole)
+        month = Cycle(Interval.MONTH, cycle.anchored_on).period_of(day)
+        assert month.end is not None
+        # By months, so that no long or short month inside the period shifts the others.
+        months = _months_between(month.end, period.end)
+        in_month = min(FIXED_MONTH_DAYS, (month.end - day).days)
+        if month.start == day:
+            in_month = FIXED_MONTH_DAYS
+        return Fraction(months * FIXED_MONTH_DAYS + in_month, whole)
+    if basis is Basis.EACH_MONTH and cycle.every.months:
+        month = Cycle(Interval.MONTH, cycle.anchored_on).period_of(day)
+        assert month.end is not None
+        months = _months_between(month.end, period.end)
+        return (months + Fraction((month.end - day).days, month.days)) / cycle.every.months
+    return Fraction(left, period.days)
 
 
-def value_of(price: Price, month: Period, served: Period, basis: Basis) -> Fraction:
-    """Return what the served days of a billing month cost, exact and unrounded."""
-    share = share_of_month(month, served, basis)
-    return price.monthly if share == 1 else price.monthly * share
+def _months_between(start: date, end: date) -> int:
+    return (end.year - start.year) * 12 + end.month - start.month
 
 
-def months_of(served: Period, *, until: date, anchor_day: int) -> tuple[Period, ...]:
-    """Return the billing months that hold a served day and begin before `until`.
+def value_of(price: Price, period: Period, served: Period, basis: Basis, cycle: Cycle) -> Fraction:
+    """Return what the served days of a billing period cost, exact and unrounded."""
+    share = share_of_period(period, served, basis, cycle)
+    whole = price.per_period
+    value = whole if share == 1 else whole * share
+    if not price.discounts and not price.minimum:
+        return value
+    for discount in price.discounts:
+        days = served.intersection(discount.window)
+        if days is not None:
+            value -= discount.off(whole, share_of_period(period, days, basis, cycle))
+    return max(value, Fraction(price.minimum) * share, Fraction(0))
 
-    The billing month is fixed first and the served days second, so a denominator never comes from
-    the start of a service (design 7).
+
+def periods_of(served: Period, *, until: date, cycle: Cycle) -> tuple[Period, ...]:
+    """Return the billing periods that hold a served day and begin before `until`.
+
+    The billing period is fixed first and the served days second, so a denominator never comes
+    from the start of a service (design 7).
 
     Raises:
-        InvalidInput: There are more than a century of them.
+        InvalidInput: There are more than a century of months.
     """
-    months: list[Period] = []
-    month = billing_month(served.start, anchor_day)
-    while month.start < until and (served.end is None or month.start < served.end):
-        if len(months) == MONTHS_MAX:
+    periods: list[Period] = []
+    period = cycle.period_of(served.start)
+    while period.start < until and (served.end is None or period.start < served.end):
+        if len(periods) == PERIODS_MAX:
             raise InvalidInput(
-                f"A charge from {served.start} has more than {MONTHS_MAX} months before {until}.",
+                f"A charge from {served.start} has more than {PERIODS_MAX} periods before {until}.",
                 remedy="Correct the day on which it starts.",
             )
-        months.append(month)
-        month = next_month(month, anchor_day)
-    return tuple(months)
+        periods.append(period)
+        period = cycle.following(period)
+    return tuple(periods)
 
 
-def rounded(value: Fraction, currency: str) -> Decimal:
-    """Round an exact value to the currency's places, half away from zero."""
-    return rounded_to(value, minor_digits(currency))
+def rounded(value: Fraction, currency: str, mode: Rounding = Rounding.HALF_UP) -> Decimal:
+    """Round an exact value to the currency's places; negatives mirror positives."""
+    return rounded_to(value, minor_digits(currency), mode)
 
 
 def exact_text(value: Fraction) -> str:

@@ -9,6 +9,7 @@ from connector.billing.bill_run import preview as preview_bill
 from connector.billing.bill_run import run_cycle
 from connector.billing.draft import DocumentDraft
 from connector.billing.invoices import billing_account_id
+from connector.billing.order_bill import bill_order
 from connector.cli.printing import print_json, table
 from connector.cli.session import Session
 
@@ -62,6 +63,25 @@ def preview(session: Session, *, account: str, billed_to: datetime, as_json: boo
         click.echo("Nothing would be billed.")
     for document in documents:
         click.echo(_as_text(document))
+
+
+@bill.command()
+@click.argument("account")
+@click.option("--on", type=DAY, default=None, help="Day of the order; default today.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def order(session: Session, *, account: str, on: datetime | None, as_json: bool) -> None:
+    """Invoice now what orders made due, where the policy says invoice_partials_on: on_order."""
+    app = session.app()
+    now = app.clock.now()
+    with app.store.read() as tx:
+        found = billing_account_id(tx=tx, number=account)
+    day = on.date() if on else now.date()
+    numbers = bill_order(store=app.store, billing_account_id=found, on=day, now=now)
+    if as_json:
+        print_json({"documents": numbers})
+    else:
+        click.echo("\n".join(numbers) or "Nothing is due on order.")
 
 
 def _as_json(document: DocumentDraft) -> dict[str, Any]:

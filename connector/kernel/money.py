@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Context, Decimal
+from enum import StrEnum
 from fractions import Fraction
 from functools import cache
 
@@ -12,6 +13,14 @@ from connector.errors import InvalidInput
 
 _CONTEXT_SAFE = 10**27  # fewer digits than arithmetic on decimals keeps
 _WIDE = Context(prec=200, rounding=ROUND_HALF_UP)  # rounds at the currency, never before
+
+
+class Rounding(StrEnum):
+    """What happens to the part of an amount that is smaller than the smallest coin."""
+
+    HALF_UP = "half_up"  # half of it counts as a whole, away from zero
+    HALF_EVEN = "half_even"  # half of it goes to the even neighbour
+    DOWN = "down"  # it is dropped, towards zero
 
 
 class UnknownCurrency(InvalidInput):
@@ -63,12 +72,14 @@ def round_to_currency(amount: Decimal, currency: str) -> Decimal:
     return rounded if rounded else rounded.copy_abs()
 
 
-def rounded_to(value: Fraction, places: int) -> Decimal:
-    """Round to some decimal places, half away from zero, whatever the number of digits."""
+def rounded_to(value: Fraction, places: int, mode: Rounding = Rounding.HALF_UP) -> Decimal:
+    """Round to some decimal places, whatever the number of digits; negatives mirror positives."""
     numerator = abs(value.numerator) * 10**places
     units, rest = divmod(numerator, value.denominator)  # whole numbers: quicker than fractions
-    if rest * 2 >= value.denominator:
-        units += 1
+    if mode is not Rounding.DOWN:
+        twice = rest * 2 - value.denominator
+        if twice > 0 or (twice == 0 and (mode is Rounding.HALF_UP or units % 2)):
+            units += 1
     return of_units(-units if value < 0 else units, places)
 
 

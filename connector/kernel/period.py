@@ -2,7 +2,8 @@
 
 from calendar import monthrange
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from connector.errors import InvalidInput
@@ -57,23 +58,103 @@ def anchored(year: int, month: int, anchor_day: int) -> date:
     return date(year, month, min(anchor_day, monthrange(year, month)[1]))
 
 
-def billing_month(day: date, anchor_day: int) -> Period:
-    """Return the monthly billing period that contains the day.
+class Interval(StrEnum):
+    """How long a billing period is."""
 
-    Every boundary is computed from the anchor day itself, never from the boundary before, so the
-    31st stays a 31st after February (design 7, domain 3.4 golden 4).
+    WEEK = "week"
+    MONTH = "month"
+    QUARTER = "quarter"
+    HALF_YEAR = "half_year"
+    YEAR = "year"
+
+    @property
+    def months(self) -> int:
+        """How many calendar months it has; a week has none."""
+        return _MONTHS[self]
+
+    @property
+    def per_year(self) -> int:
+        """How many of them make a year, a week counted as one of 52."""
+        return 12 // self.months if self.months else 52
+
+
+_MONTHS = {
+    Interval.WEEK: 0,
+    Interval.MONTH: 1,
+    Interval.QUARTER: 3,
+    Interval.HALF_YEAR: 6,
+    Interval.YEAR: 12,
+}
+_WEEK = timedelta(days=7)
+_JANUARY_31_DAYS = (2000, 1)  # a month and year in which any anchor day exists
+_MONDAY = date(2000, 1, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """Billing periods that follow each other, counted from a day on which one begins.
+
+    Every boundary is computed from that day itself, never from the boundary before, so a 31st
+    stays a 31st after February (design 7, domain 3.4 golden 4).
     """
-    start = anchored(day.year, day.month, anchor_day)
-    if start > day:
-        start = anchored(day.year, day.month - 1, anchor_day)
-    return Period(start, anchored(start.year, start.month + 1, anchor_day))
+
+    every: Interval
+    anchored_on: date
+
+    @classmethod
+    def calendar(cls, every: Interval, anchor_day: int) -> "Cycle":
+        """Return periods that begin on a day of the month, or a weekday (Monday is 1).
+
+        Quarters, halves and years are counted from January.
+
+        Raises:
+            InvalidInput: There is no such day.
+        """
+        last = 7 if every is Interval.WEEK else 31
+        if not 1 <= anchor_day <= last:
+            raise InvalidInput(f"{anchor_day} is no day on which a {every} can begin.")
+        if every is Interval.WEEK:
+            return cls(every, _MONDAY + timedelta(days=anchor_day - 1))
+        return cls(every, date(*_JANUARY_31_DAYS, anchor_day))
+
+    def period_of(self, day: date) -> Period:
+        """Return the period that contains the day."""
+        if self.every is Interval.WEEK:
+            weeks = (day - self.anchored_on) // _WEEK
+            start = self.anchored_on + weeks * _WEEK
+            return Period(start, start + _WEEK)
+        first, size = self.anchored_on, self.every.months
+        months = (day.year - first.year) * 12 + day.month - first.month
+        count = months // size
+        if self._boundary(count) > day:
+            count -= 1
+        return Period(self._boundary(count), self._boundary(count + 1))
+
+    def following(self, period: Period) -> Period:
+        """Return the period that comes next."""
+        if period.end is None:
+            raise InvalidInput("A period without an end has no next one.")
+        return self.period_of(period.end)
+
+    def boundary_from(self, day: date) -> date:
+        """Return the day itself when a period begins on it, else the end of its period."""
+        period = self.period_of(day)
+        assert period.end is not None
+        return day if period.start == day else period.end
+
+    def _boundary(self, count: int) -> date:
+        first = self.anchored_on
+        return anchored(first.year, first.month + count * self.every.months, first.day)
+
+
+def billing_month(day: date, anchor_day: int) -> Period:
+    """Return the monthly billing period that contains the day."""
+    return Cycle.calendar(Interval.MONTH, anchor_day).period_of(day)
 
 
 def next_month(period: Period, anchor_day: int) -> Period:
     """Return the billing month that follows."""
-    if period.end is None:
-        raise InvalidInput("A period without an end has no next one.")
-    return billing_month(period.end, anchor_day)
+    return Cycle.calendar(Interval.MONTH, anchor_day).following(period)
 
 
 def add_months(day: date, months: int) -> date:

@@ -74,7 +74,7 @@ class Book:
         )
 
     def cancel(self, *, on: date) -> None:
-        for cut in plan_end(self._segments(), on=on, policy=self.policy, anchor_day=1):
+        for cut in plan_end(self._segments(), on=on, policy=self.policy, cycle=PAYER.cycle):
             self._cut(cut.charge_id, cut.ends_on)
 
     def bill(self, day: date) -> tuple[DocumentDraft, ...]:
@@ -169,6 +169,7 @@ def test_what_is_booked_is_the_value_of_the_days_however_often_it_was_billed(
                     billing_month(first_of(month), 1),
                     Period(one.starts_on, one.ends_on),
                     policy.basis,
+                    PAYER.cycle,
                 ),
                 "EUR",
             )

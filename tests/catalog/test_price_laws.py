@@ -277,4 +277,4 @@ def test_a_billing_month_costs_what_the_pricing_function_says(
 ) -> None:
     month = Price(quantity, each, percent)
 
-    assert month.monthly == Fraction(quantity) * month.net_unit_price
+    assert month.per_period == Fraction(quantity) * month.net_unit_price

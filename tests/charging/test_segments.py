@@ -17,13 +17,15 @@ from connector.charging.segments import (
     plan_change,
     plan_end,
 )
+from connector.kernel.period import Cycle, Interval
 
 START = date(2026, 6, 1)
 PLAIN = ProrationPolicy()
+MONTHS = Cycle.calendar(Interval.MONTH, 1)
 
 
 def end(segments: list[Segment], on: date, policy: ProrationPolicy = PLAIN) -> tuple[Cut, ...]:
-    return plan_end(segments, on=on, policy=policy, anchor_day=1)
+    return plan_end(segments, on=on, policy=policy, cycle=MONTHS)
 
 
 class TestChange:
@@ -50,7 +52,7 @@ class TestChange:
     def test_of_a_decrease_waits_for_the_next_month_when_nothing_is_credited(self) -> None:
         policy = ProrationPolicy(credit_on_decrease=Credit.NONE)
 
-        day = change_day(on=date(2026, 6, 11), policy=policy, is_decrease=True, anchor_day=1)
+        day = change_day(on=date(2026, 6, 11), policy=policy, is_decrease=True, cycle=MONTHS)
 
         assert day == date(2026, 7, 1)
 

@@ -11,14 +11,14 @@ from connector.charging.policy import Basis
 from connector.charging.value import (
     Price,
     exact_text,
-    months_of,
+    periods_of,
     rounded,
-    share_of_month,
+    share_of_period,
     value_of,
 )
 from connector.errors import InvalidInput
 from connector.kernel.money import rounded_to
-from connector.kernel.period import Period, billing_month
+from connector.kernel.period import Cycle, Interval, Period, billing_month
 
 SIXTY = Price(Decimal(1), Decimal("60.00"))
 FEBRUARY = Period(date(2026, 2, 1), date(2026, 3, 1))
@@ -29,8 +29,12 @@ days = st.dates(date(2024, 1, 1), date(2030, 12, 31))
 anchors = st.integers(1, 31)
 
 
+def months(anchor: int) -> Cycle:
+    return Cycle.calendar(Interval.MONTH, anchor)
+
+
 def worth(served: Period, month: Period, basis: Basis) -> Decimal:
-    return rounded(value_of(SIXTY, month, served, basis), "EUR")
+    return rounded(value_of(SIXTY, month, served, basis, months(1)), "EUR")
 
 
 class TestFixedThirty:
@@ -73,7 +77,10 @@ def test_a_month_split_anywhere_sums_to_the_whole(
     inner = sorted(min(month.start + timedelta(days=cut), month.end) for cut in cuts)
     bounds = [month.start, *inner, month.end]
 
-    parts = [share_of_month(month, Period(start, end), basis) for start, end in pairwise(bounds)]
+    parts = [
+        share_of_period(month, Period(start, end), basis, months(anchor))
+        for start, end in pairwise(bounds)
+    ]
 
     assert sum(parts) == 1
     assert all(part >= 0 for part in parts)
@@ -85,16 +92,16 @@ def test_the_months_of_a_span_cover_each_of_its_days_once(
 ) -> None:
     served = Period(start, start + timedelta(days=length))
 
-    months = months_of(served, until=date(2040, 1, 1), anchor_day=anchor)
+    found = periods_of(served, until=date(2040, 1, 1), cycle=months(anchor))
 
-    covered = [month.intersection(served) for month in months]
+    covered = [month.intersection(served) for month in found]
     assert sum(part.days for part in covered if part) == length
-    assert all(before.end == after.start for before, after in pairwise(months))
+    assert all(before.end == after.start for before, after in pairwise(found))
 
 
 def test_a_start_a_century_back_is_refused() -> None:
     with pytest.raises(InvalidInput, match="1826-07-01"):
-        months_of(Period(date(1826, 7, 1), None), until=date(2026, 7, 1), anchor_day=1)
+        periods_of(Period(date(1826, 7, 1), None), until=date(2026, 7, 1), cycle=months(1))
 
 
 class TestRounding:

@@ -1,193 +1,110 @@
-"""Runs every `*.yaml` below this folder but `prices`; the grammar is in README.md."""
+"""Runs every `*.yaml` here but `prices` by the rules alone, and what the store can play for real.
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import date
-from decimal import Decimal
+The grammar is in docs/how-to/simulate.md.
+"""
+
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from billing_world import BillingWorld, at
+from played_for_real import RealPlay, can_be_played, documents_of
 from sqlalchemy import text
 
 from connector.billing.explain import adds_up
-from connector.billing.payments import PaymentNotice, record_payment
 from connector.charging import recurring
-from connector.kernel.period import billing_month
+from connector.simulation.checks import differences
+from connector.simulation.outcome import outcome
+from connector.simulation.play import EventRefused, play
+from connector.simulation.read import read_script
 from connector.store.engine import Store
 
 FOLDER = Path(__file__).parent
 FILES = sorted(set(FOLDER.rglob("*.yaml")) - set((FOLDER / "prices").glob("*.yaml")))
-KEYS = {"about", "calendar", "tax", "policy", "catalogue", "events", "until", "then"}
+REAL = [path for path in FILES if can_be_played(read_script(path)[0])]
 
 
-@dataclass
-class Play:
-    """A scenario on its stage."""
-
-    world: BillingWorld
-    script: dict[str, Any]
-    payer: int
-    services: dict[str, int] = field(default_factory=dict)
-
-    def run(self) -> None:
-        events = self.script["events"]
-        heard = [event.get("reported", event["at"]) for event in events]
-        for day in self._bill_days(min(heard)):
-            for event, on in zip(events, heard, strict=True):
-                if on <= day:
-                    self._perform(event)
-            events, heard = (
-                [e for e, on in zip(events, heard, strict=True) if on > day],
-                [on for on in heard if on > day],
-            )
-            assert self.world.bill(day).problems == ()
-        for event in events:
-            self._perform(event)
-
-    def _bill_days(self, first: date) -> Iterator[date]:
-        anchor = self.script.get("calendar", {}).get("anchor_day", 1)
-        month = billing_month(first, anchor)
-        day = month.start if month.start == first else month.end
-        while day is not None and day <= self.script["until"]:
-            yield day
-            day = billing_month(day, anchor).end
-
-    def _perform(self, event: dict[str, Any]) -> None:
-        if "start" in event:
-            self._start(event)
-        elif "change" in event:
-            self._change(event)
-        elif "cancel" in event:
-            self.world.cancel(self.services[event["cancel"]], event["at"])
-        elif "sell" in event:
-            self.world.sell(
-                self.payer,
-                self.world.product(event["sell"]),
-                self.script["catalogue"][event["sell"]],
-                event["at"],
-                quantity=str(event.get("quantity", 1)),
-            )
-        else:
-            self._pay(event)
-
-    def _start(self, event: dict[str, Any]) -> None:
-        service = self.world.service(
-            self.payer,
-            self.world.product(event["plan"]),
-            self.script["catalogue"][event["plan"]],
-            quantity=str(event.get("quantity", 1)),
-            site=event.get("site", ""),
-        )
-        self.services[event["start"]] = service
-        if "discount" in event:
-            self.world.start_discounted(service, event["at"], event["discount"])
-        else:
-            self.world.start(service, event["at"])
-
-    def _change(self, event: dict[str, Any]) -> None:
-        plan = event.get("plan")
-        self.world.change(
-            self.services[event["change"]],
-            event["at"],
-            event.get("price") or self.script["catalogue"][plan],
-            quantity=str(event.get("quantity", 1)),
-            product_id=self.world.product(plan) if plan else None,
-        )
-
-    def _pay(self, event: dict[str, Any]) -> None:
-        told = event.get("invoice")
-        number = self.world.documents()[told - 1]["number"] if told else None
-        owner = self.world.one(
-            "SELECT number, currency FROM billing_account WHERE id = :id", id=self.payer
-        )
-        notice = PaymentNotice(
-            source="csv",
-            reference=event["reference"],
-            received_on=event["at"],
-            amount=Decimal(event["pay"]),
-            currency=owner.currency,
-            invoice_number=number,
-            account_number=owner.number,
-        )
-        with self.world.store.transaction() as tx:
-            record_payment(tx=tx, notice=notice, now=at(event["at"]))
+def name(path: Path) -> str:
+    return str(path.relative_to(FOLDER).with_suffix(""))
 
 
-@pytest.fixture
-def play(
-    request: pytest.FixtureRequest, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Play:
-    script = yaml.safe_load(request.param.read_text(encoding="utf-8"))
-    assert set(script) <= KEYS, f"unknown key in {request.param}"
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_comes_out_as_it_says(path: Path) -> None:
+    script, _ = read_script(path)
+    assert script.about
+    assert script.then is not None
+    if script.then.refused:
+        with pytest.raises(EventRefused) as refused:
+            play(script)
+        assert refused.value.cause.code == script.then.refused
+        return
+
+    played = play(script)
+
+    assert differences(script, outcome(played)) == []
+    assert [
+        taxed.line.description
+        for document in played.documents
+        for taxed in document.draft.lines
+        if not adds_up({"explanation": taxed.line.explanation, "amount": taxed.line.amount})
+    ] == []
+
+
+@pytest.mark.parametrize("path", REAL, ids=name)
+def test_is_what_the_real_bill_run_makes_of_the_same_history(
+    path: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, _ = read_script(path)
     (tmp_path / "policies").mkdir()
-    policy = yaml.safe_dump({"default": script.get("policy", {})})
-    (tmp_path / "policies" / "proration.yaml").write_text(policy, encoding="utf-8")
+    policies = RealPlay.policies(script)
+    (tmp_path / "policies" / "proration.yaml").write_text(yaml.safe_dump(policies))
     monkeypatch.setattr(recurring, "mappings_dir", lambda: tmp_path)
-    calendar = script.get("calendar", {})
-    world = BillingWorld(store)
-    country = calendar.get("country", "DE")
-    world.tax(script.get("tax", "0"), country=country)
-    payer = world.payer(
-        country=country,
-        currency=calendar.get("currency", "EUR"),
-        anchor_day=calendar.get("anchor_day", 1),
-    )
-    return Play(world, script, payer)
+    simulated = play(script)
 
+    real = RealPlay(store, script)
+    real.run()
 
-@pytest.mark.parametrize(
-    "play", FILES, indirect=True, ids=lambda path: str(path.relative_to(FOLDER).with_suffix(""))
-)
-def test_scenario(play: Play) -> None:
-    play.run()
-
-    documents = play.world.documents()
-    expected = play.script["then"]
-    assert [_as_told(document) for document in documents] == [
-        _wanted(document) for document in expected["documents"]
+    assert documents_of(real) == [
+        {
+            "type": one.draft.type,
+            "date": one.draft.invoice_on,
+            "due": one.draft.due_on,
+            "period": (one.draft.period_start, one.draft.period_end),
+            "subtotal": one.draft.subtotal,
+            "total": one.draft.total,
+            "balance": one.balance,
+            "lines": sorted(
+                (
+                    taxed.line.kind,
+                    taxed.line.description,
+                    taxed.line.charge.site,
+                    taxed.line.service_from,
+                    taxed.line.service_to,
+                    taxed.line.quantity,
+                    taxed.line.unit_price,
+                    taxed.line.amount,
+                    taxed.tax_percent,
+                    taxed.line.explanation["value"],
+                )
+                for taxed in one.draft.lines
+            ),
+        }
+        for one in simulated.documents
     ]
-    if "balances" in expected:
-        assert [d["balance"] for d in documents] == [Decimal(b) for b in expected["balances"]]
-    if "unapplied" in expected:
-        left = play.world.one("SELECT coalesce(sum(unapplied), 0) FROM v_payment_unapplied")[0]
-        assert left == Decimal(expected["unapplied"])
-    assert all(adds_up(line) for document in documents for line in document["lines"])
-    _journal_tells_the_same(play.world)
+    assert real.unapplied() == sum(
+        payment.unapplied
+        for ledger in simulated.world.ledgers.values()
+        for payment in ledger.payments
+    )
+    _journal_tells_the_same(real)
 
 
-def test_there_are_scenarios() -> None:
-    assert len(FILES) >= 20
+def test_there_are_scenarios_of_both_kinds() -> None:
+    assert len(FILES) >= 80
+    assert len(REAL) >= 40
 
 
-def _as_told(document: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": document["type"],
-        "dated": document["invoice_on"],
-        "lines": sorted(line["amount"] for line in document["lines"]),
-        "tax": document["tax"],
-        "total": document["total"],
-    }
-
-
-def _wanted(document: dict[str, Any]) -> dict[str, Any]:
-    amounts = sorted(Decimal(amount) for amount in document["lines"])
-    tax = Decimal(document.get("tax", "0"))
-    total = sum(amounts, tax)
-    assert Decimal(document.get("total", total)) == total, "the scenario contradicts itself"
-    return {
-        "type": document.get("type", "Invoice"),
-        "dated": document["dated"],
-        "lines": amounts,
-        "tax": tax,
-        "total": total,
-    }
-
-
-def _journal_tells_the_same(world: BillingWorld) -> None:
-    with world.store.read() as tx:
+def _journal_tells_the_same(real: RealPlay) -> None:
+    with real.world.store.read() as tx:
         receivables, open_amount = tx.execute(
             text(
                 "SELECT (SELECT coalesce(sum(debit - credit), 0) FROM journal_line "

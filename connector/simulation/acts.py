@@ -1,0 +1,322 @@
+"""What each event does to the world of a scenario, by the rules that the commands follow."""
+
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+from functools import singledispatch
+
+from connector.charging.early_termination import term_end
+from connector.charging.policy import Suspended
+from connector.charging.segments import BillingAlreadyStarted
+from connector.charging.succession import plan_stop
+from connector.errors import InvalidInput
+from connector.kernel.money import allocate, rounded_to
+from connector.simulation import events
+from connector.simulation.events import Event
+from connector.simulation.parts import (
+    BASE,
+    Terms,
+    base_of,
+    begin,
+    day_of,
+    early_fee,
+    effective_day,
+    end_part,
+    end_service,
+    living,
+    payer_cycle,
+    sell,
+    succeed,
+)
+from connector.simulation.world import (
+    NotNow,
+    NotThatKindOfPlan,
+    Payment,
+    Service,
+    World,
+)
+
+EXACT_PLACES = 9
+
+
+@singledispatch
+def act(event: Event, world: World) -> None:
+    """Let an event happen.
+
+    Raises:
+        ConnectorError: It does not fit what happened before.
+    """
+    raise AssertionError(f"{world} has no rule for {type(event).__name__}")
+
+
+@act.register
+def _(event: events.Start, world: World) -> None:
+    if event.start in world.services:
+        raise BillingAlreadyStarted(f"A service '{event.start}' was started before.")
+    ledger = world.ledger(event.account)
+    service = Service(
+        id=len(world.services) + 1,
+        name=event.start,
+        plan=event.plan,
+        account=ledger.name,
+        site=event.site,
+        country=event.country,
+    )
+    on = day_of(world, event.at)
+    plan = world.plan(event.plan)
+    if plan.parts:
+        weights = tuple(plan.parts.values())
+        whole = event.price if event.price is not None else plan.recurring or Decimal(0)
+        shares = allocate(whole, weights, ledger.payer.currency)
+        for part, share in zip(plan.parts, shares, strict=True):
+            terms = Terms(part, event.quantity, share, event.discount, event.discounts)
+            begin(world, service, part, terms, on, policy_of=event.plan)
+    else:
+        terms = Terms(event.plan, event.quantity, event.price, event.discount, event.discounts)
+        begin(world, service, BASE, terms, on)
+    if event.term:
+        service.term_from, service.term_months = on, event.term.months
+    world.services[event.start] = service
+    before = on
+    for step in event.steps:
+        step_on = day_of(world, step.from_)
+        if step_on <= before:
+            raise InvalidInput(
+                f"The step of {step_on} does not come after {before}.",
+                remedy="List the steps in the order of their days.",
+            )
+        before = step_on
+        for component in service.components.values():
+            succeed(world, service, component, step_on, quantity=step.quantity)
+    if event.term and event.term.renewal == "expire":
+        end_service(world, service, term_end(on, event.term.months))
+
+
+@act.register
+def _(event: events.Change, world: World) -> None:
+    service, base = base_of(world, event.change)
+    if event.plan is not None and world.plan(event.plan).recurring is None:
+        raise NotThatKindOfPlan(f"The plan '{event.plan}' has no recurring price.")
+    on = effective_day(world, service, event)
+    succeed(world, service, base, on, plan=event.plan, price=event.price, quantity=event.quantity)
+    if event.plan is not None:
+        service.plan = event.plan
+
+
+@act.register
+def _(event: events.ReRate, world: World) -> None:
+    service, base = base_of(world, event.re_rate)
+    succeed(world, service, base, effective_day(world, service, event), price=event.price)
+
+
+@act.register
+def _(event: events.ReTerm, world: World) -> None:
+    service, base = base_of(world, event.re_term)
+    on = day_of(world, event.at)
+    if event.price is not None:
+        succeed(world, service, base, on, price=event.price)
+    service.term_from, service.term_months = on, event.months
+
+
+@act.register
+def _(event: events.Renew, world: World) -> None:
+    service, base = base_of(world, event.renew)
+    on = day_of(world, event.at)
+    if service.term_from is not None:
+        ends = term_end(service.term_from, service.term_months)
+        if on < ends:
+            raise NotNow(
+                f"The term of '{service.name}' ends on {ends}; it cannot be renewed on {on}.",
+                remedy="Use re_term for a new term inside the old one.",
+            )
+    if event.price is not None:
+        succeed(world, service, base, on, price=event.price)
+    service.term_from, service.term_months = on, event.months
+
+
+@act.register
+def _(event: events.Add, world: World) -> None:
+    service = living(world, event.add)
+    wanted = event.as_ or event.plan
+    name = wanted
+    for number in range(2, len(service.components) + 2):
+        if name not in service.components:
+            break
+        if event.as_:
+            raise NotNow(f"'{service.name}' has a part '{wanted}' already.")
+        name = f"{wanted}#{number}"
+    on = day_of(world, event.at)
+    first = world.standing(service.components[next(iter(service.components))])[0].starts_on
+    if on < first:
+        raise NotNow(f"'{service.name}' begins on {first}; nothing can be added on {on}.")
+    terms = Terms(event.plan, event.quantity, event.price, Decimal(0), event.discounts)
+    begin(world, service, name, terms, on)
+
+
+@act.register
+def _(event: events.Remove, world: World) -> None:
+    service = world.service(event.remove)
+    part = service.components.get(event.part)
+    if part is None or event.part == BASE:
+        known = ", ".join(sorted(set(service.components) - {BASE})) or "none"
+        raise NotNow(f"'{service.name}' has no part '{event.part}' to remove; it has: {known}.")
+    end_part(world, service, part, day_of(world, event.at))
+
+
+@act.register
+def _(event: events.Move, world: World) -> None:
+    service = living(world, event.move)
+    on = day_of(world, event.at)
+    service.site = event.site
+    service.country = event.country or service.country
+    for component in service.components.values():
+        succeed(world, service, component, on)
+    if event.fee is not None:
+        sell(world, world.ledger(service.account), service, event.fee, on=on)
+
+
+@act.register
+def _(event: events.Replace, world: World) -> None:
+    old = living(world, event.replace)
+    act(
+        events.Start(
+            at=event.at,
+            start=event.by,
+            plan=event.plan,
+            account=old.account,
+            quantity=event.quantity,
+            price=event.price,
+            site=old.site,
+            country=old.country,
+        ),
+        world,
+    )
+    end_service(world, old, day_of(world, event.at))
+
+
+@act.register
+def _(event: events.Cancel, world: World) -> None:
+    service = world.service(event.cancel)
+    on = day_of(world, event.at)
+    fee = early_fee(world, service, on) if event.early_termination == "due" else Fraction(0)
+    end_service(world, service, on)
+    if fee:
+        amount = rounded_to(fee, EXACT_PLACES)
+        text = f"{world.plan(service.plan).name or service.plan}, early termination"
+        ledger = world.ledger(service.account)
+        sell(world, ledger, service, service.plan, on=on, price=amount, description=text)
+
+
+@act.register
+def _(event: events.Suspend, world: World) -> None:
+    service = living(world, event.suspend)
+    on = day_of(world, event.at)
+    for component in service.components.values():
+        standing = world.standing(component)
+        if component.paused_on is not None:
+            raise NotNow(f"'{service.name}' is suspended since {component.paused_on}.")
+        if standing[-1].policy.while_suspended is Suspended.PAUSE:
+            world.cut(plan_stop(standing, on=on, payer=payer_cycle(world, service)))
+        component.paused_on = on
+
+
+@act.register
+def _(event: events.Resume, world: World) -> None:
+    service = living(world, event.resume)
+    on = day_of(world, event.at)
+    for component in service.components.values():
+        if component.paused_on is None or on < component.paused_on:
+            raise NotNow(f"'{service.name}' is not suspended on {on}.")
+        component.paused_on = None
+        last = world.charge(world.standing(component)[-1].charge_id)
+        if last.policy.while_suspended is Suspended.PAUSE:
+            number = world.open_charge(
+                world.ledger(service.account), replace(last, starts_on=on, ends_on=None)
+            )
+            component.charges.append(number)
+
+
+@act.register
+def _(event: events.Transfer, world: World) -> None:
+    service = living(world, event.transfer)
+    ledger = world.ledger(event.to)
+    if ledger.name == service.account:
+        raise NotNow(f"'{service.name}' is billed to '{event.to}' already.")
+    service_from = service.account
+    service.account = ledger.name
+    on = day_of(world, event.at)
+    for component in service.components.values():
+        succeed(world, service, component, on, payer=world.ledger(service_from))
+
+
+@act.register
+def _(event: events.Sell, world: World) -> None:
+    service = world.service(event.service) if event.service else None
+    account = service.account if service and event.account is None else event.account
+    sell(
+        world,
+        world.ledger(account),
+        service,
+        event.sell,
+        on=day_of(world, event.at),
+        price=event.price,
+        quantity=event.quantity,
+    )
+
+
+@act.register
+def _(event: events.Return, world: World) -> None:
+    ledger = world.ledger(event.account)
+    left = event.quantity
+    for number, charge in reversed(ledger.charges.items()):
+        if charge.kind != "one_time" or charge.product_key != event.return_:
+            continue
+        back = min(left, charge.quantity)
+        ledger.charges[number] = replace(charge, quantity=charge.quantity - back)
+        left -= back
+    if left:
+        raise NotNow(
+            f"{event.quantity} × '{event.return_}' cannot come back: {event.quantity - left} sold."
+        )
+    ledger.is_touched = True
+
+
+@act.register
+def _(event: events.Use, world: World) -> None:
+    service = world.service(event.use)
+    name = event.plan or service.plan
+    metered = world.plan(name).usage
+    if metered is None:
+        raise NotThatKindOfPlan(f"The plan '{name}' has no price for usage.")
+    ledger = world.ledger(service.account)
+    period = ledger.payer.cycle.period_of(day_of(world, event.at))
+    amount = Fraction(event.units) * Fraction(metered.price) / Fraction(metered.per)
+    for number, charge in ledger.charges.items():
+        same = (charge.kind, charge.service_id, charge.product_key, charge.starts_on)
+        if same == ("usage", service.id, name, period.start):
+            # Kept as the store keeps a summary: exact to nine places, rounded on the line.
+            total = rounded_to(Fraction(charge.unit_price) + amount, EXACT_PLACES)
+            ledger.charges[number] = replace(charge, unit_price=total)
+            return
+    world.open_charge(
+        ledger,
+        replace(
+            world.blank_charge(ledger, service, name),
+            kind="usage",
+            unit_price=rounded_to(amount, EXACT_PLACES),
+            starts_on=period.start,
+            ends_on=period.end,
+            minimum=Decimal(0),
+        ),
+    )
+
+
+@act.register
+def _(event: events.Pay, world: World) -> None:
+    ledger = world.ledger(event.account)
+    if event.invoice is not None and event.invoice > len(world.documents):
+        raise NotNow(f"There is no document {event.invoice} on {event.at}.")
+    told = event.invoice
+    on = day_of(world, event.at)
+    ledger.payments.append(Payment(len(ledger.payments), on, event.pay, told))
+    world.allocate(ledger)

@@ -1,0 +1,243 @@
+"""Plays a scenario through the real commands, the real bill run and the real store."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from billing_world import BillingWorld, at
+
+from connector.billing.payments import PaymentNotice, record_payment
+from connector.kernel.period import Cycle, Interval, local_date
+from connector.simulation import events
+from connector.simulation.events import Event
+from connector.simulation.script import Plan, Script
+from connector.store.engine import Store
+
+VERBS = (
+    events.Start, events.Change, events.ReRate, events.Replace, events.Cancel, events.Sell,
+    events.Pay, events.Draft,
+)  # fmt: skip
+
+
+def can_be_played(script: Script) -> bool:
+    """Return whether the store knows everything that happens in a scenario."""
+    return (
+        script.then is not None
+        and script.then.refused is None
+        and not script.accounts
+        and not script.rules
+        and isinstance(script.tax, Decimal)
+        and script.calendar.every is Interval.MONTH
+        and "invoice_partials_on" not in script.policy.told()
+        and all(map(_is_plain, script.catalogue.values()))
+        and all(map(_is_known, script.events))
+    )
+
+
+def _is_plain(plan: Plan) -> bool:
+    return not (plan.parts or plan.usage or plan.minimum or plan.early_termination)
+
+
+def _is_known(event: Event) -> bool:
+    if isinstance(event, events.Sell) and event.service:
+        return False  # the world of the tests sells to accounts
+    terms = (getattr(event, name, None) for name in ("discounts", "steps", "term"))
+    return isinstance(event, VERBS) and not any(terms)
+
+
+@dataclass
+class RealPlay:
+    """A scenario on the stage of the store."""
+
+    store: Store
+    script: Script
+    services: dict[str, int] = field(default_factory=dict)
+    prices: dict[str, Decimal] = field(default_factory=dict)
+    quantities: dict[str, Decimal] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        calendar = self.script.calendar
+        assert isinstance(self.script.tax, Decimal)
+        self.world = BillingWorld(self.store)
+        self.world.tax(str(self.script.tax), country=calendar.country)
+        self.payer = self.world.payer(
+            country=calendar.country,
+            currency=calendar.currency,
+            anchor_day=calendar.anchor_day,
+        )
+        for name, plan in self.script.catalogue.items():
+            self.world.product(name, name=plan.name, tax_category=plan.tax_category)
+
+    @staticmethod
+    def policies(script: Script) -> dict[str, Any]:
+        """Return the policy file that says what the scenario says."""
+        return {
+            "default": _texts(script.policy.told()),
+            "products": {
+                name: _texts(
+                    {"every": plan.every or Interval.MONTH, "when": plan.when} | plan.policy.told()
+                )
+                for name, plan in script.catalogue.items()
+            },
+        }
+
+    def run(self) -> None:
+        heard = sorted(
+            (
+                (self._day(event.reported or event.at), i)
+                for i, event in enumerate(self.script.events)
+            ),
+        )
+        for day in self._bill_days(heard[0][0]):
+            for _, i in (one for one in heard if one[0] <= day):
+                self._perform(self.script.events[i])
+            heard = [one for one in heard if one[0] > day]
+            assert self.world.bill(day).problems == ()
+        for _, i in heard:
+            self._perform(self.script.events[i])
+
+    def unapplied(self) -> Decimal:
+        row = self.world.one("SELECT coalesce(sum(unapplied), 0) FROM v_payment_unapplied")
+        return Decimal(row[0])
+
+    def _bill_days(self, first: date) -> Iterator[date]:
+        cycle = Cycle.calendar(Interval.MONTH, self.script.calendar.anchor_day)
+        day = cycle.boundary_from(first)
+        while day <= self._day(self.script.until):
+            yield day
+            end = cycle.period_of(day).end
+            assert end is not None
+            day = end
+
+    def _day(self, moment: date | datetime) -> date:
+        if isinstance(moment, datetime):
+            return local_date(moment, self.script.calendar.timezone)
+        return moment
+
+    def _perform(self, event: Event) -> None:
+        on = self._day(event.at)
+        if isinstance(event, events.Start):
+            self._start(event.start, event, on)
+        elif isinstance(event, events.Change):
+            day = self._effective(event, on)
+            self._change(event.change, day, event.plan, event.price, event.quantity)
+        elif isinstance(event, events.ReRate):
+            self._change(event.re_rate, self._effective(event, on), None, event.price)
+        elif isinstance(event, events.Replace):
+            self._start(event.by, event, on)
+            self.world.cancel(self.services[event.replace], on)
+        elif isinstance(event, events.Cancel):
+            self.world.cancel(self.services[event.cancel], on)
+        elif isinstance(event, events.Sell):
+            price = self.script.catalogue[event.sell].once if event.price is None else event.price
+            self.world.sell(
+                self.payer,
+                self.world.product(event.sell),
+                str(price),
+                on,
+                quantity=str(event.quantity),
+            )
+        elif isinstance(event, events.Draft):
+            self.world.bill(self._day(event.draft), keep_drafts=True)
+        else:
+            assert isinstance(event, events.Pay)
+            self._pay(event, on)
+
+    def _start(self, name: str, event: events.Start | events.Replace, on: date) -> None:
+        plan = self.script.catalogue[event.plan]
+        price = plan.recurring if event.price is None else event.price
+        assert price is not None
+        service = self.world.service(
+            self.payer,
+            self.world.product(event.plan),
+            str(price),
+            quantity=str(event.quantity),
+            site=getattr(event, "site", ""),
+        )
+        self.services[name] = service
+        self.prices[name], self.quantities[name] = price, event.quantity
+        discount = getattr(event, "discount", 0)
+        if discount:
+            self.world.start_discounted(service, on, str(discount))
+        else:
+            self.world.start(service, on)
+
+    def _change(
+        self,
+        name: str,
+        on: date,
+        plan: str | None,
+        price: Decimal | None,
+        quantity: Decimal | None = None,
+    ) -> None:
+        if quantity is not None:
+            self.quantities[name] = quantity
+        if price is None:
+            price = self.script.catalogue[plan].recurring if plan else self.prices[name]
+        assert price is not None
+        self.prices[name] = price
+        self.world.change(
+            self.services[name],
+            on,
+            str(price),
+            quantity=str(self.quantities[name]),
+            product_id=self.world.product(plan) if plan else None,
+        )
+
+    def _effective(self, event: events.Change | events.ReRate, on: date) -> date:
+        cycle = Cycle.calendar(Interval.MONTH, self.script.calendar.anchor_day)
+        return cycle.boundary_from(on) if event.effective == "next_bill_day" else on
+
+    def _pay(self, event: events.Pay, on: date) -> None:
+        told = event.invoice
+        owner = self.world.one(
+            "SELECT number, currency FROM billing_account WHERE id = :id", id=self.payer
+        )
+        notice = PaymentNotice(
+            source="csv",
+            reference=event.reference,
+            received_on=on,
+            amount=event.pay,
+            currency=owner.currency,
+            invoice_number=self.world.documents()[told - 1]["number"] if told else None,
+            account_number=owner.number,
+        )
+        with self.world.store.transaction() as tx:
+            record_payment(tx=tx, notice=notice, now=at(on))
+
+
+def documents_of(real: RealPlay) -> list[dict[str, Any]]:
+    """Return the documents of the store in the words of a comparison."""
+    return [
+        {
+            "type": one["type"],
+            "date": one["invoice_on"],
+            "due": one["due_on"],
+            "period": (one["period_start"], one["period_end"]),
+            "subtotal": one["subtotal"],
+            "total": one["total"],
+            "balance": one["balance"],
+            "lines": sorted(
+                (
+                    line["kind"],
+                    line["description"],
+                    line["section"],
+                    line["service_from"],
+                    line["service_to"],
+                    line["quantity"],
+                    line["unit_price"],
+                    line["amount"],
+                    line["tax_percent"],
+                    line["explanation"]["value"],
+                )
+                for line in one["lines"]
+            ),
+        }
+        for one in real.world.documents()
+    ]
+
+
+def _texts(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: v if isinstance(v, bool | int) else str(v) for k, v in values.items()}
