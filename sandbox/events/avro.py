@@ -86,7 +86,8 @@ class ChangeShape:
 
     entity: str
     slots: tuple[Slot, ...]
-    columns: tuple[tuple[str, Encoder], ...]  # of all slots, one after the other
+    columns: tuple[str, ...]  # of all slots, one after the other
+    encoders: tuple[Encoder, ...]  # of the columns
     compounds: tuple[slice, ...]  # which of them are one slot together, the last ones first
     schema: EventSchema
 
@@ -95,13 +96,14 @@ class ChangeShape:
 
         A compound without any part is null.
         """
+        values = map(row.get, self.columns)
         written = [
-            NULL if (value := row.get(name)) is None else encode(value)
-            for name, encode in self.columns
+            NULL if value is None else encode(value)
+            for value, encode in zip(values, self.encoders, strict=True)
         ]
         for place in self.compounds:
             parts = written[place]
-            written[place] = [GIVEN, *parts] if any(p != NULL for p in parts) else [NULL]
+            written[place] = [GIVEN, *parts] if parts.count(NULL) < len(parts) else [NULL]
         return b"".join(written)
 
     def payload(self, header: dict[str, Any], body: bytes) -> bytes:
@@ -138,10 +140,12 @@ def change_shape(item: ObjectType) -> ChangeShape:
     defined: dict[str, tuple[str, ...]] = {}
     fields = [_slot_schema(slot, defined) for slot in slots]
     header = {"name": "ChangeEventHeader", "type": _header_schema()}
+    stored = [field for slot in slots for _, field in slot.parts]
     return ChangeShape(
         entity=item.name,
         slots=slots,
-        columns=tuple((f.name, encoder(f)) for slot in slots for _, f in slot.parts),
+        columns=tuple(f.name for f in stored),
+        encoders=tuple(encoder(f) for f in stored),
         compounds=tuple(_compounds(slots)),
         schema=_schema(change_event_name(item.name), [header, *fields]),
     )

@@ -10,6 +10,7 @@ import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from ..origin import origin
@@ -130,11 +131,10 @@ class Capture:
             present |= _rows(connection, self._watched[name], ids)
         for name, record_id, text in noted:
             item = self._watched[name]
-            columns = _columns(item)
             old = None
             if text is not None:
                 values = [value for chunk in json.loads(text) for value in chunk]
-                old = dict(zip((f.name for f in columns), values, strict=True))
+                old = dict(zip((f.name for f in _columns(item)), values, strict=True))
             change = _change(item, record_id, old, present.get(record_id))
             if change is not None:
                 yield change
@@ -199,8 +199,9 @@ def _merged(changes: Iterable[Change]) -> list[Change]:
     return merged
 
 
-def _columns(item: ObjectType) -> list[Field]:
-    return [f for f in item.stored if f.type is not FieldType.BASE64]
+@lru_cache(maxsize=1_024)
+def _columns(item: ObjectType) -> tuple[Field, ...]:
+    return tuple(f for f in item.stored if f.type is not FieldType.BASE64)
 
 
 def _column_sql(field: Field, *, side: str = "") -> str:
