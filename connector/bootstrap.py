@@ -70,7 +70,7 @@ from connector.sync.push.pace import Pace
 from connector.sync.push.run import PushReport, push_pending
 from connector.sync.push.wake import wake_objects
 from connector.sync.reconcile.compare import ReconcileReport, reconcile
-from connector.sync.status import sync_status
+from connector.sync.status import sync_waiting
 
 if TYPE_CHECKING:
     from connector.sync.capture.listener import EventListener
@@ -480,17 +480,10 @@ class App:
     def work_waiting(self) -> dict[str, int]:
         """Count what is on its way: nothing waiting means both sides are in step or parked."""
         with self.store.read() as tx:
-            standing = sync_status(tx=tx)
-            due = len(due_code_tasks(tx=tx, now=self.clock.now(), limit=1))
-            files = files_owed(tx, self.mappings)
-        return {
-            "messages to apply": standing.inbox.get("pending", 0),
-            "requests to carry out": standing.intents.get("pending", 0),
-            "code tasks due": due,
-            "records to push": sum(standing.owed.values()),
-            "files to send": files,
-            "jobs": 0 if idle(self.queue) else 1,
-        }
+            counts = sync_waiting(tx=tx)
+            counts["code tasks due"] = len(due_code_tasks(tx=tx, now=self.clock.now(), limit=1))
+            counts["files to send"] = files_owed(tx, self.mappings)
+        return counts | {"jobs": 0 if idle(self.queue) else 1}
 
     # --- background ---
 
