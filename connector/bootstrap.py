@@ -480,10 +480,9 @@ class App:
     def work_waiting(self) -> dict[str, int]:
         """Count what is on its way: nothing waiting means both sides are in step or parked."""
         with self.store.read() as tx:
-            counts = sync_waiting(tx=tx)
+            counts = sync_waiting(tx=tx) | {"files to send": files_owed(tx, self.mappings)}
             due = due_code_tasks(tx=tx, now=self.clock.now(), limit=1)
-            counts |= {"code tasks due": len(due), "files to send": files_owed(tx, self.mappings)}
-        return counts | {"jobs": 0 if idle(self.queue) else 1}
+        return counts | {"code tasks due": len(due), "jobs": 0 if idle(self.queue) else 1}
 
     # --- background ---
 
