@@ -87,6 +87,11 @@ class Org:
         return {f["name"]: KINDS[f["type"]] for f in plain[: FIELDS - 1]}
 
 
+def used_s(before_s: float | None, after_s: float | None) -> float | None:
+    """Return the processor time between two readings; None where the system does not tell it."""
+    return None if before_s is None or after_s is None else round(after_s - before_s, 2)
+
+
 @contextmanager
 def server(*command: str) -> Iterator[Running]:
     """Run a server until the block ends, and yield it once it printed its first line."""

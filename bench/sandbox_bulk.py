@@ -20,6 +20,7 @@ from .local_org import (
     local_org,
     server,
     timed,
+    used_s,
 )
 
 ROWS_PER_JOB = 50_000
@@ -53,9 +54,7 @@ def load(*options: str, records: int) -> dict[str, Any]:
     return {
         "seconds": seconds,
         "reference_seconds": reference_seconds,
-        "cpu_seconds": None
-        if before_s is None or after_s is None
-        else round(after_s - before_s, 2),
+        "cpu_seconds": used_s(before_s, after_s),
         "peak_mib": peak_mib,
     }
 

@@ -19,7 +19,7 @@ from connector.store.embedded import EmbeddedPostgres
 from connector.store.engine import Store
 from connector.store.migrate import upgrade
 from connector.sync.push.files import files_owed
-from connector.sync.status import sync_status
+from connector.sync.status import sync_waiting
 
 if TYPE_CHECKING:
     from connector.sync.capture.listener import EventListener
@@ -80,17 +80,9 @@ class App(CrmUseCases, BusinessUseCases):
     def work_waiting(self) -> dict[str, int]:
         """Count what is on its way: nothing waiting means both sides are in step or parked."""
         with self.store.read() as tx:
-            standing = sync_status(tx=tx)
-            due = len(due_code_tasks(tx=tx, now=self.clock.now(), limit=1))
-            files = files_owed(tx, self.mappings)
-        return {
-            "messages to apply": standing.inbox.get("pending", 0),
-            "requests to carry out": standing.intents.get("pending", 0),
-            "code tasks due": due,
-            "records to push": sum(standing.owed.values()),
-            "files to send": files,
-            "jobs": 0 if idle(self.queue) else 1,
-        }
+            counts = sync_waiting(tx=tx) | {"files to send": files_owed(tx, self.mappings)}
+            due = due_code_tasks(tx=tx, now=self.clock.now(), limit=1)
+        return counts | {"code tasks due": len(due), "jobs": 0 if idle(self.queue) else 1}
 
     def start_background(self, *, worker: bool = True, scheduler: bool = True) -> None:
         """Start taking jobs and hearing change events, and deferring the jobs that are due."""

@@ -249,6 +249,17 @@ def sync_status(
     )
 
 
+def sync_waiting(*, tx: Connection) -> dict[str, int]:
+    """Count what is on its way, upstream first: the few numbers somebody who waits asks for."""
+    inbox = {row.state: row.envelopes for row in tx.execute(_INBOX)}
+    intents = {row.state: row.intents for row in tx.execute(_INTENTS)}
+    return {
+        "messages to apply": inbox.get("pending", 0),
+        "requests to carry out": intents.get("pending", 0),
+        "records to push": sum(row.owed for row in tx.execute(_OWED)),
+    }
+
+
 def record_state(*, tx: Connection, entity: str, hub_id: int) -> RecordState:
     """Return how one record stands: Pending while a newer state of it is owed."""
     row = tx.execute(_RECORD, {"entity": entity, "hub_id": hub_id}).one()

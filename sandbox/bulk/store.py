@@ -1,6 +1,7 @@
 """Jobs and their data in SQLite, so that a chunk of rows and its results are saved together."""
 
 import sqlite3
+import zlib
 from collections.abc import Iterator, Sequence
 
 import orjson
@@ -17,6 +18,8 @@ TABLES = (
 )
 COUNTER = "bulk job"
 UPLOAD = "upload"
+FAST = 1  # rows of a load are so alike that more effort hardly packs them smaller
+PACKED = b"x\x01"  # how data packed fast begins; data of earlier days is not packed
 
 
 def create_tables(connection: sqlite3.Connection) -> None:
@@ -104,14 +107,14 @@ def put_upload(connection: sqlite3.Connection, job_id: str, content: bytes) -> b
         "INSERT OR IGNORE INTO sandbox_bulk_data (job, kind, place, count, content) "
         "VALUES (?, ?, 0, 0, ?)"
     )
-    return connection.execute(sql, (job_id, UPLOAD, content)).rowcount == 1
+    return connection.execute(sql, (job_id, UPLOAD, _packed(content))).rowcount == 1
 
 
 def upload(connection: sqlite3.Connection, job_id: str) -> bytes | None:
     """Return the upload of a job."""
     sql = "SELECT content FROM sandbox_bulk_data WHERE job = ? AND kind = ?"
     row = connection.execute(sql, (job_id, UPLOAD)).fetchone()
-    return bytes(row[0]) if row is not None else None
+    return _unpacked(row[0]) if row is not None else None
 
 
 def put_lines(connection: sqlite3.Connection, job: Job, kind: str, lines: Sequence[str]) -> None:
@@ -119,7 +122,8 @@ def put_lines(connection: sqlite3.Connection, job: Job, kind: str, lines: Sequen
     if not lines:
         return
     sql = "INSERT INTO sandbox_bulk_data (job, kind, place, count, content) VALUES (?, ?, ?, ?, ?)"
-    connection.execute(sql, (job.id, kind, job.parts, len(lines), orjson.dumps(lines)))
+    content = _packed(orjson.dumps(lines))
+    connection.execute(sql, (job.id, kind, job.parts, len(lines), content))
     job.parts += 1
 
 
@@ -143,7 +147,7 @@ def lines(
             continue
         one = "SELECT content FROM sandbox_bulk_data WHERE job = ? AND kind = ? AND place = ?"
         (content,) = connection.execute(one, (job_id, kind, place)).fetchone()
-        part = orjson.loads(content)[skip : skip + left]
+        part = orjson.loads(_unpacked(content))[skip : skip + left]
         skip = 0
         left -= len(part)
         yield from part
@@ -153,3 +157,11 @@ def delete_lines(connection: sqlite3.Connection, job_id: str, kind: str) -> None
     """Remove a result of a job."""
     sql = "DELETE FROM sandbox_bulk_data WHERE job = ? AND kind = ?"
     connection.execute(sql, (job_id, kind))
+
+
+def _packed(content: bytes) -> bytes:
+    return zlib.compress(content, level=FAST)
+
+
+def _unpacked(content: bytes) -> bytes:
+    return zlib.decompress(content) if content.startswith(PACKED) else content

@@ -4,9 +4,8 @@ import base64
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +14,7 @@ import fastavro
 from ..records.transaction import Row
 from ..schema.model import Field, FieldType, ObjectType
 from ..storage.values import from_scaled
+from .binary import GIVEN, NULL, Encoder, day_ms, encoder
 
 NAMESPACE = "com.sforce.eventbus"
 CHANGE_TYPES = (
@@ -29,8 +29,6 @@ LEFT_OUT = frozenset(
     }
 )  # fmt: skip
 NAME_PARTS = ("Salutation", "FirstName", "MiddleName", "LastName", "Suffix")
-DAY_MS = 86_400_000
-UNIX_DAY = date(1970, 1, 1).toordinal()
 _TYPES = {
     FieldType.BOOLEAN: "boolean",
     FieldType.INT: "int",
@@ -81,14 +79,6 @@ class Slot:
     parts: tuple[tuple[str, Field], ...]
     nested: bool
 
-    def value(self, row: Row) -> Any:
-        """Return the slot's value of a stored record; a compound without any part is null."""
-        if not self.nested:
-            field = self.parts[0][1]
-            return avro_value(field, row[field.name])
-        values = {part: avro_value(field, row[field.name]) for part, field in self.parts}
-        return values if any(v is not None for v in values.values()) else None
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChangeShape:
@@ -96,15 +86,29 @@ class ChangeShape:
 
     entity: str
     slots: tuple[Slot, ...]
+    columns: tuple[str, ...]  # of all slots, one after the other
+    encoders: tuple[Encoder, ...]  # of the columns
+    compounds: tuple[slice, ...]  # which of them are one slot together, the last ones first
     schema: EventSchema
 
-    def body(self, row: Row) -> dict[str, Any]:
-        """Return all values of a record."""
-        return {slot.name: slot.value(row) for slot in self.slots}
+    def body(self, row: Row) -> bytes:
+        """Return what follows the header: the given values of a record, null for all others.
 
-    def nothing(self) -> dict[str, Any]:
-        """Return the body without any value."""
-        return {slot.name: None for slot in self.slots}
+        A compound without any part is null.
+        """
+        values = map(row.get, self.columns)
+        written = [
+            NULL if value is None else encode(value)
+            for value, encode in zip(values, self.encoders, strict=True)
+        ]
+        for place in self.compounds:
+            parts = written[place]
+            written[place] = [GIVEN, *parts] if parts.count(NULL) < len(parts) else [NULL]
+        return b"".join(written)
+
+    def payload(self, header: dict[str, Any], body: bytes) -> bytes:
+        """Return the bare Avro binary of an event."""
+        return header_schema().encode(header) + body
 
 
 def avro_value(field: Field, stored: Any) -> Any:
@@ -118,7 +122,7 @@ def avro_value(field: Field, stored: Any) -> Any:
     if field.type is FieldType.DATETIME:
         return stored * 1_000
     if field.type is FieldType.DATE:
-        return (date.fromisoformat(stored).toordinal() - UNIX_DAY) * DAY_MS
+        return day_ms(stored)
     return stored
 
 
@@ -136,11 +140,24 @@ def change_shape(item: ObjectType) -> ChangeShape:
     defined: dict[str, tuple[str, ...]] = {}
     fields = [_slot_schema(slot, defined) for slot in slots]
     header = {"name": "ChangeEventHeader", "type": _header_schema()}
+    stored = [field for slot in slots for _, field in slot.parts]
     return ChangeShape(
         entity=item.name,
         slots=slots,
+        columns=tuple(f.name for f in stored),
+        encoders=tuple(encoder(f) for f in stored),
+        compounds=tuple(_compounds(slots)),
         schema=_schema(change_event_name(item.name), [header, *fields]),
     )
+
+
+def _compounds(slots: Sequence[Slot]) -> Iterator[slice]:
+    end = sum(len(slot.parts) for slot in slots)
+    for slot in reversed(slots):
+        start = end - len(slot.parts)
+        if slot.nested:
+            yield slice(start, end)
+        end = start
 
 
 @lru_cache(maxsize=1_024)
@@ -152,6 +169,12 @@ def platform_schema(item: ObjectType) -> EventSchema:
     ]
     fields += [_optional(f.name, _avro_type(f)) for f in item.fields if f.custom]
     return _schema(item.name, fields)
+
+
+@lru_cache(maxsize=1)
+def header_schema() -> EventSchema:
+    """Return the schema of the header alone, with which every change event begins."""
+    return schema_of_text(json.dumps(_header_schema()))
 
 
 @lru_cache(maxsize=1)

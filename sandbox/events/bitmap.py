@@ -10,6 +10,8 @@ from .avro import Slot
 
 def bitmaps(slots: Iterable[Slot], names: frozenset[str]) -> list[str]:
     """Return the bitmaps of stored field names; field 0 of the schema is the header."""
+    if not names:
+        return []
     top = 0
     nested: list[str] = []
     for index, slot in enumerate(slots, start=1):

@@ -29,6 +29,11 @@ CREATE TABLE IF NOT EXISTS sandbox_event (
 CREATE INDEX IF NOT EXISTS sandbox_event_topic ON sandbox_event (topic, replay);
 CREATE TABLE IF NOT EXISTS sandbox_event_schema (id TEXT PRIMARY KEY, text TEXT NOT NULL);
 """
+INSERT = (
+    "INSERT INTO sandbox_event (topic, created_ms, event_id, schema_id, payload) "
+    "VALUES (?, ?, ?, ?, ?)"
+)
+INSERT_SCHEMA = "INSERT OR IGNORE INTO sandbox_event_schema (id, text) VALUES (?, ?)"
 
 
 class ReplayRefused(Exception):
@@ -37,6 +42,15 @@ class ReplayRefused(Exception):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason  # corrupted, or validation.failed
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event on its way into the ring."""
+
+    topic: str
+    schema: EventSchema
+    payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +95,19 @@ class EventBus:
     ) -> int:
         """Add an event and return its replay number; it is seen when the transaction commits."""
         self._purge_now_and_then(connection)
-        if schema.id not in self._known:
-            sql = "INSERT OR IGNORE INTO sandbox_event_schema (id, text) VALUES (?, ?)"
-            connection.execute(sql, (schema.id, schema.text))
-        sql = (
-            "INSERT INTO sandbox_event (topic, created_ms, event_id, schema_id, payload) "
-            "VALUES (?, ?, ?, ?, ?)"
-        )
+        self._keep_schema(connection, schema)
         name = event_id or str(uuid.uuid4())
         row = (topic, clock.epoch_ms(), name, schema.id, payload)
-        return int(connection.execute(sql, row).lastrowid or 0)
+        return int(connection.execute(INSERT, row).lastrowid or 0)
+
+    def append_all(self, connection: sqlite3.Connection, events: Sequence[Event]) -> None:
+        """Add events in their order; they are seen when the transaction commits."""
+        self._purge_now_and_then(connection)
+        for schema in {event.schema for event in events}:
+            self._keep_schema(connection, schema)
+        now_ms = clock.epoch_ms()
+        rows = [(e.topic, now_ms, str(uuid.uuid4()), e.schema.id, e.payload) for e in events]
+        connection.executemany(INSERT, rows)
 
     def last_in(self, connection: sqlite3.Connection) -> int:
         """Return the newest number as a transaction sees it."""
@@ -108,9 +125,12 @@ class EventBus:
         if schema.id in self._known:
             return
         with self._database.write() as connection:
-            sql = "INSERT OR IGNORE INTO sandbox_event_schema (id, text) VALUES (?, ?)"
-            connection.execute(sql, (schema.id, schema.text))
+            self._keep_schema(connection, schema)
         self._known.add(schema.id)
+
+    def _keep_schema(self, connection: sqlite3.Connection, schema: EventSchema) -> None:
+        if schema.id not in self._known:  # not known yet: this transaction may be undone
+            connection.execute(INSERT_SCHEMA, (schema.id, schema.text))
 
     def schema(self, schema_id: str) -> EventSchema | None:
         """Return a schema by its id, those of earlier days included."""

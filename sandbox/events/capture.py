@@ -10,6 +10,7 @@ import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from ..origin import origin
@@ -18,7 +19,7 @@ from ..schema.model import Field, FieldType, ObjectType
 from ..storage.tables import quoted
 from .avro import ChangeShape, change_event_name, change_shape
 from .bitmap import bitmaps
-from .bus import EventBus
+from .bus import Event, EventBus
 from .channels import DATA
 
 MAX_EVENT_BYTES = 1_000_000
@@ -41,14 +42,13 @@ class Change:
     shape: ChangeShape
     kind: str
     record_ids: list[str]
-    body: dict[str, Any]
+    body: bytes  # the values of the event, behind its header
     changed: frozenset[str] = frozenset()
     nulled: frozenset[str] = frozenset()
 
     def same_as(self) -> tuple[object, ...]:
         """Return what is equal in changes that become one event."""
-        body = json.dumps(self.body, sort_keys=True)
-        return (self.shape.entity, self.kind, self.changed, self.nulled, body)
+        return (self.shape.entity, self.kind, self.changed, self.nulled, self.body)
 
 
 class Capture:
@@ -87,16 +87,16 @@ class Capture:
         changes = _merged(self._changes(connection, noted[: self.overflow_at]))
         changes += self._overflow(noted[self.overflow_at :])
         key, commit = str(uuid.uuid4()), COMMIT_BASE + self._bus.last() + 1
-        for number, change in enumerate(changes, start=1):
-            header = {
-                "transactionKey": key,
-                "sequenceNumber": number,
-                "commitTimestamp": now_s * 1_000,
-                "commitNumber": commit,
-                "commitUser": user_id,
-                "changeOrigin": origin.get(),
-            }
-            self._write(connection, change, header)
+        header = {
+            "transactionKey": key,
+            "commitTimestamp": now_s * 1_000,
+            "commitNumber": commit,
+            "commitUser": user_id,
+            "changeOrigin": origin.get(),
+        }
+        numbered = enumerate(changes, start=1)
+        events = [_event(change, header | {"sequenceNumber": n}) for n, change in numbered]
+        self._bus.append_all(connection, events)
         return len(changes)
 
     def gap(
@@ -111,7 +111,7 @@ class Capture:
     ) -> None:
         """Write a gap event: something happened to these records that nobody describes."""
         shape = change_shape(item)
-        change = Change(shape, kind, list(record_ids) or [ALL_RECORDS], shape.nothing())
+        change = Change(shape, kind, list(record_ids) or [ALL_RECORDS], shape.body({}))
         header = {
             "transactionKey": str(uuid.uuid4()),
             "sequenceNumber": 1,
@@ -120,28 +120,7 @@ class Capture:
             "commitUser": user_id,
             "changeOrigin": "",
         }
-        self._write(connection, change, header)
-
-    def _write(
-        self, connection: sqlite3.Connection, change: Change, header: dict[str, Any]
-    ) -> None:
-        shape = change.shape
-        full = header | {
-            "entityName": shape.entity,
-            "recordIds": change.record_ids,
-            "changeType": change.kind,
-            "nulledFields": bitmaps(shape.slots, change.nulled),
-            "diffFields": [],
-            "changedFields": bitmaps(shape.slots, change.changed),
-        }
-        payload = shape.schema.encode({"ChangeEventHeader": full, **change.body})
-        if len(payload) > MAX_EVENT_BYTES:
-            # Too large to be told: the subscriber reads the record itself.
-            gap = full | {"changeType": f"GAP_{change.kind}", "nulledFields": []}
-            gap["changedFields"] = []
-            payload = shape.schema.encode({"ChangeEventHeader": gap, **shape.nothing()})
-        topic = DATA + change_event_name(shape.entity)
-        self._bus.append(connection, topic, shape.schema, payload)
+        self._bus.append_all(connection, [_event(change, header)])
 
     def _changes(
         self, connection: sqlite3.Connection, noted: Sequence[tuple[str, str, str | None]]
@@ -152,11 +131,10 @@ class Capture:
             present |= _rows(connection, self._watched[name], ids)
         for name, record_id, text in noted:
             item = self._watched[name]
-            columns = _columns(item)
             old = None
             if text is not None:
                 values = [value for chunk in json.loads(text) for value in chunk]
-                old = dict(zip((f.name for f in columns), values, strict=True))
+                old = dict(zip((f.name for f in _columns(item)), values, strict=True))
             change = _change(item, record_id, old, present.get(record_id))
             if change is not None:
                 yield change
@@ -164,7 +142,26 @@ class Capture:
     def _overflow(self, noted: Sequence[tuple[str, str, str | None]]) -> list[Change]:
         """Return one event per object for what is beyond the most a transaction may tell."""
         shapes = [change_shape(self._watched[name]) for name in dict.fromkeys(n[0] for n in noted)]
-        return [Change(shape, "GAP_OVERFLOW", [ALL_RECORDS], shape.nothing()) for shape in shapes]
+        return [Change(shape, "GAP_OVERFLOW", [ALL_RECORDS], shape.body({})) for shape in shapes]
+
+
+def _event(change: Change, header: dict[str, Any]) -> Event:
+    """Return an event as the bus takes it; one that is too large tells of a gap instead."""
+    shape = change.shape
+    full = header | {
+        "entityName": shape.entity,
+        "recordIds": change.record_ids,
+        "changeType": change.kind,
+        "nulledFields": bitmaps(shape.slots, change.nulled),
+        "diffFields": [],
+        "changedFields": bitmaps(shape.slots, change.changed),
+    }
+    payload = shape.payload(full, change.body)
+    if len(payload) > MAX_EVENT_BYTES:
+        # The subscriber reads the record itself.
+        gap = full | {"changeType": f"GAP_{change.kind}", "nulledFields": []}
+        payload = shape.payload(gap | {"changedFields": []}, shape.body({}))
+    return Event(DATA + change_event_name(shape.entity), shape.schema, payload)
 
 
 def _change(item: ObjectType, record_id: str, old: Row | None, new: Row | None) -> Change | None:
@@ -172,7 +169,7 @@ def _change(item: ObjectType, record_id: str, old: Row | None, new: Row | None) 
     was = old is not None and old["IsDeleted"] == 0
     remains = new is not None and new["IsDeleted"] == 0
     if was and not remains:
-        return Change(shape, "DELETE", [record_id], shape.nothing())
+        return Change(shape, "DELETE", [record_id], shape.body({}))
     if new is None or not remains:
         return None
     if old is None or not was:
@@ -182,19 +179,9 @@ def _change(item: ObjectType, record_id: str, old: Row | None, new: Row | None) 
         return None
     # The stamp moves with every change, even with two within one second.
     changed = {name for name, value in new.items() if value != old[name]} | {"LastModifiedDate"}
-    body = {
-        slot.name: slot.value(_only(new, changed, [f for _, f in slot.parts]))
-        if any(f.name in changed for _, f in slot.parts)
-        else None
-        for slot in shape.slots
-    }
+    body = shape.body({name: new[name] for name in changed})
     nulled = frozenset(name for name in changed if new[name] is None)
     return Change(shape, "UPDATE", [record_id], body, frozenset(changed), nulled)
-
-
-def _only(row: Row, names: set[str], fields: Sequence[Field]) -> Row:
-    """Return the values of some fields, null for those that are not named."""
-    return {f.name: row[f.name] if f.name in names else None for f in fields}
 
 
 def _merged(changes: Iterable[Change]) -> list[Change]:
@@ -212,14 +199,22 @@ def _merged(changes: Iterable[Change]) -> list[Change]:
     return merged
 
 
-def _columns(item: ObjectType) -> list[Field]:
-    return [f for f in item.stored if f.type is not FieldType.BASE64]
+@lru_cache(maxsize=1_024)
+def _columns(item: ObjectType) -> tuple[Field, ...]:
+    return tuple(f for f in item.stored if f.type is not FieldType.BASE64)
+
+
+def _column_sql(field: Field, *, side: str = "") -> str:
+    """Return the SQL of a field's value; a checkbox that was never filled is not checked."""
+    column = f"{side}{quoted(field.name)}"
+    return f"COALESCE({column}, 0)" if field.type is FieldType.BOOLEAN else column
 
 
 def _rows(connection: sqlite3.Connection, item: ObjectType, ids: Sequence[str]) -> dict[str, Row]:
-    names = [f.name for f in _columns(item)]
+    columns = _columns(item)
+    names = [f.name for f in columns]
     sql = (
-        f"SELECT {', '.join(quoted(n) for n in names)} FROM {quoted(item.name)} "
+        f"SELECT {', '.join(map(_column_sql, columns))} FROM {quoted(item.name)} "
         'WHERE "Id" IN (SELECT value FROM json_each(?))'
     )
     rows = (
@@ -229,7 +224,7 @@ def _rows(connection: sqlite3.Connection, item: ObjectType, ids: Sequence[str]) 
 
 
 def _triggers(item: ObjectType) -> Iterator[str]:
-    columns = [f"OLD.{quoted(f.name)}" for f in _columns(item)]
+    columns = [_column_sql(f, side="OLD.") for f in _columns(item)]
     chunks = [", ".join(columns[i : i + PER_ARRAY]) for i in range(0, len(columns), PER_ARRAY)]
     arrays = ", ".join(f"json_array({chunk})" for chunk in chunks)
     old = f"json_array({arrays})"

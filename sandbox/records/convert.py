@@ -47,6 +47,8 @@ def converter(item: Field, schema: Schema) -> Converter:
         return partial(_reference, item, prefixes)
     if item.is_decimal:
         return partial(_decimal, item)
+    if item.type not in _BY_TYPE and item.length:
+        return _everyday_text(item)
     return partial(_BY_TYPE.get(item.type, _text), item)
 
 
@@ -75,6 +77,18 @@ def _text(item: Field, value: Any) -> str | None:
         message = f"{item.label}: data value too large: {text} (max length={item.length})"
         raise Refused("STRING_TOO_LONG", message, item.name)
     return text
+
+
+def _everyday_text(item: Field) -> Converter:
+    """Return the conversion of most values there are: text of a field with a greatest length."""
+    length = item.length
+
+    def convert(value: Any) -> str | None:
+        if type(value) is str and len(value) <= length:
+            return value.strip() or None
+        return _text(item, value)
+
+    return convert
 
 
 def _email(item: Field, value: Any) -> str | None:

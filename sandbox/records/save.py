@@ -181,14 +181,14 @@ class Writer:
             for draft in drafts:
                 draft.new[name.name] = draft.new[name.name] or draft.new["Id"]
         # Most columns of a wide object stay empty, and naming one costs as much as filling it.
-        rows = [draft.new for draft in drafts]
-        stored = (f.name for f in item.stored)
-        names = [name for name in stored if any(row[name] is not None for row in rows)]
-        columns = ", ".join(quoted(n) for n in names)
-        marks = ", ".join("?" * len(names))
-        sql = f"INSERT INTO {quoted(item.name)} ({columns}) VALUES ({marks})"
-        values = itemgetter(*names)
-        tx.connection.executemany(sql, [values(row) for row in rows])
+        every = [f.name for f in item.stored]
+        columns = zip(*map(itemgetter(*every), (draft.new for draft in drafts)), strict=True)
+        empty = len(drafts)
+        filled = {n: c for n, c in zip(every, columns, strict=True) if c.count(None) < empty}
+        names = ", ".join(map(quoted, filled))
+        marks = ", ".join("?" * len(filled))
+        sql = f"INSERT INTO {quoted(item.name)} ({names}) VALUES ({marks})"
+        tx.connection.executemany(sql, zip(*filled.values(), strict=True))
 
     def _number(self, item: ObjectType, drafts: Sequence[Draft]) -> None:
         for f in item.fields:

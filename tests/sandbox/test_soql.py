@@ -316,3 +316,27 @@ def test_polymorphic_parents(org: Client) -> None:
     ]
     assert rows[0]["Owner"]["attributes"]["type"] == "Group"
     assert len(only) == 1
+
+
+def test_the_same_query_for_another_id_finds_another_record(sales: Client) -> None:
+    found = {record["Name"]: record["Id"] for record in sales.query("SELECT Id, Name FROM Account")}
+    for name in ("Acme", "beta", "Acme"):
+        (record,) = sales.query(f"SELECT Name FROM Account WHERE Id = '{found[name]}'")
+        assert record["Name"] == name
+    (child,) = sales.query(f"SELECT Name FROM Account WHERE ParentId = '{found['Acme']}'")
+    assert child["Name"] == "beta"
+
+
+def test_text_that_looks_like_an_id_is_compared_as_text(sales: Client) -> None:
+    looks = "001Sb0000000001IAA"
+    sales.create("Account", Name=looks)
+    sales.create("Account", Name=f"{looks} and more")
+    assert len(sales.query(f"SELECT Id FROM Account WHERE Name = '{looks}'")) == 1
+    assert len(sales.query(f"SELECT Id FROM Account WHERE Name = '{looks.lower()}'")) == 1
+    assert len(sales.query(f"SELECT Id FROM Account WHERE Name LIKE '{looks}'")) == 1
+    assert sales.query(f"SELECT Id FROM Account WHERE Name LIKE '{looks[:-1]}B'") == []
+
+
+def test_a_refused_query_shows_the_id_that_was_sent(sales: Client) -> None:
+    sent = f"SELECT Id FROM Account WHERE CreatedDate = '{sales.create('Account', Name='x')}'"
+    assert sent in sales.refused(sent)["message"]

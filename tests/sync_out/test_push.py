@@ -9,7 +9,7 @@ from sync_out.world import NOW, finalise, insert
 from connector.sync.mapping.definition import Mappings, PushField
 from connector.sync.push.queue import sole_pusher
 from connector.sync.push.run import push_pending, push_until_quiet
-from connector.sync.status import dead_letters, record_state, sync_status
+from connector.sync.status import dead_letters, record_state, sync_status, sync_waiting
 
 OBJECTS = {
     "L2C_Billing_Account__c": 1, "Product2": 1, "L2C_Price_Entry__c": 1, "L2C_Location__c": 1,
@@ -63,11 +63,16 @@ class TestACustomerArrives:
         assert push().api_calls == 0
 
     def test_and_the_hub_knows_it_is_in_step(self, world, push, store):
+        with store.read() as tx:
+            owed = sum(sync_status(tx=tx).owed.values())
+            assert sync_waiting(tx=tx)["records to push"] == owed > 0
+
         push()
 
         assert _state(store, "invoice", world.invoice).status == "In Sync"
         with store.read() as tx:
             assert sync_status(tx=tx).is_quiet
+            assert not any(sync_waiting(tx=tx).values())
 
     def test_and_the_calls_are_counted(self, world, push, store, client):
         report = push()

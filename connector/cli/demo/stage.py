@@ -27,7 +27,8 @@ TOLD_BY_THE_STORY = ("bill_cycle", "rate_usage", "reconcile")
 CONFIG = "config.yaml"
 STORY_BEGINS = datetime(2026, 6, 1, 9, tzinfo=UTC)
 SETTLE_TIMEOUT_S = 120
-SETTLE_POLL_S = 0.02
+SETTLE_POLL_S = 0.02  # the first pause between two looks; each is half as long again,
+SETTLE_POLL_S_MAX = 0.1  # up to this: looking costs the work that is waited for its processor
 QUIET_LOOKS = 2  # quiet twice in a row: between two looks nothing was in flight unseen
 
 
@@ -63,7 +64,7 @@ class Stage:
             NotSettled: Something kept waiting; the error says what.
         """
         deadline_s = monotonic_s() + SETTLE_TIMEOUT_S
-        quiet = 0
+        quiet, pause_s = 0, SETTLE_POLL_S
         while quiet < QUIET_LOOKS:
             if self._is_quiet():
                 quiet += 1
@@ -74,14 +75,19 @@ class Stage:
                     f"Still waiting after {SETTLE_TIMEOUT_S} s: {self._waiting()}.",
                     remedy="See what is stuck: l2c sync status.",
                 )
-            time.sleep(SETTLE_POLL_S)
+            time.sleep(pause_s)
+            pause_s = min(1.5 * pause_s, SETTLE_POLL_S_MAX)
 
     def _is_quiet(self) -> bool:
-        # The cheapest question first: while jobs run, nobody needs the other answers.
-        return idle(self.app.queue) and not self._waiting()
+        # The cheapest questions first: while jobs run, nobody needs the other answers.
+        # Upstream before downstream: what moves on between two questions is seen by the second.
+        return (
+            idle(self.app.queue)
+            and not self.org.messages_waiting()
+            and not any(self.app.work_waiting().values())
+        )
 
     def _waiting(self) -> dict[str, int]:
-        # Upstream before downstream: what moves on between two questions is seen by the second.
         found = {"messages of the org": self.org.messages_waiting()} | self.app.work_waiting()
         return {what: count for what, count in found.items() if count}
 

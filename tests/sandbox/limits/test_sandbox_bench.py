@@ -29,6 +29,7 @@ def test_measures_each_part_and_its_reference(result: dict[str, Any]) -> None:
         "soql_requests_per_second",
         "collections_rows_per_second",
         "bulk_rows_per_second",
+        "bulk_unwatched_rows_per_second",
         "bulk_file_rows_per_second",
         "start_seconds",
         "start_by_l2c_seconds",
@@ -41,4 +42,5 @@ def test_measures_each_part_and_its_reference(result: dict[str, Any]) -> None:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc: no peak of memory")
 def test_tells_the_memory_of_the_org_in_memory_and_in_a_file(result: dict[str, Any]) -> None:
     assert result["bulk_peak_mib"] > 20
+    assert result["bulk_unwatched_peak_mib"] > 20
     assert result["bulk_file_peak_mib"] > 20
