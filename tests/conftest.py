@@ -20,16 +20,28 @@ from connector.store.embedded import EmbeddedPostgres
 from connector.store.engine import Store
 from connector.store.migrate import upgrade
 
+MEMORY = Path("/dev/shm")
+ROOM_BYTES = 2 * 1024**3
 _SHARED = "L2C_TEST_SHARED_DIR"  # one server for all workers of a run
 
 settings.register_profile("project", deadline=None, print_blob=True)
 settings.load_profile("project")
 
 
+def _in_memory() -> str | None:
+    """Return a folder in memory where there is one with room, else None.
+
+    Each test that commits gets a database of its own, hundreds of files: in memory that takes
+    25 ms, on a disk 120 to 470.
+    """
+    has_room = MEMORY.is_dir() and os.access(MEMORY, os.W_OK)
+    return str(MEMORY) if has_room and shutil.disk_usage(MEMORY).free > ROOM_BYTES else None
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Make the folder all workers of this run share."""
     if not hasattr(config, "workerinput"):
-        made = tempfile.mkdtemp(prefix="l2c-tests-")
+        made = tempfile.mkdtemp(prefix="l2c-tests-", dir=_in_memory())
         Path(made).chmod(0o711)  # root runs the server as `nobody`, which has to pass
         os.environ[_SHARED] = made
 
