@@ -96,6 +96,14 @@ def row_errors(content: object) -> tuple[RowError, ...]:
     )
 
 
+def results_of(answer: SubResponse, count: int) -> list[RowResult]:
+    """Return what became of each of so many rows; one reason for all if the whole was refused."""
+    if answer.is_success and isinstance(answer.body, list) and len(answer.body) == count:
+        return [row_result(item) for item in answer.body]
+    unexplained = RowError("UNKNOWN_EXCEPTION", f"The org answered HTTP {answer.status}.")
+    return [RowResult(success=False, errors=row_errors(answer.body) or (unexplained,))] * count
+
+
 def error_of(*, status: int, content: object) -> ConnectorError:
     """Return our error for an answer that is none of the 2xx (fact sheet B.5)."""
     errors = row_errors(content) if isinstance(content, list) else ()

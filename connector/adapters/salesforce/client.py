@@ -18,13 +18,11 @@ from simple_salesforce.api import Salesforce
 from simple_salesforce.exceptions import SalesforceError
 
 from connector.adapters.salesforce.answers import (
-    RowError,
     RowResult,
     Subrequest,
     SubResponse,
     error_of,
-    row_errors,
-    row_result,
+    results_of,
 )
 from connector.adapters.salesforce.errors import OrgBusy, OrgLimit, OrgUnavailable
 from connector.adapters.salesforce.login import Login
@@ -299,7 +297,7 @@ class OrgClient:
         return [
             result
             for answer, part in zip(answers, parts, strict=True)
-            for result in _results(answer, len(part))
+            for result in results_of(answer, len(part))
         ]
 
     def _write_all(self, collections: Sequence[Collection]) -> list[RowResult]:
@@ -326,7 +324,7 @@ class OrgClient:
                 [collections[p].of(rows).subrequest(f"w{p}") for p, rows in sent]
             )
             for (place, rows), answer in zip(sent, answers, strict=True):
-                for row, result in zip(rows, _results(answer, len(rows)), strict=True):
+                for row, result in zip(rows, results_of(answer, len(rows)), strict=True):
                     results[place][row] = result
                 left[place] = [row for row in rows if results[place][row].is_locked]
             return not any(left.values())
@@ -443,12 +441,3 @@ def _creates(subrequest: Subrequest) -> bool:
     """Return whether a repetition could make a second record."""
     is_read = "ids" in subrequest.body if isinstance(subrequest.body, dict) else False
     return subrequest.method == "POST" and not is_read
-
-
-def _results(answer: SubResponse, count: int) -> list[RowResult]:
-    if answer.is_success and isinstance(answer.body, list) and len(answer.body) == count:
-        return [row_result(item) for item in answer.body]
-    # The whole collection was refused (wrong field, wrong key field): every row shares the reason.
-    unexplained = RowError("UNKNOWN_EXCEPTION", f"The org answered HTTP {answer.status}.")
-    refused = RowResult(success=False, errors=row_errors(answer.body) or (unexplained,))
-    return [refused] * count

@@ -11,9 +11,8 @@ from connector.adapters.salesforce.answers import (
     RowError,
     RowResult,
     Subrequest,
-    SubResponse,
+    results_of,
     row_errors,
-    row_result,
 )
 from connector.adapters.salesforce.client import (
     COLLECTIONS_PER_CALL,
@@ -79,7 +78,8 @@ def deliver(org: OrgClient, parcels: Sequence[Parcel]) -> list[list[RowResult]]:
         [parcel.subrequest(f"p{place}") for place, parcel in enumerate(parcels)]
     )
     return [
-        _results(answer, len(parcel.rows)) for parcel, answer in zip(parcels, answers, strict=True)
+        results_of(answer, len(parcel.rows))
+        for parcel, answer in zip(parcels, answers, strict=True)
     ]
 
 
@@ -98,13 +98,6 @@ def _deliver_lone(org: OrgClient, parcel: Parcel) -> RowResult:
         return RowResult(success=False, errors=row_errors(answer.body) or (unexplained,))
     said = answer.body if isinstance(answer.body, dict) else {}
     return RowResult(True, said.get("id") or owed.sfid, created=bool(said.get("created")))
-
-
-def _results(answer: SubResponse, count: int) -> list[RowResult]:
-    if answer.is_success and isinstance(answer.body, list) and len(answer.body) == count:
-        return [row_result(item) for item in answer.body]
-    unexplained = RowError("UNKNOWN_EXCEPTION", f"The org answered HTTP {answer.status}.")
-    return [RowResult(success=False, errors=row_errors(answer.body) or (unexplained,))] * count
 
 
 def find_by_key(
@@ -157,5 +150,5 @@ def write_fields(
             ]
         )
         for part, answer in zip(parts, answers, strict=True):
-            results += _results(answer, len(part))
+            results += results_of(answer, len(part))
     return results

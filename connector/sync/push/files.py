@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, Row, TextClause, text
 
-from connector.adapters.salesforce.answers import RowError, RowResult, Subrequest, row_result
+from connector.adapters.salesforce.answers import RowResult, Subrequest, results_of
 from connector.adapters.salesforce.client import ROWS_PER_COLLECTION, OrgClient
 from connector.errors import TransientFailure
 from connector.store.engine import Store
@@ -240,11 +240,7 @@ def _create(org: OrgClient, object_name: str, rows: Sequence[dict[str, object]])
         records = [{"attributes": {"type": object_name}} | row for row in part]
         body = {"allOrNone": False, "records": records}
         (answer,) = org.composite([Subrequest("POST", "composite/sobjects", "files", body)])
-        if answer.is_success and isinstance(answer.body, list) and len(answer.body) == len(part):
-            results += [row_result(item) for item in answer.body]
-        else:
-            said = RowError("UNKNOWN_EXCEPTION", f"The org answered HTTP {answer.status}.")
-            results += [RowResult(success=False, errors=(said,))] * len(part)
+        results += results_of(answer, len(part))
     return results
 
 
