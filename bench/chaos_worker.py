@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 from sqlalchemy import text
 
+from connector.adapters.salesforce.answers import results_of
 from connector.cli.main import main
 
 PAGE = "L2C_BENCH_SWEEP_PAGE"  # records a page, so that few records have many page edges
@@ -45,7 +46,7 @@ def without_deduplication(put: Put = setattr) -> None:
 
     def deliver_lone(org: Any, parcel: Any) -> Any:
         (answer,) = org.composite([parcel.subrequest("lone")])
-        return delivery._results(answer, 1)[0]
+        return results_of(answer, 1)[0]
 
     put(push_pass, "Parcel", Keyless)
     put(delivery, "_deliver_lone", deliver_lone)

@@ -309,6 +309,7 @@ class TestLostPlaces:
             tx.exec_driver_sql("UPDATE event_topic SET replay_id = %s", ((1).to_bytes(8, "big"),))
 
         events.listen()
+        events.wait_for(events.owed, "the refusal of the place has been noted")
         sweep_what_is_owed(way_in)
         way_in.apply()
 
