@@ -1,24 +1,21 @@
 """What every test may ask for: a real PostgreSQL, a real local org, and no way out of here."""
 
-import fcntl
 import os
 import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
-import psycopg
 import pytest
+from databases import clone, drop, migrated_template
 from hypothesis import settings
 from local_org import Org, local_org
+from spare_stores import SpareStores
 from sqlalchemy import Connection
 
 from connector.store.embedded import EmbeddedPostgres
 from connector.store.engine import Store
-from connector.store.migrate import upgrade
 
 MEMORY = Path("/dev/shm")
 ROOM_BYTES = 2 * 1024**3
@@ -91,51 +88,44 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 @pytest.fixture(scope="session")
 def template(postgres: EmbeddedPostgres) -> str:
     """Return the name of a migrated database to clone."""
-    name = "l2c_template"
-    with Path(os.environ[_SHARED], "template.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with _admin(postgres) as admin:
-            found = admin.execute(
-                "SELECT 1 FROM pg_database WHERE datname = %s AND datistemplate", [name]
-            ).fetchone()
-            if found:
-                return name
-            admin.execute(f"DROP DATABASE IF EXISTS {name}")  # one that could not be migrated
-            admin.execute(f"CREATE DATABASE {name}")
-            store = Store(postgres.url_of(name), pool_size=1)
-            try:
-                upgrade(store)
-            finally:
-                store.close()  # a template with a connection cannot be cloned
-            admin.execute(f"ALTER DATABASE {name} IS_TEMPLATE true")
-    return name
+    return migrated_template(postgres, Path(os.environ[_SHARED]))
+
+
+@pytest.fixture(scope="session")
+def spare_stores(postgres: EmbeddedPostgres, template: str) -> Iterator[SpareStores]:
+    """Return where the tests of this worker borrow their databases."""
+    spares = SpareStores(postgres, template)
+    yield spares
+    spares.close()
 
 
 @pytest.fixture
-def store(postgres: EmbeddedPostgres, template: str) -> Iterator[Store]:
-    """Return a migrated database of this test's own."""
-    with _clone(postgres, template) as url:
-        cloned = Store(url)
-        yield cloned
-        cloned.close()
+def store(spare_stores: SpareStores) -> Iterator[Store]:
+    """Return a migrated database nobody else uses."""
+    with spare_stores.lend() as lent:
+        yield lent
 
 
 @pytest.fixture
 def empty_store(postgres: EmbeddedPostgres) -> Iterator[Store]:
     """Return an empty database of this test's own."""
-    with _clone(postgres, "template0") as url:
-        cloned = Store(url)
-        yield cloned
-        cloned.close()
+    yield from _cloned(postgres, "template0")
 
 
 @pytest.fixture(scope="session")
 def shared_store(postgres: EmbeddedPostgres, template: str) -> Iterator[Store]:
     """Return a migrated database for tests that commit nothing."""
-    with _clone(postgres, template) as url:
-        cloned = Store(url)
-        yield cloned
-        cloned.close()
+    yield from _cloned(postgres, template)
+
+
+def _cloned(postgres: EmbeddedPostgres, template: str) -> Iterator[Store]:
+    name = clone(postgres, template)
+    made = Store(postgres.url_of(name))
+    try:
+        yield made
+    finally:
+        made.close()
+        drop(postgres, name)
 
 
 @pytest.fixture
@@ -144,24 +134,6 @@ def tx(shared_store: Store) -> Iterator[Connection]:
     with shared_store.transaction() as tx:
         yield tx
         tx.rollback()
-
-
-def _admin(postgres: EmbeddedPostgres) -> psycopg.Connection[tuple[object, ...]]:
-    return psycopg.connect(
-        host=str(postgres.socket_dir), user="postgres", dbname="postgres", autocommit=True
-    )
-
-
-@contextmanager
-def _clone(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
-    name = f"test_{uuid4().hex[:16]}"
-    with _admin(postgres) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
-    try:
-        yield postgres.url_of(name)
-    finally:
-        with _admin(postgres) as admin:
-            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")

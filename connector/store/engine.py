@@ -87,6 +87,11 @@ class Store:
             with connection.begin():
                 yield connection
 
+    @property
+    def is_closed(self) -> bool:
+        """Return whether `close` was called."""
+        return self._closed
+
     def close(self) -> None:
         """Close every connection; one that a thread still uses is closed when it comes back."""
         self._closed = True
