@@ -55,7 +55,7 @@ def test_knows_the_line_of_every_value(file: Path) -> None:
         ("a: 1\n---\nb: 2\n", 2, "single document|document"),
         ("a: [1\n", 2, "expected"),
         ("a: 2026-02-30\n", 1, "day"),
-        ("a: 'x\x00y'\n", 1, "special characters"),
+        ("a: 'x\x00y'\n", 1, "control characters"),
         ("[" * 5000, 1, "levels of nesting"),
         ("- " * 5000, 1, "levels of nesting"),
     ],

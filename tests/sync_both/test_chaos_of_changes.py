@@ -18,7 +18,7 @@ def worker():
 
 def lines_after_a_lost_answer(org, crm, push) -> int:
     org.admin("faults", body={"faults": [LOST_ANSWER]})
-    push(patience_s=20)
+    push(patience_s=1)
     assert org.admin("faults", method="GET")["hits"] == {"drop_after": 1}
     return crm.count("L2C_Order_Line__c")
 
