@@ -1,5 +1,6 @@
 """What every test may ask for: a real PostgreSQL, a real local org, and no way out of here."""
 
+import gc
 import os
 import shutil
 import socket
@@ -47,6 +48,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove the shared folder once the last worker has left."""
     if not hasattr(config, "workerinput"):
         shutil.rmtree(os.environ.pop(_SHARED), ignore_errors=True)
+
+
+def pytest_collection_finish() -> None:
+    """Take what collecting left for good out of the garbage collector's rounds.
+
+    Thousands of tests, their modules and syntax trees live as long as the run; looking through
+    them again and again took a tenth of its processor time.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 class OutsideWorldTouched(RuntimeError):
