@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "payments": ("connector.cli.payments", "payments", "Import and list payments."),
     "orders": ("connector.cli.orders", "orders", "List and show orders."),
     "services": ("connector.cli.services", "services", "List and show services."),
+    "mission": ("connector.cli.mission", "mission", "Run what shows a row of docs/mission.md."),
     "bench": ("connector.cli.bench", "bench", "Measure a part against a named reference."),
 }
 SERVICES = frozenset({"serve", "web", "worker", "scheduler"})
