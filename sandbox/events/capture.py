@@ -8,19 +8,18 @@ nothing, and several changes of one record in one transaction are one event.
 import json
 import sqlite3
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 from ..origin import origin
 from ..records.transaction import Row, json_list
 from ..schema.model import Field, FieldType, ObjectType
 from ..storage.tables import quoted
 from .avro import ChangeShape, change_event_name, change_shape
-from .bitmap import bitmaps
 from .bus import Event, EventBus
 from .channels import DATA
+from .header import NO_FIELDS, Commit
 
 MAX_EVENT_BYTES = 1_000_000
 OVERFLOW_AT = 100_000
@@ -35,7 +34,7 @@ CHANGES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Change:
     """One event to be: a kind of change and what it says."""
 
@@ -43,12 +42,21 @@ class Change:
     kind: str
     record_ids: list[str]
     body: bytes  # the values of the event, behind its header
-    changed: frozenset[str] = frozenset()
-    nulled: frozenset[str] = frozenset()
+    changed: frozenset[str] = NO_FIELDS
+    nulled: frozenset[str] = NO_FIELDS
 
     def same_as(self) -> tuple[object, ...]:
         """Return what is equal in changes that become one event."""
         return (self.shape.entity, self.kind, self.changed, self.nulled, self.body)
+
+
+@dataclass(slots=True)
+class Present:
+    """A record at the end of its transaction: its body where it is new, else its values."""
+
+    is_deleted: bool
+    body: bytes = b""
+    row: Row = field(default_factory=dict)
 
 
 class Capture:
@@ -86,17 +94,7 @@ class Capture:
         connection.execute("DELETE FROM sandbox_change")
         changes = _merged(self._changes(connection, noted[: self.overflow_at]))
         changes += self._overflow(noted[self.overflow_at :])
-        key, commit = str(uuid.uuid4()), COMMIT_BASE + self._bus.last() + 1
-        header = {
-            "transactionKey": key,
-            "commitTimestamp": now_s * 1_000,
-            "commitNumber": commit,
-            "commitUser": user_id,
-            "changeOrigin": origin.get(),
-        }
-        numbered = enumerate(changes, start=1)
-        events = [_event(change, header | {"sequenceNumber": n}) for n, change in numbered]
-        self._bus.append_all(connection, events)
+        self._append(connection, changes, user_id=user_id, now_s=now_s, told_origin=origin.get())
         return len(changes)
 
     def gap(
@@ -112,23 +110,36 @@ class Capture:
         """Write a gap event: something happened to these records that nobody describes."""
         shape = change_shape(item)
         change = Change(shape, kind, list(record_ids) or [ALL_RECORDS], shape.body({}))
-        header = {
-            "transactionKey": str(uuid.uuid4()),
-            "sequenceNumber": 1,
-            "commitTimestamp": now_s * 1_000,
-            "commitNumber": COMMIT_BASE + self._bus.last() + 1,
-            "commitUser": user_id,
-            "changeOrigin": "",
-        }
-        self._bus.append_all(connection, [_event(change, header)])
+        self._append(connection, [change], user_id=user_id, now_s=now_s, told_origin="")
+
+    def _append(
+        self,
+        connection: sqlite3.Connection,
+        changes: Sequence[Change],
+        *,
+        user_id: str,
+        now_s: int,
+        told_origin: str,
+    ) -> None:
+        commit = Commit(
+            key=str(uuid.uuid4()),
+            number=COMMIT_BASE + self._bus.last() + 1,
+            user_id=user_id,
+            at_ms=now_s * 1_000,
+            origin=told_origin,
+        )
+        events = [_event(change, commit, sequence=n) for n, change in enumerate(changes, start=1)]
+        self._bus.append_all(connection, events)
 
     def _changes(
         self, connection: sqlite3.Connection, noted: Sequence[tuple[str, str, str | None]]
     ) -> Iterator[Change]:
-        present: dict[str, Row] = {}
+        present: dict[str, Present] = {}
         for name in {name for name, _, _ in noted}:
+            item = self._watched[name]
             ids = [record_id for object_name, record_id, _ in noted if object_name == name]
-            present |= _rows(connection, self._watched[name], ids)
+            created = {i for object_name, i, old in noted if object_name == name and old is None}
+            present |= _present(connection, item, ids, created)
         for name, record_id, text in noted:
             item = self._watched[name]
             old = None
@@ -145,36 +156,43 @@ class Capture:
         return [Change(shape, "GAP_OVERFLOW", [ALL_RECORDS], shape.body({})) for shape in shapes]
 
 
-def _event(change: Change, header: dict[str, Any]) -> Event:
+def _event(change: Change, commit: Commit, *, sequence: int) -> Event:
     """Return an event as the bus takes it; one that is too large tells of a gap instead."""
     shape = change.shape
-    full = header | {
-        "entityName": shape.entity,
-        "recordIds": change.record_ids,
-        "changeType": change.kind,
-        "nulledFields": bitmaps(shape.slots, change.nulled),
-        "diffFields": [],
-        "changedFields": bitmaps(shape.slots, change.changed),
-    }
-    payload = shape.payload(full, change.body)
+    header = commit.header(
+        shape,
+        kind=change.kind,
+        record_ids=change.record_ids,
+        sequence=sequence,
+        nulled=change.nulled,
+        changed=change.changed,
+    )
+    payload = header + change.body
     if len(payload) > MAX_EVENT_BYTES:
         # The subscriber reads the record itself.
-        gap = full | {"changeType": f"GAP_{change.kind}", "nulledFields": []}
-        payload = shape.payload(gap | {"changedFields": []}, shape.body({}))
-    return Event(DATA + change_event_name(shape.entity), shape.schema, payload)
+        kind = f"GAP_{change.kind}"
+        header = commit.header(shape, kind=kind, record_ids=change.record_ids, sequence=sequence)
+        payload = header + shape.body({})
+    return Event(_topic(shape), shape.schema, payload)
 
 
-def _change(item: ObjectType, record_id: str, old: Row | None, new: Row | None) -> Change | None:
+@lru_cache(maxsize=1_024)
+def _topic(shape: ChangeShape) -> str:
+    return DATA + change_event_name(shape.entity)
+
+
+def _change(
+    item: ObjectType, record_id: str, old: Row | None, present: Present | None
+) -> Change | None:
     shape = change_shape(item)
     was = old is not None and old["IsDeleted"] == 0
-    remains = new is not None and new["IsDeleted"] == 0
-    if was and not remains:
-        return Change(shape, "DELETE", [record_id], shape.body({}))
-    if new is None or not remains:
-        return None
-    if old is None or not was:
-        kind = "CREATE" if old is None else "UNDELETE"
-        return Change(shape, kind, [record_id], shape.body(new))
+    if present is None or present.is_deleted:
+        return Change(shape, "DELETE", [record_id], shape.body({})) if was else None
+    if old is None:
+        return Change(shape, "CREATE", [record_id], present.body)
+    new = present.row
+    if not was:
+        return Change(shape, "UNDELETE", [record_id], shape.body(new))
     if old == new:
         return None
     # The stamp moves with every change, even with two within one second.
@@ -210,17 +228,30 @@ def _column_sql(field: Field, *, side: str = "") -> str:
     return f"COALESCE({column}, 0)" if field.type is FieldType.BOOLEAN else column
 
 
-def _rows(connection: sqlite3.Connection, item: ObjectType, ids: Sequence[str]) -> dict[str, Row]:
+def _present(
+    connection: sqlite3.Connection, item: ObjectType, ids: Sequence[str], created: Set[str]
+) -> dict[str, Present]:
+    """Return what is there of these records now; of created ones only what an event tells."""
     columns = _columns(item)
     names = [f.name for f in columns]
     sql = (
         f"SELECT {', '.join(map(_column_sql, columns))} FROM {quoted(item.name)} "
         'WHERE "Id" IN (SELECT value FROM json_each(?))'
     )
-    rows = (
-        dict(zip(names, row, strict=True)) for row in connection.execute(sql, (json_list(ids),))
-    )
-    return {row["Id"]: row for row in rows}
+    rows = connection.execute(sql, (json_list(ids),)).fetchall()
+    id_at, deleted_at = names.index("Id"), names.index("IsDeleted")
+    fresh = [row for row in rows if row[id_at] in created]
+    values = dict(zip(names, zip(*fresh, strict=True), strict=True)) if fresh else {}
+    bodies = change_shape(item).bodies(values, count=len(fresh))
+    found = {
+        row[id_at]: Present(row[deleted_at] != 0, body=body)
+        for row, body in zip(fresh, bodies, strict=True)
+    }
+    for row in rows:
+        if row[id_at] not in created:
+            whole = dict(zip(names, row, strict=True))
+            found[row[id_at]] = Present(row[deleted_at] != 0, row=whole)
+    return found
 
 
 def _triggers(item: ObjectType) -> Iterator[str]:
