@@ -3,9 +3,10 @@
 import sqlite3
 
 from ..schema.model import Field, FieldType, ObjectType, Schema
-from .folding import COLLATION
+from .folding import COLLATION, folded_sql
 
 INTEGER_TYPES = frozenset({FieldType.BOOLEAN, FieldType.INT, FieldType.DATETIME})
+KINDS_OF_INDEX = ("uq", "ix")
 OWN_TABLES = """
 CREATE TABLE IF NOT EXISTS sandbox_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sandbox_counter (object TEXT PRIMARY KEY, next INTEGER NOT NULL);
@@ -40,7 +41,7 @@ def quoted(name: str) -> str:
 
 
 def _collation(item: Field) -> str:
-    return f" COLLATE {COLLATION}" if item.is_text and not item.case_sensitive else ""
+    return f" COLLATE {COLLATION}" if item.folds else ""
 
 
 def column_sql(item: Field) -> str:
@@ -86,17 +87,30 @@ def _index_sql(item: ObjectType) -> list[str]:
         f'ON {table} ("SystemModstamp", "Id")'
     ]
     for f in item.stored:
+        if f.type is FieldType.ID:
+            continue
+        column = quoted(f.name)
+        key = folded_sql(column) if f.folds else column
+        own = f"{item.name}_{f.name}"
+        if f.folds and (f.unique or f.external_id or f.id_lookup):
+            # Data of earlier days has indexes that use the collation.
+            statements += [
+                f"DROP INDEX IF EXISTS {quoted(f'{kind}_{own}')}" for kind in KINDS_OF_INDEX
+            ]
         if f.unique:
             statements.append(
-                f"CREATE UNIQUE INDEX IF NOT EXISTS {quoted(f'uq_{item.name}_{f.name}')} "
-                f"ON {table} ({quoted(f.name)}) "
-                f'WHERE "IsDeleted" = 0 AND {quoted(f.name)} IS NOT NULL'
+                f"CREATE UNIQUE INDEX IF NOT EXISTS {quoted(_prefix(f, 'uq') + own)} "
+                f'ON {table} ({key}) WHERE "IsDeleted" = 0 AND {column} IS NOT NULL'
             )
         is_own_reference = f.type is FieldType.REFERENCE and "User" not in f.reference_to
         if f.external_id or f.id_lookup or is_own_reference:
-            filled = "" if f.name_field else f" WHERE {quoted(f.name)} IS NOT NULL"
+            filled = "" if f.name_field else f" WHERE {column} IS NOT NULL"
             statements.append(
-                f"CREATE INDEX IF NOT EXISTS {quoted(f'ix_{item.name}_{f.name}')} "
-                f"ON {table} ({quoted(f.name)}){filled}"
+                f"CREATE INDEX IF NOT EXISTS {quoted(_prefix(f, 'ix') + own)} "
+                f"ON {table} ({key}){filled}"
             )
-    return [s for s in statements if '("Id")' not in s]
+    return statements
+
+
+def _prefix(field: Field, kind: str) -> str:
+    return f"{kind}_folded_" if field.folds else f"{kind}_"
