@@ -37,6 +37,7 @@ def day_ms(day: str) -> int:
     return (date.fromisoformat(day).toordinal() - UNIX_DAY) * DAY_MS
 
 
+@lru_cache(maxsize=4_096)
 def number(value: int) -> bytes:
     """Return a whole number, without the branch."""
     left = value << 1 if value >= 0 else (-value << 1) - 1

@@ -141,21 +141,17 @@ class Formulas:
         rules = self._rules.get(item.name)
         if not rules:
             return
-        now = clock.now()
-        parents: dict[str, Any] = {}
+        scene = Scene(
+            connection=tx.connection,
+            row={},
+            now=clock.now(),
+            user_id=tx.actor.user_id,
+            permissions=tx.actor.permissions,
+        )
         for draft in drafts:
             if draft.errors:
                 continue
-            scene = Scene(
-                connection=tx.connection,
-                row=draft.new,
-                now=now,
-                old=draft.old,
-                creating=draft.creating,
-                user_id=tx.actor.user_id,
-                permissions=tx.actor.permissions,
-                parents=parents,
-            )
+            scene.row, scene.old, scene.creating = draft.new, draft.old, draft.creating
             for rule in rules:
                 if _holds(rule.condition, scene):
                     fields = () if rule.field is None else (rule.field,)

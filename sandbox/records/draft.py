@@ -90,17 +90,18 @@ class RowReader:
         ready: Mapping[str, tuple[str, Converter]],
     ) -> bool:
         """Fill drafts whose rows have the same members; False: one of them needs a closer look."""
-        keys = [key for key in rows[0][0] if key != "attributes"]
-        if not keys or any(key not in ready for key in keys):
+        keys = list(rows[0][0])
+        if any(key not in ready and key != "attributes" for key in keys):
             return False
-        names, converters = zip(*(ready[key] for key in keys), strict=True)
+        given = zip(keys, zip(*(raw.values() for raw, _ in rows), strict=True), strict=True)
+        named = [(ready[key], column) for key, column in given if key != "attributes"]
         try:
-            columns = [
-                converted([raw[key] for raw, _ in rows], convert)
-                for key, convert in zip(keys, converters, strict=True)
-            ]
+            columns = [converted(column, convert) for (_, convert), column in named]
         except Refused:
             return False
+        if not columns:
+            return True
+        names = [name for (name, _), _ in named]
         for (_, draft), values in zip(rows, zip(*columns, strict=True), strict=True):
             draft.values.update(zip(names, values, strict=True))
         return True
