@@ -10,8 +10,6 @@ from functools import lru_cache
 from itertools import repeat
 from typing import Any
 
-import fastavro
-
 from ..records.transaction import Row
 from ..schema.model import Field, FieldType, ObjectType
 from ..storage.values import from_scaled
@@ -48,10 +46,16 @@ class EventSchema:
 
     id: str
     text: str
-    parsed: Any
+
+    @property
+    def parsed(self) -> Any:
+        """The schema as the Avro library has it."""
+        return _parsed(self.text)
 
     def encode(self, datum: dict[str, Any]) -> bytes:
         """Return the bare Avro binary of a datum."""
+        import fastavro  # records do without it: only who publishes waits for it
+
         stream = io.BytesIO()
         fastavro.schemaless_writer(stream, self.parsed, datum)
         return stream.getvalue()
@@ -62,6 +66,8 @@ class EventSchema:
         Raises:
             ValueError: The payload is no datum of this schema.
         """
+        import fastavro
+
         stream = io.BytesIO(payload)
         try:
             datum = fastavro.schemaless_reader(stream, self.parsed, None)
@@ -262,8 +268,11 @@ def _schema(name: str, fields: Sequence[dict[str, Any]]) -> EventSchema:
 def schema_of_text(text: str) -> EventSchema:
     """Return the schema of its JSON text."""
     digest = hashlib.sha256(text.encode()).digest()[:16]
-    return EventSchema(
-        id=base64.urlsafe_b64encode(digest).decode().rstrip("="),
-        text=text,
-        parsed=fastavro.parse_schema(json.loads(text)),
-    )
+    return EventSchema(id=base64.urlsafe_b64encode(digest).decode().rstrip("="), text=text)
+
+
+@lru_cache(maxsize=1_024)
+def _parsed(text: str) -> Any:
+    import fastavro
+
+    return fastavro.parse_schema(json.loads(text))

@@ -6,7 +6,6 @@ from ..schema.model import Field, FieldType, ObjectType, Schema
 from .folding import COLLATION, folded_sql
 
 INTEGER_TYPES = frozenset({FieldType.BOOLEAN, FieldType.INT, FieldType.DATETIME})
-KINDS_OF_INDEX = ("uq", "ix")
 OWN_TABLES = """
 CREATE TABLE IF NOT EXISTS sandbox_meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sandbox_counter (object TEXT PRIMARY KEY, next INTEGER NOT NULL);
@@ -66,17 +65,29 @@ def create_tables(connection: sqlite3.Connection, schema: Schema) -> None:
     for statement in OWN_TABLES.split(";"):
         # Not executescript: it would commit the transaction this runs in.
         connection.execute(statement)
+    there = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
     for item in schema:
-        columns = ", ".join(column_sql(f) for f in item.stored)
-        connection.execute(f"CREATE TABLE IF NOT EXISTS {quoted(item.name)} ({columns})")
-        rows = connection.execute(f"PRAGMA table_info({quoted(item.name)})").fetchall()
-        present = {row[1] for row in rows}
-        for added in item.stored:
-            if added.name not in present:
-                sql = f"ALTER TABLE {quoted(item.name)} ADD COLUMN {column_sql(added)}"
-                connection.execute(sql)
+        if item.name in there:
+            _widen(connection, item)
+        else:
+            columns = ", ".join(column_sql(f) for f in item.stored)
+            connection.execute(f"CREATE TABLE {quoted(item.name)} ({columns})")
         for sql in _index_sql(item):
             connection.execute(sql)
+
+
+def _widen(connection: sqlite3.Connection, item: ObjectType) -> None:
+    """Add the columns a table of earlier days does not have; drop its indexes by collation."""
+    rows = connection.execute(f"PRAGMA table_info({quoted(item.name)})").fetchall()
+    present = {row[1] for row in rows}
+    for f in item.stored:
+        if f.name not in present:
+            sql = f"ALTER TABLE {quoted(item.name)} ADD COLUMN {column_sql(f)}"
+            connection.execute(sql)
+        if f.folds and (f.unique or f.external_id or f.id_lookup):
+            for kind in ("uq", "ix"):
+                name = quoted(f"{kind}_{item.name}_{f.name}")
+                connection.execute(f"DROP INDEX IF EXISTS {name}")
 
 
 def _index_sql(item: ObjectType) -> list[str]:
@@ -92,11 +103,6 @@ def _index_sql(item: ObjectType) -> list[str]:
         column = quoted(f.name)
         key = folded_sql(column) if f.folds else column
         own = f"{item.name}_{f.name}"
-        if f.folds and (f.unique or f.external_id or f.id_lookup):
-            # Data of earlier days has indexes that use the collation.
-            statements += [
-                f"DROP INDEX IF EXISTS {quoted(f'{kind}_{own}')}" for kind in KINDS_OF_INDEX
-            ]
         if f.unique:
             statements.append(
                 f"CREATE UNIQUE INDEX IF NOT EXISTS {quoted(_prefix(f, 'uq') + own)} "
