@@ -14,8 +14,8 @@ from typing import Any
 import yaml
 
 FOLDER = Path(__file__).parent / "cases"
-METHODS = ("get", "post", "patch", "put", "delete", "soql")
-READING = frozenset({"get", "soql"})
+METHODS = ("get", "post", "patch", "put", "delete", "soql", "rpc")
+READING = frozenset({"get", "soql", "rpc"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Step:
 
     method: str
     target: str
-    fields: Mapping[str, Any]  # body, form, text, headers, auth, expect, keep
+    fields: Mapping[str, Any]  # body, form, text, headers, auth, expect, keep; ask of an rpc
 
 
 @dataclass(frozen=True, slots=True)
