@@ -189,6 +189,7 @@ class Org:
         if outer is not None:
             outer.audit += tx.audit
             outer.messages |= tx.messages
+            outer.created += tx.created
             return
         self.audit.extend(tx.audit)
         self.events.bus.wake()

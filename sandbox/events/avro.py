@@ -16,6 +16,7 @@ from ..storage.values import from_scaled
 from .binary import GIVEN, NULL, Encoder, day_ms, encoder
 
 Columns = Mapping[str, Sequence[Any]]  # stored values of some records, by field
+Column = bytes | list[bytes]  # of each record, or what is the same in all of them
 NAMESPACE = "com.sforce.eventbus"
 CHANGE_TYPES = (
     "CREATE", "UPDATE", "DELETE", "UNDELETE", "SNAPSHOT",
@@ -88,8 +89,8 @@ class Slot:
     nested: bool
     encoders: tuple[Encoder, ...]  # of the parts
 
-    def column(self, columns: Columns) -> Sequence[bytes] | None:
-        """Return the slot of many records as Avro binary; None where it is null in all of them.
+    def column(self, columns: Columns, *, count: int) -> Column:
+        """Return the slot of so many records as Avro binary.
 
         A compound without any part is null.
         """
@@ -97,18 +98,26 @@ class Slot:
             _written(columns.get(field.name, ()), encode)
             for (_, field), encode in zip(self.parts, self.encoders, strict=True)
         ]
-        given = [part for part in parts if part is not None]
-        if not given or not self.nested:
+        if not self.nested:
             return parts[0]
-        nulls = [NULL] * len(given[0])
-        rows = zip(*(nulls if part is None else part for part in parts), strict=True)
-        return [GIVEN + b"".join(row) if row.count(NULL) < len(row) else NULL for row in rows]
+        alike = [part for part in parts if isinstance(part, bytes)]
+        if len(alike) == len(parts):
+            return _compound(alike)
+        every = [[part] * count if isinstance(part, bytes) else part for part in parts]
+        return [_compound(row) for row in zip(*every, strict=True)]
 
 
-def _written(values: Sequence[Any], encode: Encoder) -> Sequence[bytes] | None:
-    if values.count(None) == len(values):
-        return None
+def _written(values: Sequence[Any], encode: Encoder) -> Column:
+    if not values:
+        return NULL
+    first = values[0]
+    if values.count(first) == len(values):
+        return NULL if first is None else encode(first)
     return [NULL if value is None else encode(value) for value in values]
+
+
+def _compound(parts: Sequence[bytes]) -> bytes:
+    return GIVEN + b"".join(parts) if parts.count(NULL) < len(parts) else NULL
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,15 +134,15 @@ class ChangeShape:
         A load makes an event for each record: so many values are faster column by column.
         """
         written: list[Iterable[bytes]] = []
-        nulls = 0
+        alike: list[bytes] = []
         for slot in self.slots:
-            column = slot.column(columns)
-            if column is None:
-                nulls += 1
-                continue
-            written += [repeat(NULL * nulls, count), column]
-            nulls = 0
-        written.append(repeat(NULL * nulls, count))
+            column = slot.column(columns, count=count)
+            if isinstance(column, bytes):
+                alike.append(column)
+            else:
+                written += [repeat(b"".join(alike), count), column]
+                alike = []
+        written.append(repeat(b"".join(alike), count))
         return list(map(b"".join, zip(*written, strict=True)))
 
     def body(self, row: Row) -> bytes:

@@ -8,15 +8,15 @@ nothing, and several changes of one record in one transaction are one event.
 import json
 import sqlite3
 import uuid
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from ..origin import origin
-from ..records.transaction import Row, json_list
+from ..records.transaction import Created, Row, Transaction, json_list
 from ..schema.model import Field, FieldType, ObjectType
 from ..storage.tables import quoted
-from .avro import ChangeShape, change_event_name, change_shape
+from .avro import ChangeShape, Columns, change_event_name, change_shape
 from .bus import Event, EventBus
 from .channels import DATA
 from .header import NO_FIELDS, Commit
@@ -30,8 +30,10 @@ COMMIT_BASE = 10**12
 PER_ARRAY = 100
 CHANGES = (
     "CREATE TEMP TABLE IF NOT EXISTS sandbox_change "
-    "(n INTEGER PRIMARY KEY, object TEXT NOT NULL, id TEXT NOT NULL UNIQUE, old TEXT)"
+    "(n INTEGER PRIMARY KEY, object TEXT NOT NULL, id TEXT NOT NULL UNIQUE, old TEXT,"
+    " touched INTEGER NOT NULL DEFAULT 0)"
 )
+Noted = tuple[str, str, str | None, int]  # object, id, what it was, whether it changed since
 
 
 @dataclass(slots=True)
@@ -52,7 +54,7 @@ class Change:
 
 @dataclass(slots=True)
 class Present:
-    """A record at the end of its transaction: its body where it is new, else its values."""
+    """A record at the end of its transaction: its values, or all of what an event tells of it."""
 
     is_deleted: bool
     body: bytes = b""
@@ -83,17 +85,19 @@ class Capture:
         if self._watched:
             connection.execute("DELETE FROM sandbox_change")
 
-    def collect(self, connection: sqlite3.Connection, *, user_id: str, now_s: int) -> int:
+    def collect(self, tx: Transaction) -> int:
         """Write the events of the transaction that is about to commit; return how many."""
         if not self._watched:
             return 0
-        sql = "SELECT object, id, old FROM sandbox_change ORDER BY n"
-        noted = connection.execute(sql).fetchall()
+        connection = tx.connection
+        sql = "SELECT object, id, old, touched FROM sandbox_change ORDER BY n"
+        noted: list[Noted] = connection.execute(sql).fetchall()
         if not noted:
             return 0
         connection.execute("DELETE FROM sandbox_change")
-        changes = _merged(self._changes(connection, noted[: self.overflow_at]))
+        changes = _merged(self._changes(connection, noted[: self.overflow_at], tx.created))
         changes += self._overflow(noted[self.overflow_at :])
+        user_id, now_s = tx.actor.user_id, tx.now_s
         self._append(connection, changes, user_id=user_id, now_s=now_s, told_origin=origin.get())
         return len(changes)
 
@@ -132,15 +136,21 @@ class Capture:
         self._bus.append_all(connection, events)
 
     def _changes(
-        self, connection: sqlite3.Connection, noted: Sequence[tuple[str, str, str | None]]
+        self, connection: sqlite3.Connection, noted: Sequence[Noted], created: Sequence[Created]
     ) -> Iterator[Change]:
         present: dict[str, Present] = {}
-        for name in {name for name, _, _ in noted}:
+        for name in {name for name, *_ in noted}:
             item = self._watched[name]
-            ids = [record_id for object_name, record_id, _ in noted if object_name == name]
-            created = {i for object_name, i, old in noted if object_name == name and old is None}
-            present |= _present(connection, item, ids, created)
-        for name, record_id, text in noted:
+            present |= _inserted(item, [one.columns for one in created if one.object == name])
+            unread = [
+                record_id
+                for object_name, record_id, old, touched in noted
+                if object_name == name and (old is not None or touched or record_id not in present)
+            ]
+            for record_id in unread:
+                present.pop(record_id, None)
+            present |= _present(connection, item, unread)
+        for name, record_id, text, _ in noted:
             item = self._watched[name]
             old = None
             if text is not None:
@@ -150,7 +160,7 @@ class Capture:
             if change is not None:
                 yield change
 
-    def _overflow(self, noted: Sequence[tuple[str, str, str | None]]) -> list[Change]:
+    def _overflow(self, noted: Sequence[Noted]) -> list[Change]:
         """Return one event per object for what is beyond the most a transaction may tell."""
         shapes = [change_shape(self._watched[name]) for name in dict.fromkeys(n[0] for n in noted)]
         return [Change(shape, "GAP_OVERFLOW", [ALL_RECORDS], shape.body({})) for shape in shapes]
@@ -189,7 +199,7 @@ def _change(
     if present is None or present.is_deleted:
         return Change(shape, "DELETE", [record_id], shape.body({})) if was else None
     if old is None:
-        return Change(shape, "CREATE", [record_id], present.body)
+        return Change(shape, "CREATE", [record_id], present.body or shape.body(present.row))
     new = present.row
     if not was:
         return Change(shape, "UNDELETE", [record_id], shape.body(new))
@@ -228,30 +238,33 @@ def _column_sql(field: Field, *, side: str = "") -> str:
     return f"COALESCE({column}, 0)" if field.type is FieldType.BOOLEAN else column
 
 
+def _inserted(item: ObjectType, chunks: Iterable[Columns]) -> dict[str, Present]:
+    """Return records as they were inserted, without reading them again."""
+    shape = change_shape(item)
+    found: dict[str, Present] = {}
+    for columns in chunks:
+        ids, deleted = columns["Id"], columns["IsDeleted"]
+        bodies = shape.bodies(columns, count=len(ids))
+        for record_id, is_deleted, body in zip(ids, deleted, bodies, strict=True):
+            found[record_id] = Present(is_deleted != 0, body=body)
+    return found
+
+
 def _present(
-    connection: sqlite3.Connection, item: ObjectType, ids: Sequence[str], created: Set[str]
+    connection: sqlite3.Connection, item: ObjectType, ids: Sequence[str]
 ) -> dict[str, Present]:
-    """Return what is there of these records now; of created ones only what an event tells."""
+    """Return what is there of these records now."""
+    if not ids:
+        return {}
     columns = _columns(item)
     names = [f.name for f in columns]
     sql = (
         f"SELECT {', '.join(map(_column_sql, columns))} FROM {quoted(item.name)} "
         'WHERE "Id" IN (SELECT value FROM json_each(?))'
     )
-    rows = connection.execute(sql, (json_list(ids),)).fetchall()
-    id_at, deleted_at = names.index("Id"), names.index("IsDeleted")
-    fresh = [row for row in rows if row[id_at] in created]
-    values = dict(zip(names, zip(*fresh, strict=True), strict=True)) if fresh else {}
-    bodies = change_shape(item).bodies(values, count=len(fresh))
-    found = {
-        row[id_at]: Present(row[deleted_at] != 0, body=body)
-        for row, body in zip(fresh, bodies, strict=True)
-    }
-    for row in rows:
-        if row[id_at] not in created:
-            whole = dict(zip(names, row, strict=True))
-            found[row[id_at]] = Present(row[deleted_at] != 0, row=whole)
-    return found
+    rows = connection.execute(sql, (json_list(ids),))
+    found = (dict(zip(names, row, strict=True)) for row in rows)
+    return {row["Id"]: Present(row["IsDeleted"] != 0, row=row) for row in found}
 
 
 def _triggers(item: ObjectType) -> Iterator[str]:
@@ -259,15 +272,17 @@ def _triggers(item: ObjectType) -> Iterator[str]:
     chunks = [", ".join(columns[i : i + PER_ARRAY]) for i in range(0, len(columns), PER_ARRAY)]
     arrays = ", ".join(f"json_array({chunk})" for chunk in chunks)
     old = f"json_array({arrays})"
-    for when, side, value in (
-        ("insert", "NEW", "NULL"),
-        ("update", "OLD", old),
-        ("delete", "OLD", old),
+    # What was inserted a moment ago is no longer as it was inserted.
+    touch = ' UPDATE sandbox_change SET touched = 1 WHERE id = OLD."Id" AND old IS NULL;'
+    for when, side, value, then in (
+        ("insert", "NEW", "NULL", ""),
+        ("update", "OLD", old, touch),
+        ("delete", "OLD", old, touch),
     ):
         yield (
             f"CREATE TEMP TRIGGER {quoted(f'cdc_{when}_{item.name}')} "
             f"AFTER {when.upper()} ON main.{quoted(item.name)} BEGIN "
             "INSERT INTO sandbox_change (object, id, old) "
             f"SELECT '{item.name}', {side}.\"Id\", {value} WHERE NOT EXISTS "
-            f'(SELECT 1 FROM sandbox_change WHERE id = {side}."Id"); END'
+            f'(SELECT 1 FROM sandbox_change WHERE id = {side}."Id");{then} END'
         )

@@ -19,7 +19,7 @@ from .draft import NOT_WRITABLE, Draft
 from .lookup import check_references, check_unique, resolve_links
 from .record_types import set_record_types
 from .rollups import OUTSIDE, convert_rollups, recompute_rollups
-from .transaction import Row, Transaction
+from .transaction import Created, Row, Transaction
 
 COLUMN_LIMIT = 2**63  # SQLite keeps whole numbers below
 ZEROS = re.compile(r"\{(0+)\}")
@@ -188,6 +188,7 @@ class Writer:
         sql = f"INSERT INTO {quoted(item.name)} ({', '.join(map(quoted, filled))}) VALUES ({marks})"
         tx.connection.executemany(sql, rows)
         tx.note_creates(item, tuple(filled), rows)
+        tx.created.append(Created(item.name, filled))
 
     def _number(self, item: ObjectType, drafts: Sequence[Draft]) -> None:
         for f in item.fields:

@@ -51,6 +51,14 @@ class RowFaults(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Created:
+    """Records of one object, as they were inserted: filled columns, all of the same length."""
+
+    object: str
+    columns: Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class Course:
     """How a transaction runs that does not simply happen now."""
 
@@ -85,6 +93,7 @@ class Transaction:
     course: Course | None = None
     audit: list[Noted] = field(default_factory=list)
     messages: set[str] = field(default_factory=set)
+    created: list[Created] = field(default_factory=list)  # those of undone savepoints as well
     syncing_quotes: bool = False
 
     def seen(self, item: ObjectType) -> ObjectType | None:
