@@ -13,7 +13,7 @@ from typing import Any
 from ..records.transaction import Row
 from ..schema.model import Field, FieldType, ObjectType
 from ..storage.values import from_scaled
-from .binary import GIVEN, NULL, Encoder, day_ms, encoder
+from .binary import GIVEN, NULL, Encoder, day_ms, encoder, text
 
 Columns = Mapping[str, Sequence[Any]]  # stored values of some records, by field
 Column = bytes | list[bytes]  # of each record, or what is the same in all of them
@@ -127,6 +127,7 @@ class ChangeShape:
     entity: str
     slots: tuple[Slot, ...]
     schema: EventSchema
+    name: bytes  # of the entity, as Avro binary
 
     def bodies(self, columns: Columns, *, count: int) -> list[bytes]:
         """Return what follows the header: the given values of records, null for all others.
@@ -180,7 +181,7 @@ def change_shape(item: ObjectType) -> ChangeShape:
     fields = [_slot_schema(slot, defined) for slot in slots]
     header = {"name": "ChangeEventHeader", "type": _header_schema()}
     schema = _schema(change_event_name(item.name), [header, *fields])
-    return ChangeShape(entity=item.name, slots=slots, schema=schema)
+    return ChangeShape(entity=item.name, slots=slots, schema=schema, name=text(item.name))
 
 
 @lru_cache(maxsize=1_024)

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from .. import clock
 from ..storage.database import Database
@@ -51,8 +52,7 @@ class ReplayRefused(Exception):
         self.reason = reason  # corrupted, or validation.failed
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One event on its way into the ring."""
 
     topic: str

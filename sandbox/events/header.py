@@ -5,8 +5,8 @@ the order in which they are written here.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 from .avro import CHANGE_TYPES, ChangeShape
 from .binary import number, text
@@ -16,7 +16,7 @@ NO_FIELDS: frozenset[str] = frozenset()
 _END = number(0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Commit:
     """What the events of one commit have in common."""
 
@@ -25,14 +25,7 @@ class Commit:
     user_id: str
     at_ms: int
     origin: str
-
-    @cached_property
-    def _before_sequence(self) -> bytes:
-        return text(self.origin) + text(self.key)
-
-    @cached_property
-    def _after_sequence(self) -> bytes:
-        return number(self.at_ms) + number(self.number) + text(self.user_id)
+    _written: dict[str, tuple[bytes, bytes]] = field(default_factory=dict, repr=False)
 
     def header(
         self,
@@ -45,25 +38,27 @@ class Commit:
         changed: frozenset[str] = NO_FIELDS,
     ) -> bytes:
         """Return the header of one event; the fields are stored field names."""
-        return b"".join(
-            (
-                text(shape.entity),
-                _texts(record_ids),
-                _KINDS[kind],
-                self._before_sequence,
-                number(sequence),
-                self._after_sequence,
-                _field_lists(shape, nulled, changed),
-            )
-        )
+        middle, after = self._around(kind)
+        fields = _field_lists(shape, nulled, changed)
+        ids = _texts(record_ids)
+        return shape.name + ids + middle + number(sequence) + after + fields
+
+    def _around(self, kind: str) -> tuple[bytes, bytes]:
+        """Return what stands around the sequence number."""
+        known = self._written.get(kind)
+        if known is None:
+            middle = _KINDS[kind] + text(self.origin) + text(self.key)
+            after = number(self.at_ms) + number(self.number) + text(self.user_id)
+            known = self._written[kind] = (middle, after)
+        return known
 
 
 _KINDS = {kind: number(place) for place, kind in enumerate(CHANGE_TYPES)}
 
 
 def _texts(values: Iterable[str]) -> bytes:
-    written = [text(value) for value in values]
-    return b"".join((number(len(written)), *written, _END)) if written else _END
+    written = list(map(text, values))
+    return number(len(written)) + b"".join(written) + _END if written else _END
 
 
 @lru_cache(maxsize=4_096)

@@ -55,11 +55,13 @@ def converter(item: Field, schema: Schema) -> Converter:
 
 
 def converted(values: Sequence[Any], convert: Converter) -> list[Any]:
-    """Return the stored values of one column; a value that comes often is converted once.
+    """Return the stored values of one column, which has some; a frequent one is converted once.
 
     Raises:
         Refused: The field does not take one of them.
     """
+    if type(values[0]) is str and values.count(values[0]) == len(values):
+        return [convert(values[0])] * len(values)
     if frozenset(map(type, values)) - {type(None)} in ALIKE:
         distinct = set(values)
         if 2 * len(distinct) <= len(values):

@@ -1,8 +1,8 @@
 """Create, update, upsert: from JSON rows to outcomes, for one record or two hundred."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from ..errors import RowError
 from ..ids import normalize
@@ -15,8 +15,7 @@ from .save import Writer
 JsonRow = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one row."""
 
     id: str | None

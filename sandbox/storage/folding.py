@@ -22,9 +22,13 @@ def folded_sql(sql: str) -> str:
     """Return the SQL of a text as it is compared.
 
     Indexes hold this: SQLite folds each value once, where a collation would be asked at every
-    comparison on the way to the value's place.
+    comparison on the way to the value's place. Of a column, it does so itself where all letters
+    are ASCII: a text then has as many bytes as characters.
     """
-    return f"l2c_fold({sql})"
+    if "(" in sql:
+        return f"l2c_fold({sql})"  # computed: once is enough
+    is_ascii = f"{sql} IS NULL OR length({sql}) = length(CAST({sql} AS BLOB))"
+    return f"iif({is_ascii}, lower({sql}), l2c_fold({sql}))"
 
 
 def _compare(left: str, right: str) -> int:
