@@ -93,10 +93,20 @@ def used_s(before_s: float | None, after_s: float | None) -> float | None:
 
 
 @contextmanager
-def server(*command: str) -> Iterator[Running]:
-    """Run a server until the block ends, and yield it once it printed its first line."""
+def server(*command: str, compiled: Path | None = None) -> Iterator[Running]:
+    """Run a server until the block ends, and yield it once it printed its first line.
+
+    A folder for compiled modules makes a second start what it is everywhere but in places that
+    forbid Python to keep them.
+    """
+    environment = dict(os.environ)
+    if compiled is not None:
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        environment["PYTHONPYCACHEPREFIX"] = str(compiled)
     began = time.perf_counter()
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
     assert process.stdin is not None
     assert process.stdout is not None
     try:

@@ -364,7 +364,8 @@ Every case names its fact and how sure that fact is: **D** documented, **W** fro
 WSDL, **R** recorded from a real org, **C** seen in clients, **T** tried by hand, **K** known to
 practitioners. All cases hold on the local org at every change.
 `pytest tests/contract --org URL` tries them on any org (its run-as user makes and deletes
-records); `l2c org probe --org URL` tries those that only read.
+records), those of events if `L2C_ORG_PUBSUB` names its Pub/Sub API;
+`l2c org probe --org URL` tries those that only read.
 """
 
 

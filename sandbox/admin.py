@@ -12,9 +12,11 @@ from .clock import from_epoch
 from .errors import ApiError, method_not_allowed, not_found
 from .events import admin as events
 from .outbound.queue import Routing
+from .records.audit import Noted
 from .records.delete_log import purge
 from .rest.http import Answer, Request, parse_json
 from .rest.routing import METHODS, split_query
+from .schema.model import ObjectType
 from .storage.values import decoder, parse_datetime
 
 if TYPE_CHECKING:
@@ -87,19 +89,29 @@ def _audit(org: "Org", request: Request, facts: Callable[[], dict[str, Any]]) ->
     text = request.query.get("limit", "100")
     limit = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 100
     entries = list(org.audit)[-limit:] if limit else []
-    shown = []
-    for entry in reversed(entries):
-        at = from_epoch(entry["at_s"]).isoformat()
-        sides = {side: _decoded(org, entry, side) for side in ("old", "new")}
-        shown.append({"at": at} | {k: v for k, v in entry.items() if k != "at_s"} | sides)
-    return {"audit": shown}
+    return {"audit": [_shown(org, entry) for entry in reversed(entries)]}
 
 
-def _decoded(org: "Org", entry: dict[str, Any], side: str) -> dict[str, Any]:
+def _shown(org: "Org", entry: Noted) -> dict[str, Any]:
+    write = entry.write
+    item = org.schema.get(write.object)
+    return {
+        "at": from_epoch(write.at_s).isoformat(),
+        "user": write.user,
+        "user_id": write.user_id,
+        "verb": write.verb,
+        "object": write.object,
+        "id": entry.id,
+        "request_id": write.request_id,
+        "old": _decoded(item, entry.old),
+        "new": _decoded(item, entry.new),
+    }
+
+
+def _decoded(item: ObjectType, values: dict[str, Any]) -> dict[str, Any]:
     """Return the noted values as the API shows them."""
-    item = org.schema.get(entry["object"])
     shown = {}
-    for name, value in entry[side].items():
+    for name, value in values.items():
         field = item.find(name)
         decode = decoder(field) if field is not None else None
         shown[name] = value if decode is None else decode(value)

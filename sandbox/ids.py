@@ -34,6 +34,22 @@ def make_id(*, prefix: str, number: int) -> str:
     return id15 + checksum(id15)
 
 
+def make_ids(*, prefix: str, first: int, count: int) -> list[str]:
+    """Return the ids of consecutive records of an object, as `make_id` makes them."""
+    size = len(ALPHABET)
+    made: list[str] = []
+    while count > 0:
+        row, start = divmod(first, size)
+        # Sixty-two neighbours differ in the last digit only.
+        head = make_id(prefix=prefix, number=row * size)[:14]
+        mark = _of_group(head[:5]) + _of_group(head[5:10])
+        for char in ALPHABET[start : start + count]:
+            made.append(f"{head}{char}{mark}{_of_group(head[10:] + char)}")
+        done = min(count, size - start)
+        first, count = first + done, count - done
+    return made
+
+
 def number_of(record_id: str) -> int:
     """Return the counter inside an id made by `make_id`; 0 for a foreign id."""
     if record_id[3:6] != POD:

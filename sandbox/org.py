@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from . import clock
 from .auth.access import Access
@@ -16,11 +15,12 @@ from .bulk.jobs import BulkJobs
 from .events.org_events import OrgEvents
 from .faults import Faults
 from .formula.formulas import Formulas
-from .ids import make_id, number_of
+from .ids import make_id, make_ids, number_of
 from .late import LateCommits
 from .limits import DEFAULT_PROFILE, PROFILES, LongCalls, Meter
 from .outbound.queue import OutboundQueue
 from .records import delete_log, recycle
+from .records.audit import Noted
 from .records.locks import LockTable
 from .records.record_types import plant_record_types
 from .records.save import Writer
@@ -77,7 +77,7 @@ class Org:
         self.ids = _IdCounters()
         self.faults = Faults()
         self.locks = LockTable()
-        self.audit: deque[dict[str, Any]] = deque(maxlen=AUDIT_LENGTH)
+        self.audit: deque[Noted] = deque(maxlen=AUDIT_LENGTH)
         self.queries = QueryEngine(self.schema, self.database)
         access = Access(
             schema=self.schema,
@@ -189,6 +189,7 @@ class Org:
         if outer is not None:
             outer.audit += tx.audit
             outer.messages |= tx.messages
+            outer.created += tx.created
             return
         self.audit.extend(tx.audit)
         self.events.bus.wake()
@@ -287,7 +288,7 @@ class _IdCounters:
             removed = recycle.last_removed(connection, item.name)
             first = 1 + max((number_of(known) for known in (last, removed) if known), default=0)
         self._next[item.name] = first + count
-        return [make_id(prefix=item.prefix, number=n) for n in range(first, first + count)]
+        return make_ids(prefix=item.prefix, first=first, count=count)
 
     def forget(self) -> None:
         """Begin again at one."""

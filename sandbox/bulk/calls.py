@@ -3,8 +3,6 @@
 import base64
 import binascii
 from collections.abc import Sequence
-from email.parser import BytesParser
-from email.policy import HTTP
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -135,6 +133,10 @@ def _choice(body: dict[str, Any], name: str, known: dict[str, str], default: str
 
 def _parts(request: Request) -> tuple[dict[str, Any], bytes]:
     """Return the job and the data of a call in several parts."""
+    # Hardly anybody sends one, and the reader takes a while to load.
+    from email.parser import BytesParser
+    from email.policy import HTTP
+
     head = f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode()
     message = BytesParser(policy=HTTP).parsebytes(head + request.body)
     found: dict[str, bytes] = {}

@@ -1,6 +1,6 @@
 """How Bulk API refuses: the usual array, with codes of its own spelling (fact sheet E.6, E.7)."""
 
-from xml.sax.saxutils import escape
+from html import escape
 
 from ..errors import ApiError
 
@@ -34,8 +34,9 @@ def exceeded_quota(message: str) -> ApiError:
 
 def async_error(code: str, message: str) -> bytes:
     """Return an error of the first Bulk API, which speaks XML."""
+    code, message = escape(code, quote=False), escape(message, quote=False)
     return (
         '<?xml version="1.0" encoding="UTF-8"?>'
-        f'<error xmlns="{ASYNC_NAMESPACE}"><exceptionCode>{escape(code)}</exceptionCode>'
-        f"<exceptionMessage>{escape(message)}</exceptionMessage></error>"
+        f'<error xmlns="{ASYNC_NAMESPACE}"><exceptionCode>{code}</exceptionCode>'
+        f"<exceptionMessage>{message}</exceptionMessage></error>"
     ).encode()

@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from .job import Job
@@ -135,18 +135,13 @@ class _Counted:
             yield line
 
 
-class _Lines(list[str]):
-    """Takes what a CSV writer writes, one row at a time."""
-
-    def write(self, line: str) -> None:
-        self.append(line)
-
-
-def written(rows: Iterator[Sequence[str]], job: Job) -> list[str]:
+def written(rows: Iterable[Sequence[str]], job: Job) -> list[str]:
     """Return rows as lines in which every value is quoted."""
-    lines = _Lines()
-    writer = csv.writer(
-        lines, delimiter=job.separator, lineterminator=job.newline, quoting=csv.QUOTE_ALL
-    )
-    writer.writerows(rows)
+    between, end = f'"{job.separator}"', f'"{job.newline}'
+    lines = []
+    for row in rows:
+        line = between.join(row)
+        if line.count('"') > 2 * (len(row) - 1):
+            line = between.join(cell.replace('"', '""') for cell in row)
+        lines.append(f'"{line}{end}')
     return lines

@@ -4,18 +4,19 @@ import base64
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import repeat
 from typing import Any
-
-import fastavro
 
 from ..records.transaction import Row
 from ..schema.model import Field, FieldType, ObjectType
 from ..storage.values import from_scaled
-from .binary import GIVEN, NULL, Encoder, day_ms, encoder
+from .binary import GIVEN, NULL, Encoder, day_ms, encoder, text
 
+Columns = Mapping[str, Sequence[Any]]  # stored values of some records, by field
+Column = bytes | list[bytes]  # of each record, or what is the same in all of them
 NAMESPACE = "com.sforce.eventbus"
 CHANGE_TYPES = (
     "CREATE", "UPDATE", "DELETE", "UNDELETE", "SNAPSHOT",
@@ -46,10 +47,16 @@ class EventSchema:
 
     id: str
     text: str
-    parsed: Any
+
+    @property
+    def parsed(self) -> Any:
+        """The schema as the Avro library has it."""
+        return _parsed(self.text)
 
     def encode(self, datum: dict[str, Any]) -> bytes:
         """Return the bare Avro binary of a datum."""
+        import fastavro  # records do without it: only who publishes waits for it
+
         stream = io.BytesIO()
         fastavro.schemaless_writer(stream, self.parsed, datum)
         return stream.getvalue()
@@ -60,6 +67,8 @@ class EventSchema:
         Raises:
             ValueError: The payload is no datum of this schema.
         """
+        import fastavro
+
         stream = io.BytesIO(payload)
         try:
             datum = fastavro.schemaless_reader(stream, self.parsed, None)
@@ -78,6 +87,37 @@ class Slot:
     name: str
     parts: tuple[tuple[str, Field], ...]
     nested: bool
+    encoders: tuple[Encoder, ...]  # of the parts
+
+    def column(self, columns: Columns, *, count: int) -> Column:
+        """Return the slot of so many records as Avro binary.
+
+        A compound without any part is null.
+        """
+        parts = [
+            _written(columns.get(field.name, ()), encode)
+            for (_, field), encode in zip(self.parts, self.encoders, strict=True)
+        ]
+        if not self.nested:
+            return parts[0]
+        alike = [part for part in parts if isinstance(part, bytes)]
+        if len(alike) == len(parts):
+            return _compound(alike)
+        every = [[part] * count if isinstance(part, bytes) else part for part in parts]
+        return [_compound(row) for row in zip(*every, strict=True)]
+
+
+def _written(values: Sequence[Any], encode: Encoder) -> Column:
+    if not values:
+        return NULL
+    first = values[0]
+    if values.count(first) == len(values):
+        return NULL if first is None else encode(first)
+    return [NULL if value is None else encode(value) for value in values]
+
+
+def _compound(parts: Sequence[bytes]) -> bytes:
+    return GIVEN + b"".join(parts) if parts.count(NULL) < len(parts) else NULL
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,29 +126,29 @@ class ChangeShape:
 
     entity: str
     slots: tuple[Slot, ...]
-    columns: tuple[str, ...]  # of all slots, one after the other
-    encoders: tuple[Encoder, ...]  # of the columns
-    compounds: tuple[slice, ...]  # which of them are one slot together, the last ones first
     schema: EventSchema
+    name: bytes  # of the entity, as Avro binary
+
+    def bodies(self, columns: Columns, *, count: int) -> list[bytes]:
+        """Return what follows the header: the given values of records, null for all others.
+
+        A load makes an event for each record: so many values are faster column by column.
+        """
+        written: list[Iterable[bytes]] = []
+        alike: list[bytes] = []
+        for slot in self.slots:
+            column = slot.column(columns, count=count)
+            if isinstance(column, bytes):
+                alike.append(column)
+            else:
+                written += [repeat(b"".join(alike), count), column]
+                alike = []
+        written.append(repeat(b"".join(alike), count))
+        return list(map(b"".join, zip(*written, strict=True)))
 
     def body(self, row: Row) -> bytes:
-        """Return what follows the header: the given values of a record, null for all others.
-
-        A compound without any part is null.
-        """
-        values = map(row.get, self.columns)
-        written = [
-            NULL if value is None else encode(value)
-            for value, encode in zip(values, self.encoders, strict=True)
-        ]
-        for place in self.compounds:
-            parts = written[place]
-            written[place] = [GIVEN, *parts] if parts.count(NULL) < len(parts) else [NULL]
-        return b"".join(written)
-
-    def payload(self, header: dict[str, Any], body: bytes) -> bytes:
-        """Return the bare Avro binary of an event."""
-        return header_schema().encode(header) + body
+        """Return the same of one record."""
+        return self.bodies({name: (value,) for name, value in row.items()}, count=1)[0]
 
 
 def avro_value(field: Field, stored: Any) -> Any:
@@ -140,24 +180,8 @@ def change_shape(item: ObjectType) -> ChangeShape:
     defined: dict[str, tuple[str, ...]] = {}
     fields = [_slot_schema(slot, defined) for slot in slots]
     header = {"name": "ChangeEventHeader", "type": _header_schema()}
-    stored = [field for slot in slots for _, field in slot.parts]
-    return ChangeShape(
-        entity=item.name,
-        slots=slots,
-        columns=tuple(f.name for f in stored),
-        encoders=tuple(encoder(f) for f in stored),
-        compounds=tuple(_compounds(slots)),
-        schema=_schema(change_event_name(item.name), [header, *fields]),
-    )
-
-
-def _compounds(slots: Sequence[Slot]) -> Iterator[slice]:
-    end = sum(len(slot.parts) for slot in slots)
-    for slot in reversed(slots):
-        start = end - len(slot.parts)
-        if slot.nested:
-            yield slice(start, end)
-        end = start
+    schema = _schema(change_event_name(item.name), [header, *fields])
+    return ChangeShape(entity=item.name, slots=slots, schema=schema, name=text(item.name))
 
 
 @lru_cache(maxsize=1_024)
@@ -169,12 +193,6 @@ def platform_schema(item: ObjectType) -> EventSchema:
     ]
     fields += [_optional(f.name, _avro_type(f)) for f in item.fields if f.custom]
     return _schema(item.name, fields)
-
-
-@lru_cache(maxsize=1)
-def header_schema() -> EventSchema:
-    """Return the schema of the header alone, with which every change event begins."""
-    return schema_of_text(json.dumps(_header_schema()))
 
 
 @lru_cache(maxsize=1)
@@ -198,10 +216,15 @@ def _slots(item: ObjectType) -> list[Slot]:
     slots = []
     for f in item.fields:
         if f.name in parts_of:
-            slots.append(Slot(name=f.name, parts=tuple(parts_of[f.name]), nested=True))
+            slots.append(_slot(f.name, parts_of[f.name], nested=True))
         elif not (f.name in inside or f.name in LEFT_OUT or f.type is FieldType.BASE64):
-            slots.append(Slot(name=f.name, parts=(("", f),), nested=False))
+            slots.append(_slot(f.name, [("", f)], nested=False))
     return [slot for slot in slots if slot.parts and slot.parts[0][1].stored]
+
+
+def _slot(name: str, parts: Sequence[tuple[str, Field]], *, nested: bool) -> Slot:
+    encoders = tuple(encoder(field) for _, field in parts)
+    return Slot(name=name, parts=tuple(parts), nested=nested, encoders=encoders)
 
 
 def _slot_schema(slot: Slot, defined: dict[str, tuple[str, ...]]) -> dict[str, Any]:
@@ -255,8 +278,11 @@ def _schema(name: str, fields: Sequence[dict[str, Any]]) -> EventSchema:
 def schema_of_text(text: str) -> EventSchema:
     """Return the schema of its JSON text."""
     digest = hashlib.sha256(text.encode()).digest()[:16]
-    return EventSchema(
-        id=base64.urlsafe_b64encode(digest).decode().rstrip("="),
-        text=text,
-        parsed=fastavro.parse_schema(json.loads(text)),
-    )
+    return EventSchema(id=base64.urlsafe_b64encode(digest).decode().rstrip("="), text=text)
+
+
+@lru_cache(maxsize=1_024)
+def _parsed(text: str) -> Any:
+    import fastavro
+
+    return fastavro.parse_schema(json.loads(text))

@@ -29,15 +29,17 @@ def encoder(field: Field) -> Encoder:
     if field.is_decimal:
         unit = 10**field.scale
         return lru_cache(REMEMBERED)(lambda value: GIVEN + _DOUBLE.pack(value / unit))
-    return lru_cache(REMEMBERED)(_BY_TYPE.get(field.type, _text))
+    return lru_cache(REMEMBERED)(_BY_TYPE.get(field.type, _given_text))
 
 
-def day_ms(text: str) -> int:
+def day_ms(day: str) -> int:
     """Return the milliseconds from 1970 to the beginning of a day."""
-    return (date.fromisoformat(text).toordinal() - UNIX_DAY) * DAY_MS
+    return (date.fromisoformat(day).toordinal() - UNIX_DAY) * DAY_MS
 
 
-def _number(value: int) -> bytes:
+@lru_cache(maxsize=4_096)
+def number(value: int) -> bytes:
+    """Return a whole number, without the branch."""
     left = value << 1 if value >= 0 else (-value << 1) - 1
     written = bytearray()
     while left > 0x7F:
@@ -47,14 +49,19 @@ def _number(value: int) -> bytes:
     return bytes(written)
 
 
-def _text(value: str) -> bytes:
+def text(value: str) -> bytes:
+    """Return a text, without the branch."""
     data = value.encode()
-    return GIVEN + _number(len(data)) + data
+    return number(len(data)) + data
+
+
+def _given_text(value: str) -> bytes:
+    return GIVEN + text(value)
 
 
 _BY_TYPE: dict[FieldType, Encoder] = {
     FieldType.BOOLEAN: lambda value: TRUE if value == 1 else FALSE,
-    FieldType.INT: lambda value: GIVEN + _number(value),
-    FieldType.DATE: lambda value: GIVEN + _number(day_ms(value)),
-    FieldType.DATETIME: lambda value: GIVEN + _number(value * 1_000),
+    FieldType.INT: lambda value: GIVEN + number(value),
+    FieldType.DATE: lambda value: GIVEN + number(day_ms(value)),
+    FieldType.DATETIME: lambda value: GIVEN + number(value * 1_000),
 }

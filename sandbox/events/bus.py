@@ -4,19 +4,25 @@ import json
 import sqlite3
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
 
 from .. import clock
 from ..storage.database import Database
 from .avro import EventSchema, schema_of_text
 from .channels import EVENT
+from .packing import nth_id, packed, unpacked
 
 RETENTION_MS = 72 * 3_600 * 1_000
 MOST_KEPT = 1_000_000
 FIRST_REPLAY = 1_000
 REPLAY_BYTES = 8
 PURGE_EVERY_S = 30.0
+# Events that one commit makes of one topic share a row, which has the number of the last of them.
+MOST_TOGETHER = 200
+MOST_TOGETHER_BYTES = 1_000_000
 TABLES = """
 CREATE TABLE IF NOT EXISTS sandbox_event (
     replay INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -24,14 +30,16 @@ CREATE TABLE IF NOT EXISTS sandbox_event (
     created_ms INTEGER NOT NULL,
     event_id TEXT NOT NULL,
     schema_id TEXT NOT NULL,
-    payload BLOB NOT NULL
+    payload BLOB NOT NULL,
+    count INTEGER NOT NULL DEFAULT 1
 );
 CREATE INDEX IF NOT EXISTS sandbox_event_topic ON sandbox_event (topic, replay);
 CREATE TABLE IF NOT EXISTS sandbox_event_schema (id TEXT PRIMARY KEY, text TEXT NOT NULL);
 """
+COUNT_COLUMN = "ALTER TABLE sandbox_event ADD COLUMN count INTEGER NOT NULL DEFAULT 1"
 INSERT = (
-    "INSERT INTO sandbox_event (topic, created_ms, event_id, schema_id, payload) "
-    "VALUES (?, ?, ?, ?, ?)"
+    "INSERT INTO sandbox_event (replay, topic, created_ms, event_id, schema_id, payload, count) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 INSERT_SCHEMA = "INSERT OR IGNORE INTO sandbox_event_schema (id, text) VALUES (?, ?)"
 
@@ -44,8 +52,7 @@ class ReplayRefused(Exception):
         self.reason = reason  # corrupted, or validation.failed
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One event on its way into the ring."""
 
     topic: str
@@ -78,6 +85,9 @@ class EventBus:
         """Create the ring where there is none."""
         for statement in TABLES.split(";"):
             connection.execute(statement)
+        columns = connection.execute("PRAGMA table_info(sandbox_event)").fetchall()
+        if "count" not in {column[1] for column in columns}:
+            connection.execute(COUNT_COLUMN)  # data from when each event had a row of its own
         sql = "SELECT seq FROM sqlite_sequence WHERE name = 'sandbox_event'"
         if connection.execute(sql).fetchone() is None:
             sql = "INSERT INTO sqlite_sequence (name, seq) VALUES ('sandbox_event', ?)"
@@ -97,7 +107,7 @@ class EventBus:
         self._purge_now_and_then(connection)
         self._keep_schema(connection, schema)
         name = event_id or str(uuid.uuid4())
-        row = (topic, clock.epoch_ms(), name, schema.id, payload)
+        row = (None, topic, clock.epoch_ms(), name, schema.id, payload, 1)
         return int(connection.execute(INSERT, row).lastrowid or 0)
 
     def append_all(self, connection: sqlite3.Connection, events: Sequence[Event]) -> None:
@@ -106,7 +116,14 @@ class EventBus:
         for schema in {event.schema for event in events}:
             self._keep_schema(connection, schema)
         now_ms = clock.epoch_ms()
-        rows = [(e.topic, now_ms, str(uuid.uuid4()), e.schema.id, e.payload) for e in events]
+        number = _last(connection)
+        rows = []
+        for together in _rows_of(events):
+            number += len(together)
+            topic, schema_id = together[0].topic, together[0].schema.id
+            payload = packed([event.payload for event in together])
+            name = str(uuid.uuid4())
+            rows.append((number, topic, now_ms, name, schema_id, payload, len(together)))
         connection.executemany(INSERT, rows)
 
     def last_in(self, connection: sqlite3.Connection) -> int:
@@ -117,7 +134,7 @@ class EventBus:
         """Return how many platform events follow a number, as a transaction sees them."""
         if _last(connection) <= number:
             return 0
-        sql = "SELECT COUNT(*) FROM sandbox_event WHERE replay > ? AND topic LIKE ?"
+        sql = "SELECT COALESCE(SUM(count), 0) FROM sandbox_event WHERE replay > ? AND topic LIKE ?"
         return int(connection.execute(sql, (number, f"{EVENT}%")).fetchone()[0])
 
     def keep_schema(self, schema: EventSchema) -> None:
@@ -167,15 +184,16 @@ class EventBus:
     ) -> tuple[list[StoredEvent], int]:
         """Return the next events of some topics, oldest first, and the place reached."""
         sql = (
-            "SELECT replay, event_id, schema_id, payload FROM sandbox_event "
+            "SELECT replay, event_id, schema_id, payload, count FROM sandbox_event "
             "WHERE replay > ? AND topic IN (SELECT value FROM json_each(?)) "
             "ORDER BY replay LIMIT ?"
         )
         with self._database.read() as connection:
             # Read first: an event that commits in between is behind this place, not before it.
             last = _last(connection)
-            rows = connection.execute(sql, (after, json.dumps(list(topics)), most)).fetchall()
-        events = [StoredEvent(*row) for row in rows]
+            rows = connection.execute(sql, (after, json.dumps(list(topics)), most))
+            stored = (event for row in rows for event in _events_of(*row))
+            events = list(islice((event for event in stored if event.replay > after), most))
         if events:
             return events, events[-1].replay
         return [], max(after, last)
@@ -202,7 +220,8 @@ class EventBus:
     def counts(self) -> dict[str, int]:
         """Return how many events are kept, and the replay numbers around them."""
         with self._database.read() as connection:
-            (kept,) = connection.execute("SELECT COUNT(*) FROM sandbox_event").fetchone()
+            sql = "SELECT COALESCE(SUM(count), 0) FROM sandbox_event"
+            (kept,) = connection.execute(sql).fetchone()
             return {"kept": kept, "last_replay": _last(connection), "floor": _floor(connection)}
 
     # --- forgetting ---
@@ -216,8 +235,9 @@ class EventBus:
         (through,) = connection.execute(sql, bounds).fetchone()
         if through is None:
             return 0
-        sql = "DELETE FROM sandbox_event WHERE replay <= ?"
-        count = connection.execute(sql, (through,)).rowcount
+        sql = "SELECT SUM(count) FROM sandbox_event WHERE replay <= ?"
+        (count,) = connection.execute(sql, (through,)).fetchone()
+        connection.execute("DELETE FROM sandbox_event WHERE replay <= ?", (through,))
         _set_floor(connection, through)
         if through == last:
             # The newest number must stay a place from which a client can go on.
@@ -235,6 +255,32 @@ class EventBus:
         if self._purged_at_s is None or now_s - self._purged_at_s > PURGE_EVERY_S:
             self._purged_at_s = now_s
             self.purge(connection)
+
+
+def _rows_of(events: Sequence[Event]) -> Iterator[list[Event]]:
+    """Yield events in their order, those together that share a row."""
+    together: list[Event] = []
+    size = 0
+    for event in events:
+        size += len(event.payload)
+        if together and (
+            (event.topic, event.schema.id) != (together[0].topic, together[0].schema.id)
+            or len(together) == MOST_TOGETHER
+            or size > MOST_TOGETHER_BYTES
+        ):
+            yield together
+            together, size = [], len(event.payload)
+        together.append(event)
+    if together:
+        yield together
+
+
+def _events_of(
+    replay: int, event_id: str, schema_id: str, payload: bytes, count: int
+) -> Iterator[StoredEvent]:
+    """Yield the events of a row."""
+    for place, one in enumerate(unpacked(payload, count=count)):
+        yield StoredEvent(replay - count + 1 + place, nth_id(event_id, place), schema_id, one)
 
 
 def replay_bytes(number: int) -> bytes:

@@ -9,18 +9,17 @@ import json
 import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 from ..origin import origin
-from ..records.transaction import Row, json_list
+from ..records.transaction import Created, Row, Transaction, json_list
 from ..schema.model import Field, FieldType, ObjectType
 from ..storage.tables import quoted
-from .avro import ChangeShape, change_event_name, change_shape
-from .bitmap import bitmaps
+from .avro import ChangeShape, Columns, change_event_name, change_shape
 from .bus import Event, EventBus
 from .channels import DATA
+from .header import NO_FIELDS, Commit
 
 MAX_EVENT_BYTES = 1_000_000
 OVERFLOW_AT = 100_000
@@ -31,11 +30,13 @@ COMMIT_BASE = 10**12
 PER_ARRAY = 100
 CHANGES = (
     "CREATE TEMP TABLE IF NOT EXISTS sandbox_change "
-    "(n INTEGER PRIMARY KEY, object TEXT NOT NULL, id TEXT NOT NULL UNIQUE, old TEXT)"
+    "(n INTEGER PRIMARY KEY, object TEXT NOT NULL, id TEXT NOT NULL UNIQUE, old TEXT,"
+    " touched INTEGER NOT NULL DEFAULT 0)"
 )
+Noted = tuple[str, str, str | None, int]  # object, id, what it was, whether it changed since
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Change:
     """One event to be: a kind of change and what it says."""
 
@@ -43,12 +44,21 @@ class Change:
     kind: str
     record_ids: list[str]
     body: bytes  # the values of the event, behind its header
-    changed: frozenset[str] = frozenset()
-    nulled: frozenset[str] = frozenset()
+    changed: frozenset[str] = NO_FIELDS
+    nulled: frozenset[str] = NO_FIELDS
 
     def same_as(self) -> tuple[object, ...]:
         """Return what is equal in changes that become one event."""
         return (self.shape.entity, self.kind, self.changed, self.nulled, self.body)
+
+
+@dataclass(slots=True)
+class Present:
+    """A record at the end of its transaction: its values, or all of what an event tells of it."""
+
+    is_deleted: bool
+    body: bytes = b""
+    row: Row = field(default_factory=dict)
 
 
 class Capture:
@@ -75,28 +85,20 @@ class Capture:
         if self._watched:
             connection.execute("DELETE FROM sandbox_change")
 
-    def collect(self, connection: sqlite3.Connection, *, user_id: str, now_s: int) -> int:
+    def collect(self, tx: Transaction) -> int:
         """Write the events of the transaction that is about to commit; return how many."""
         if not self._watched:
             return 0
-        sql = "SELECT object, id, old FROM sandbox_change ORDER BY n"
-        noted = connection.execute(sql).fetchall()
+        connection = tx.connection
+        sql = "SELECT object, id, old, touched FROM sandbox_change ORDER BY n"
+        noted: list[Noted] = connection.execute(sql).fetchall()
         if not noted:
             return 0
         connection.execute("DELETE FROM sandbox_change")
-        changes = _merged(self._changes(connection, noted[: self.overflow_at]))
+        changes = _merged(self._changes(connection, noted[: self.overflow_at], tx.created))
         changes += self._overflow(noted[self.overflow_at :])
-        key, commit = str(uuid.uuid4()), COMMIT_BASE + self._bus.last() + 1
-        header = {
-            "transactionKey": key,
-            "commitTimestamp": now_s * 1_000,
-            "commitNumber": commit,
-            "commitUser": user_id,
-            "changeOrigin": origin.get(),
-        }
-        numbered = enumerate(changes, start=1)
-        events = [_event(change, header | {"sequenceNumber": n}) for n, change in numbered]
-        self._bus.append_all(connection, events)
+        user_id, now_s = tx.actor.user_id, tx.now_s
+        self._append(connection, changes, user_id=user_id, now_s=now_s, told_origin=origin.get())
         return len(changes)
 
     def gap(
@@ -112,24 +114,43 @@ class Capture:
         """Write a gap event: something happened to these records that nobody describes."""
         shape = change_shape(item)
         change = Change(shape, kind, list(record_ids) or [ALL_RECORDS], shape.body({}))
-        header = {
-            "transactionKey": str(uuid.uuid4()),
-            "sequenceNumber": 1,
-            "commitTimestamp": now_s * 1_000,
-            "commitNumber": COMMIT_BASE + self._bus.last() + 1,
-            "commitUser": user_id,
-            "changeOrigin": "",
-        }
-        self._bus.append_all(connection, [_event(change, header)])
+        self._append(connection, [change], user_id=user_id, now_s=now_s, told_origin="")
+
+    def _append(
+        self,
+        connection: sqlite3.Connection,
+        changes: Sequence[Change],
+        *,
+        user_id: str,
+        now_s: int,
+        told_origin: str,
+    ) -> None:
+        commit = Commit(
+            key=str(uuid.uuid4()),
+            number=COMMIT_BASE + self._bus.last() + 1,
+            user_id=user_id,
+            at_ms=now_s * 1_000,
+            origin=told_origin,
+        )
+        events = [_event(change, commit, sequence=n) for n, change in enumerate(changes, start=1)]
+        self._bus.append_all(connection, events)
 
     def _changes(
-        self, connection: sqlite3.Connection, noted: Sequence[tuple[str, str, str | None]]
+        self, connection: sqlite3.Connection, noted: Sequence[Noted], created: Sequence[Created]
     ) -> Iterator[Change]:
-        present: dict[str, Row] = {}
-        for name in {name for name, _, _ in noted}:
-            ids = [record_id for object_name, record_id, _ in noted if object_name == name]
-            present |= _rows(connection, self._watched[name], ids)
-        for name, record_id, text in noted:
+        present: dict[str, Present] = {}
+        for name in {name for name, *_ in noted}:
+            item = self._watched[name]
+            present |= _inserted(item, [one.columns for one in created if one.object == name])
+            unread = [
+                record_id
+                for object_name, record_id, old, touched in noted
+                if object_name == name and (old is not None or touched or record_id not in present)
+            ]
+            for record_id in unread:
+                present.pop(record_id, None)
+            present |= _present(connection, item, unread)
+        for name, record_id, text, _ in noted:
             item = self._watched[name]
             old = None
             if text is not None:
@@ -139,42 +160,49 @@ class Capture:
             if change is not None:
                 yield change
 
-    def _overflow(self, noted: Sequence[tuple[str, str, str | None]]) -> list[Change]:
+    def _overflow(self, noted: Sequence[Noted]) -> list[Change]:
         """Return one event per object for what is beyond the most a transaction may tell."""
         shapes = [change_shape(self._watched[name]) for name in dict.fromkeys(n[0] for n in noted)]
         return [Change(shape, "GAP_OVERFLOW", [ALL_RECORDS], shape.body({})) for shape in shapes]
 
 
-def _event(change: Change, header: dict[str, Any]) -> Event:
+def _event(change: Change, commit: Commit, *, sequence: int) -> Event:
     """Return an event as the bus takes it; one that is too large tells of a gap instead."""
     shape = change.shape
-    full = header | {
-        "entityName": shape.entity,
-        "recordIds": change.record_ids,
-        "changeType": change.kind,
-        "nulledFields": bitmaps(shape.slots, change.nulled),
-        "diffFields": [],
-        "changedFields": bitmaps(shape.slots, change.changed),
-    }
-    payload = shape.payload(full, change.body)
+    header = commit.header(
+        shape,
+        kind=change.kind,
+        record_ids=change.record_ids,
+        sequence=sequence,
+        nulled=change.nulled,
+        changed=change.changed,
+    )
+    payload = header + change.body
     if len(payload) > MAX_EVENT_BYTES:
         # The subscriber reads the record itself.
-        gap = full | {"changeType": f"GAP_{change.kind}", "nulledFields": []}
-        payload = shape.payload(gap | {"changedFields": []}, shape.body({}))
-    return Event(DATA + change_event_name(shape.entity), shape.schema, payload)
+        kind = f"GAP_{change.kind}"
+        header = commit.header(shape, kind=kind, record_ids=change.record_ids, sequence=sequence)
+        payload = header + shape.body({})
+    return Event(_topic(shape), shape.schema, payload)
 
 
-def _change(item: ObjectType, record_id: str, old: Row | None, new: Row | None) -> Change | None:
+@lru_cache(maxsize=1_024)
+def _topic(shape: ChangeShape) -> str:
+    return DATA + change_event_name(shape.entity)
+
+
+def _change(
+    item: ObjectType, record_id: str, old: Row | None, present: Present | None
+) -> Change | None:
     shape = change_shape(item)
     was = old is not None and old["IsDeleted"] == 0
-    remains = new is not None and new["IsDeleted"] == 0
-    if was and not remains:
-        return Change(shape, "DELETE", [record_id], shape.body({}))
-    if new is None or not remains:
-        return None
-    if old is None or not was:
-        kind = "CREATE" if old is None else "UNDELETE"
-        return Change(shape, kind, [record_id], shape.body(new))
+    if present is None or present.is_deleted:
+        return Change(shape, "DELETE", [record_id], shape.body({})) if was else None
+    if old is None:
+        return Change(shape, "CREATE", [record_id], present.body or shape.body(present.row))
+    new = present.row
+    if not was:
+        return Change(shape, "UNDELETE", [record_id], shape.body(new))
     if old == new:
         return None
     # The stamp moves with every change, even with two within one second.
@@ -210,17 +238,33 @@ def _column_sql(field: Field, *, side: str = "") -> str:
     return f"COALESCE({column}, 0)" if field.type is FieldType.BOOLEAN else column
 
 
-def _rows(connection: sqlite3.Connection, item: ObjectType, ids: Sequence[str]) -> dict[str, Row]:
+def _inserted(item: ObjectType, chunks: Iterable[Columns]) -> dict[str, Present]:
+    """Return records as they were inserted, without reading them again."""
+    shape = change_shape(item)
+    found: dict[str, Present] = {}
+    for columns in chunks:
+        ids, deleted = columns["Id"], columns["IsDeleted"]
+        bodies = shape.bodies(columns, count=len(ids))
+        for record_id, is_deleted, body in zip(ids, deleted, bodies, strict=True):
+            found[record_id] = Present(is_deleted != 0, body=body)
+    return found
+
+
+def _present(
+    connection: sqlite3.Connection, item: ObjectType, ids: Sequence[str]
+) -> dict[str, Present]:
+    """Return what is there of these records now."""
+    if not ids:
+        return {}
     columns = _columns(item)
     names = [f.name for f in columns]
     sql = (
         f"SELECT {', '.join(map(_column_sql, columns))} FROM {quoted(item.name)} "
         'WHERE "Id" IN (SELECT value FROM json_each(?))'
     )
-    rows = (
-        dict(zip(names, row, strict=True)) for row in connection.execute(sql, (json_list(ids),))
-    )
-    return {row["Id"]: row for row in rows}
+    rows = connection.execute(sql, (json_list(ids),))
+    found = (dict(zip(names, row, strict=True)) for row in rows)
+    return {row["Id"]: Present(row["IsDeleted"] != 0, row=row) for row in found}
 
 
 def _triggers(item: ObjectType) -> Iterator[str]:
@@ -228,15 +272,17 @@ def _triggers(item: ObjectType) -> Iterator[str]:
     chunks = [", ".join(columns[i : i + PER_ARRAY]) for i in range(0, len(columns), PER_ARRAY)]
     arrays = ", ".join(f"json_array({chunk})" for chunk in chunks)
     old = f"json_array({arrays})"
-    for when, side, value in (
-        ("insert", "NEW", "NULL"),
-        ("update", "OLD", old),
-        ("delete", "OLD", old),
+    # What was inserted a moment ago is no longer as it was inserted.
+    touch = ' UPDATE sandbox_change SET touched = 1 WHERE id = OLD."Id" AND old IS NULL;'
+    for when, side, value, then in (
+        ("insert", "NEW", "NULL", ""),
+        ("update", "OLD", old, touch),
+        ("delete", "OLD", old, touch),
     ):
         yield (
             f"CREATE TEMP TRIGGER {quoted(f'cdc_{when}_{item.name}')} "
             f"AFTER {when.upper()} ON main.{quoted(item.name)} BEGIN "
             "INSERT INTO sandbox_change (object, id, old) "
             f"SELECT '{item.name}', {side}.\"Id\", {value} WHERE NOT EXISTS "
-            f'(SELECT 1 FROM sandbox_change WHERE id = {side}."Id"); END'
+            f'(SELECT 1 FROM sandbox_change WHERE id = {side}."Id");{then} END'
         )

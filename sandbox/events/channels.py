@@ -7,7 +7,7 @@ from pathlib import Path
 from ..errors import SetupError
 from ..schema.metadata import SUFFIX
 from ..schema.model import ObjectType, Schema
-from ..schema.xml import read_xml
+from ..schema.xml import metadata_files, read_xml
 from .avro import EventSchema, change_event_name, change_shape, channel_schema, platform_schema
 
 STANDARD_CHANNEL = "ChangeEvents"
@@ -107,8 +107,7 @@ def read_members(folder: Path | None) -> list[tuple[str, str]]:
         SetupError: A member names no channel or no event.
     """
     found = []
-    files = folder.rglob(f"*.platformEventChannelMember{SUFFIX}") if folder is not None else ()
-    for path in sorted(files):
+    for path in metadata_files(folder, f"*.platformEventChannelMember{SUFFIX}"):
         root = read_xml(path)
         channel, name = root.text("eventChannel"), root.text("selectedEntity")
         if channel is None or name is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ApiError, SetupError
 from ..ids import make_id, normalize
 from ..schema.metadata import SUFFIX
-from ..schema.xml import read_xml
+from ..schema.xml import metadata_files, read_xml
 from ..storage.database import Database
 from .channels import Channels
 
@@ -177,7 +177,7 @@ def read_definitions(folder: Path | None, channels: Channels) -> tuple[Definitio
         SetupError: One of them names no topic or has a wrong value.
     """
     found = []
-    for path in sorted(folder.rglob(f"*.{KIND}{SUFFIX}")) if folder is not None else ():
+    for path in metadata_files(folder, f"*.{KIND}{SUFFIX}"):
         root = read_xml(path)
         name = path.name.removesuffix(f".{KIND}{SUFFIX}")
         definition = Definition(

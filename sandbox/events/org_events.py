@@ -69,7 +69,7 @@ class OrgEvents:
         if tx.actor.is_system:
             self._capture.forget(tx.connection)
         else:
-            self._capture.collect(tx.connection, user_id=tx.actor.user_id, now_s=tx.now_s)
+            self._capture.collect(tx)
 
     def publish(self, tx: Transaction, item: ObjectType, row: Row) -> str | RowError:
         """Put a platform event on the bus when the transaction commits; return its uuid."""

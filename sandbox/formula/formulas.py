@@ -11,7 +11,7 @@ from .. import clock
 from ..errors import SetupError
 from ..schema.metadata import SUFFIX
 from ..schema.model import Field, ObjectType, Schema
-from ..schema.xml import read_xml
+from ..schema.xml import metadata_files, read_xml
 from .compiler import Compiler, Formula, Scene, written_value
 from .syntax import FormulaError, parse
 
@@ -81,7 +81,7 @@ class Formulas:
 
     def _read_rules(self, folder: Path) -> dict[str, list[ValidationRule]]:
         rules: dict[str, list[ValidationRule]] = {}
-        for path in sorted(folder.rglob(f"objects/*/validationRules/*.{KIND}{SUFFIX}")):
+        for path in metadata_files(folder, f"objects/*/validationRules/*.{KIND}{SUFFIX}"):
             root = read_xml(path)
             name = path.name.removesuffix(f".{KIND}{SUFFIX}")
             item = self._schema.find(path.parent.parent.name)
@@ -141,21 +141,17 @@ class Formulas:
         rules = self._rules.get(item.name)
         if not rules:
             return
-        now = clock.now()
-        parents: dict[str, Any] = {}
+        scene = Scene(
+            connection=tx.connection,
+            row={},
+            now=clock.now(),
+            user_id=tx.actor.user_id,
+            permissions=tx.actor.permissions,
+        )
         for draft in drafts:
             if draft.errors:
                 continue
-            scene = Scene(
-                connection=tx.connection,
-                row=draft.new,
-                now=now,
-                old=draft.old,
-                creating=draft.creating,
-                user_id=tx.actor.user_id,
-                permissions=tx.actor.permissions,
-                parents=parents,
-            )
+            scene.row, scene.old, scene.creating = draft.new, draft.old, draft.creating
             for rule in rules:
                 if _holds(rule.condition, scene):
                     fields = () if rule.field is None else (rule.field,)

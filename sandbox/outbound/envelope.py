@@ -1,8 +1,8 @@
 """The SOAP envelope of outbound messages, and what counts as an acknowledgement (G.2, G.3)."""
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any
-from xml.sax.saxutils import escape
 
 from lxml import etree
 
@@ -33,7 +33,7 @@ def build_envelope(
     session = (
         '<SessionId xsi:nil="true"/>'
         if session_id is None
-        else f"<SessionId>{escape(session_id)}</SessionId>"
+        else f"<SessionId>{escape(session_id, quote=False)}</SessionId>"
     )
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
@@ -45,8 +45,8 @@ def build_envelope(
         f"   <OrganizationId>{organization_id}</OrganizationId>",
         f"   <ActionId>{message.action_id}</ActionId>",
         f"   {session}",
-        f"   <EnterpriseUrl>{escape(service.format('c'))}</EnterpriseUrl>",
-        f"   <PartnerUrl>{escape(service.format('u'))}</PartnerUrl>",
+        f"   <EnterpriseUrl>{escape(service.format('c'), quote=False)}</EnterpriseUrl>",
+        f"   <PartnerUrl>{escape(service.format('u'), quote=False)}</PartnerUrl>",
     ]
     for notification_id, record_id, values in notifications:
         lines += [
@@ -68,7 +68,7 @@ def build_envelope(
 def _clean(text: str) -> str:
     """Escape text and leave out characters that XML cannot carry."""
     allowed = "".join(c for c in text if c >= " " or c in "\t\n\r")
-    return escape(allowed)
+    return escape(allowed, quote=False)
 
 
 def acknowledged(status: int, body: bytes) -> bool:

@@ -1,6 +1,5 @@
 """Posts one message over HTTP."""
 
-import http.client
 import ssl
 from urllib.parse import urlsplit
 
@@ -17,6 +16,8 @@ def post(url: str, body: bytes, *, timeout_s: float = TIMEOUT_S) -> tuple[int, b
     Raises:
         NotDelivered: No answer came.
     """
+    import http.client  # takes a while to load: only who sends messages waits for it
+
     parts = urlsplit(url)
     port = parts.port
     connection: http.client.HTTPConnection

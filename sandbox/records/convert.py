@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache, partial
@@ -21,6 +21,8 @@ EVERYDAY_INT = re.compile(r"-?[0-9]{1,9}\Z")
 INT_LIMIT = 2**31
 MAX_DECIMAL_EXPONENT = 30
 Converter = Callable[[Any], Any]
+# Kinds of JSON values of which equal ones are the same value; True and 1, say, are not.
+ALIKE = frozenset({frozenset({kind}) for kind in (str, bool, int, Decimal)})
 _JSON_SHAPES: dict[type, str] = {
     str: "VALUE_STRING",
     int: "VALUE_NUMBER_INT",
@@ -50,6 +52,22 @@ def converter(item: Field, schema: Schema) -> Converter:
     if item.type not in _BY_TYPE and item.length:
         return _everyday_text(item)
     return partial(_BY_TYPE.get(item.type, _text), item)
+
+
+def converted(values: Sequence[Any], convert: Converter) -> list[Any]:
+    """Return the stored values of one column, which has some; a frequent one is converted once.
+
+    Raises:
+        Refused: The field does not take one of them.
+    """
+    if type(values[0]) is str and values.count(values[0]) == len(values):
+        return [convert(values[0])] * len(values)
+    if frozenset(map(type, values)) - {type(None)} in ALIKE:
+        distinct = set(values)
+        if 2 * len(distinct) <= len(values):
+            known = {value: convert(value) for value in distinct}
+            return [known[value] for value in values]
+    return list(map(convert, values))
 
 
 def _wrong_json(item: Field, value: Any, kind: str) -> Refused:

@@ -1,12 +1,13 @@
 """Reads what a caller wants written: fields, relationships by external id, or nonsense."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import RowError
 from ..schema.model import Field, FieldType, ObjectType, Schema
-from .convert import Converter, Refused, converter
+from .convert import Converter, Refused, converted, converter
 from .transaction import Row
 
 NOT_WRITABLE = (
@@ -68,6 +69,42 @@ class RowReader:
                     draft.errors.append(refused.error)
             elif key != "attributes":
                 self._read_one(key, value, draft, system=system)
+
+    def read_all(
+        self, rows: Iterable[tuple[Mapping[str, Any], Draft]], *, system: bool = False
+    ) -> None:
+        """Fill drafts as `read` does; rows with the same members are read column by column."""
+        shapes: dict[tuple[object, ...], list[tuple[Mapping[str, Any], Draft]]] = defaultdict(list)
+        for raw, draft in rows:
+            shapes[draft.creating, *raw].append((raw, draft))
+        for (first, draft), *others in shapes.values():
+            self.read(first, draft=draft, system=system)
+            if not others or self._read_columns(others, self._ready[draft.creating]):
+                continue
+            for raw, other in others:
+                self.read(raw, draft=other, system=system)
+
+    def _read_columns(
+        self,
+        rows: Sequence[tuple[Mapping[str, Any], Draft]],
+        ready: Mapping[str, tuple[str, Converter]],
+    ) -> bool:
+        """Fill drafts whose rows have the same members; False: one of them needs a closer look."""
+        keys = list(rows[0][0])
+        if any(key not in ready and key != "attributes" for key in keys):
+            return False
+        given = zip(keys, zip(*(raw.values() for raw, _ in rows), strict=True), strict=True)
+        named = [(ready[key], column) for key, column in given if key != "attributes"]
+        try:
+            columns = [converted(column, convert) for (_, convert), column in named]
+        except Refused:
+            return False
+        if not columns:
+            return True
+        names = [name for (name, _), _ in named]
+        for (_, draft), values in zip(rows, zip(*columns, strict=True), strict=True):
+            draft.values.update(zip(names, values, strict=True))
+        return True
 
     def _read_one(self, key: str, value: Any, draft: Draft, *, system: bool) -> None:
         known = self._known[key] if key in self._known else self._learn(key)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..schema.model import Field, ObjectType
-from ..storage.folding import folded_text
+from ..storage.folding import folded_sql, folded_text
 from ..storage.tables import quoted
 from ..storage.values import decoder
 from .draft import Draft, Link
@@ -14,7 +14,7 @@ from .transaction import Transaction, json_list
 
 def folded(item: Field, value: Any) -> Any:
     """Return a key value as unique indexes compare it."""
-    return folded_text(value) if isinstance(value, str) and not item.case_sensitive else value
+    return folded_text(value) if isinstance(value, str) and item.folds else value
 
 
 def ids_by_key(
@@ -22,13 +22,16 @@ def ids_by_key(
 ) -> dict[Any, list[str]]:
     """Return the ids of live records by the (folded) value of a key field."""
     column = quoted(key.name)
+    compared = folded_sql(column) if key.folds else column
     sql = (
-        f'SELECT {column}, "Id" FROM {quoted(item.name)} WHERE {column} '
-        'IN (SELECT value FROM json_each(?)) AND "IsDeleted" = 0 ORDER BY "Id"'
+        f'SELECT {compared}, "Id" FROM {quoted(item.name)} '
+        f"WHERE {compared} IN (SELECT value FROM json_each(?)) "
+        f'AND {column} IS NOT NULL AND "IsDeleted" = 0 ORDER BY "Id"'
     )
+    wanted = json_list([folded(key, value) for value in values])
     found: dict[Any, list[str]] = defaultdict(list)
-    for value, record_id in tx.connection.execute(sql, (json_list(list(values)),)):
-        found[folded(key, value)].append(record_id)
+    for value, record_id in tx.connection.execute(sql, (wanted,)):
+        found[value].append(record_id)
     return found
 
 

@@ -19,7 +19,7 @@ from .draft import NOT_WRITABLE, Draft
 from .lookup import check_references, check_unique, resolve_links
 from .record_types import set_record_types
 from .rollups import OUTSIDE, convert_rollups, recompute_rollups
-from .transaction import Row, Transaction
+from .transaction import Created, Row, Transaction
 
 COLUMN_LIMIT = 2**63  # SQLite keeps whole numbers below
 ZEROS = re.compile(r"\{(0+)\}")
@@ -45,17 +45,16 @@ class Writer:
         if not system or tx.course is not None:
             self._lock(item, drafts)
         live = [draft for draft in drafts if not draft.errors]
-        for draft in live:
-            self._merge(item, draft, system=system)
+        self._merge(item, live, system=system)
         tx.formulas.fill_defaults(tx, item, live)
         set_record_types(tx, item, live)
         set_currencies(tx, item, [d for d in live if not d.errors], system=system)
         behaviour = behaviour_of(item.name)
         if behaviour is not None:
             behaviour.before(self, item, [d for d in live if not d.errors], system)
+        if behaviour is not None or system:
+            _check_range(item, live)
         for draft in live:
-            if behaviour is not None or system:
-                _check_range(item, draft)
             _check_required(item, draft)
         if not system:
             tx.formulas.check(tx, item, live)
@@ -63,9 +62,6 @@ class Writer:
         saved = [draft for draft in live if not draft.errors]
         self._insert(item, [draft for draft in saved if draft.creating])
         self._update(item, [draft for draft in saved if not draft.creating])
-        for draft in saved:
-            verb = "create" if draft.creating else "update"
-            tx.note(verb, item, draft.new["Id"], old=draft.old, new=draft.new)
         if behaviour is not None and saved:
             behaviour.after(self, item, saved)
         changes = [(draft.old, draft.new) for draft in saved]
@@ -118,6 +114,8 @@ class Writer:
         return [draft.new["Id"] for draft in drafts]
 
     def _apply_faults(self, item: ObjectType, drafts: Sequence[Draft]) -> None:
+        if not self.tx.faults.any:
+            return
         user = self.tx.actor.username
         for draft in drafts:
             error = None if draft.errors else self.tx.faults.for_row(item.name, user=user)
@@ -125,6 +123,8 @@ class Writer:
                 draft.errors.append(error)
 
     def _lock(self, item: ObjectType, drafts: Sequence[Draft]) -> None:
+        if not self.tx.locking:
+            return
         for draft in drafts:
             if draft.errors:
                 continue
@@ -150,21 +150,19 @@ class Writer:
                 draft.old = row
                 seen.add(draft.id)
 
-    def _merge(self, item: ObjectType, draft: Draft, *, system: bool) -> None:
-        tx = self.tx
-        user, now_s = tx.actor.user_id, tx.now_s
-        if draft.creating:
-            draft.new = dict(_blank(item))
-            draft.new["CreatedDate"], draft.new["CreatedById"] = now_s, user
-            if "OwnerId" in draft.new:
-                draft.new["OwnerId"] = user
-        else:
-            draft.new = dict(draft.old)
-        draft.new["LastModifiedDate"] = draft.new["SystemModstamp"] = now_s
-        draft.new["LastModifiedById"] = user
-        draft.new.update(draft.values)
-        if not (system or draft.creating):
-            _check_reparenting(item, draft)
+    def _merge(self, item: ObjectType, drafts: Sequence[Draft], *, system: bool) -> None:
+        user, now_s = self.tx.actor.user_id, self.tx.now_s
+        stamps = {"LastModifiedDate": now_s, "SystemModstamp": now_s, "LastModifiedById": user}
+        fresh = _blank(item) | {"CreatedDate": now_s, "CreatedById": user} | stamps
+        if "OwnerId" in fresh:
+            fresh["OwnerId"] = user
+        for draft in drafts:
+            if draft.creating:
+                draft.new = fresh | draft.values
+                continue
+            draft.new = draft.old | stamps | draft.values
+            if not system:
+                _check_reparenting(item, draft)
 
     def _insert(self, item: ObjectType, drafts: Sequence[Draft]) -> None:
         if not drafts:
@@ -185,10 +183,12 @@ class Writer:
         columns = zip(*map(itemgetter(*every), (draft.new for draft in drafts)), strict=True)
         empty = len(drafts)
         filled = {n: c for n, c in zip(every, columns, strict=True) if c.count(None) < empty}
-        names = ", ".join(map(quoted, filled))
+        rows = list(zip(*filled.values(), strict=True))
         marks = ", ".join("?" * len(filled))
-        sql = f"INSERT INTO {quoted(item.name)} ({names}) VALUES ({marks})"
-        tx.connection.executemany(sql, zip(*filled.values(), strict=True))
+        sql = f"INSERT INTO {quoted(item.name)} ({', '.join(map(quoted, filled))}) VALUES ({marks})"
+        tx.connection.executemany(sql, rows)
+        tx.note_creates(item, tuple(filled), rows)
+        tx.created.append(Created(item.name, filled))
 
     def _number(self, item: ObjectType, drafts: Sequence[Draft]) -> None:
         for f in item.fields:
@@ -219,6 +219,8 @@ class Writer:
             sql = f'UPDATE {quoted(item.name)} SET {sets} WHERE "Id" = ?'
             rows = [[*(draft.new[n] for n in names), draft.id] for draft in members]
             self.tx.connection.executemany(sql, rows)
+        for draft in drafts:
+            self.tx.note("update", item, draft.new["Id"], old=draft.old, new=draft.new)
 
 
 @lru_cache(maxsize=1_024)
@@ -260,13 +262,17 @@ def _decimals(item: ObjectType) -> tuple[Field, ...]:
     return tuple(f for f in item.stored if f.is_decimal)
 
 
-def _check_range(item: ObjectType, draft: Draft) -> None:
+def _check_range(item: ObjectType, drafts: Sequence[Draft]) -> None:
     """Refuse computed amounts that no column holds."""
     for field in _decimals(item):
-        value = draft.new[field.name]
-        if value is not None and abs(value) >= COLUMN_LIMIT:
-            message = f"{field.label}: value outside of valid range on numeric field"
-            draft.refuse(OUTSIDE, message, field.name)
+        name = field.name
+        amounts = [draft.new[name] or 0 for draft in drafts]
+        if not amounts or -COLUMN_LIMIT < min(amounts) <= max(amounts) < COLUMN_LIMIT:
+            continue
+        for draft, amount in zip(drafts, amounts, strict=True):
+            if abs(amount) >= COLUMN_LIMIT:
+                message = f"{field.label}: value outside of valid range on numeric field"
+                draft.refuse(OUTSIDE, message, name)
 
 
 def _refuse_overflow(draft: Draft) -> None:

@@ -1,8 +1,8 @@
 """Create, update, upsert: from JSON rows to outcomes, for one record or two hundred."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from ..errors import RowError
 from ..ids import normalize
@@ -15,8 +15,7 @@ from .save import Writer
 JsonRow = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one row."""
 
     id: str | None
@@ -51,15 +50,13 @@ def create(
 ) -> list[Outcome]:
     """Create records."""
     item, seen = _whole_and_seen(writer, item, system=system)
-    reader = RowReader(seen, writer.tx.schema)
-    drafts = []
-    for row in rows:
-        draft = Draft(creating=True)
-        if seen.createable or system:
-            reader.read(row, draft=draft, system=system)
-        else:
+    drafts = [Draft(creating=True) for _ in rows]
+    if seen.createable or system:
+        reader = RowReader(seen, writer.tx.schema)
+        reader.read_all(zip(rows, drafts, strict=True), system=system)
+    else:
+        for draft in drafts:
             _refuse_object(item, draft)
-        drafts.append(draft)
     if item.event:
         return _publish(writer, item, drafts)
     writer.save(item, drafts, system=system)
@@ -77,16 +74,14 @@ def _publish(writer: Writer, item: ObjectType, drafts: Sequence[Draft]) -> list[
 def update(writer: Writer, item: ObjectType, rows: Sequence[tuple[Any, JsonRow]]) -> list[Outcome]:
     """Update records given as (id, fields)."""
     item, seen = _whole_and_seen(writer, item)
-    reader = RowReader(seen, writer.tx.schema)
-    drafts = []
-    for raw_id, row in rows:
-        draft = Draft(creating=False)
+    drafts = [Draft(creating=False) for _ in rows]
+    for draft, (raw_id, _) in zip(drafts, rows, strict=True):
         draft.id = _read_id(item, raw_id, draft)
-        if seen.updateable:
-            reader.read(row, draft=draft)
-        else:
+        if not seen.updateable:
             _refuse_object(item, draft)
-        drafts.append(draft)
+    if seen.updateable:
+        reader = RowReader(seen, writer.tx.schema)
+        reader.read_all((row, draft) for draft, (_, row) in zip(drafts, rows, strict=True))
     writer.save(item, drafts)
     return _outcomes(drafts)
 
@@ -96,7 +91,6 @@ def upsert(
 ) -> list[Outcome]:
     """Update the records a key names, create the others. Rows are (key value, other fields)."""
     item, shown = _whole_and_seen(writer, item)
-    reader = RowReader(shown, writer.tx.schema)
     convert = converter(key, writer.tx.schema)
     drafts: list[Draft] = []
     values: list[Any] = []
@@ -107,7 +101,7 @@ def upsert(
     found = _matches(writer, item, key, values)
     seen: set[Any] = set()
     matches: list[tuple[str, ...]] = []
-    for draft, value, (_, row) in zip(drafts, values, rows, strict=True):
+    for draft, value in zip(drafts, values, strict=True):
         known = folded(key, value)
         ids = tuple(found.get(known, ()))
         matches.append(ids if len(ids) > 1 else ())
@@ -116,8 +110,9 @@ def upsert(
         if value is not None:
             seen.add(known)
         _aim(draft, shown, key, value, ids)
-        if not draft.errors:
-            reader.read(row, draft=draft)
+    reader = RowReader(shown, writer.tx.schema)
+    aimed = zip(drafts, rows, strict=True)
+    reader.read_all((row, draft) for draft, (_, row) in aimed if not draft.errors)
     writer.save(item, drafts)
     return [
         Outcome(id=d.id, created=d.creating, errors=tuple(d.errors), matches=m)

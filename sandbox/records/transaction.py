@@ -1,10 +1,9 @@
 """One transaction: who acts, when, and what has to happen once it is committed."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Protocol
 
 import orjson
@@ -12,12 +11,12 @@ import orjson
 from ..errors import RowError
 from ..formula.formulas import Formulas
 from ..schema.automation import Automation
-from ..schema.model import FieldType, ObjectType, Schema
+from ..schema.model import ObjectType, Schema
 from ..storage.database import Database
 from ..storage.tables import quoted
+from .audit import Noted, Write, noted, noted_creates
 from .locks import LockTable, keys_of, refusal_text
 
-LONGEST_NOTED = 2_000
 Row = dict[str, Any]  # stored values by field name, all columns of one record
 
 
@@ -43,8 +42,20 @@ class IdSource(Protocol):
 class RowFaults(Protocol):
     """Tells whether a scheduled fault makes a row fail."""
 
+    @property
+    def any(self) -> bool:
+        """Whether something is scheduled."""
+
     def for_row(self, object_name: str, *, user: str) -> RowError | None:
         """Return why the next row of an object fails, and count it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """Records of one object, as they were inserted: filled columns, all of the same length."""
+
+    object: str
+    columns: Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +91,9 @@ class Transaction:
     events: EventSink
     formulas: Formulas
     course: Course | None = None
-    audit: list[dict[str, Any]] = field(default_factory=list)
+    audit: list[Noted] = field(default_factory=list)
     messages: set[str] = field(default_factory=set)
+    created: list[Created] = field(default_factory=list)  # those of undone savepoints as well
     syncing_quotes: bool = False
 
     def seen(self, item: ObjectType) -> ObjectType | None:
@@ -123,6 +135,11 @@ class Transaction:
         rows = self.connection.execute(sql, (json_list(values),))
         return [dict(zip(names, row, strict=True)) for row in rows]
 
+    @property
+    def locking(self) -> bool:
+        """Whether locks matter: somebody holds some, or wants to know which there would be."""
+        return not self.locks.idle or (self.course is not None and self.course.locked is not None)
+
     def lock(
         self, item: ObjectType, record_id: str | None, *, old: Row, values: Mapping[str, Any]
     ) -> RowError | None:
@@ -131,9 +148,9 @@ class Transaction:
         Raises:
             RowLockedError: The caller will wait and run the whole transaction again.
         """
-        collected = self.course.locked if self.course is not None else None
-        if collected is None and self.locks.idle:
+        if not self.locking:
             return None
+        collected = self.course.locked if self.course is not None else None
         keys = keys_of(item, record_id, old, values)
         if collected is not None:
             collected |= keys
@@ -142,45 +159,24 @@ class Transaction:
 
     def note(self, verb: str, item: ObjectType, record_id: str, *, old: Row, new: Row) -> None:
         """Remember a write for the audit: what was and what is, where they differ."""
-        if old and new:
-            names = [name for name, value in new.items() if value != old.get(name)]
-            was = {name: old[name] for name in names if name in old}
-            now = {name: new[name] for name in names}
-        else:
-            was, now = _given(old), _given(new)
-        self.audit.append(
-            {
-                "at_s": self.now_s,
-                "user": self.actor.username,
-                "user_id": self.actor.user_id,
-                "verb": verb,
-                "object": item.name,
-                "id": record_id,
-                "request_id": self.request_id,
-                "old": _shortened(item, was),
-                "new": _shortened(item, now),
-            }
+        self.audit.append(noted(self._write(verb, item), item, record_id, old=old, new=new))
+
+    def note_creates(
+        self, item: ObjectType, names: tuple[str, ...], rows: Iterable[tuple[Any, ...]]
+    ) -> None:
+        """Remember created records for the audit; the columns include the id."""
+        write = self._write("create", item)
+        self.audit += noted_creates(write, item, names, rows, id_at=names.index("Id"))
+
+    def _write(self, verb: str, item: ObjectType) -> Write:
+        return Write(
+            at_s=self.now_s,
+            user=self.actor.username,
+            user_id=self.actor.user_id,
+            verb=verb,
+            object=item.name,
+            request_id=self.request_id,
         )
-
-
-def _given(row: Row) -> Row:
-    return {name: value for name, value in row.items() if value is not None}
-
-
-def _shortened(item: ObjectType, row: Row) -> Row:
-    """Return a row without the bulk of files and long texts; the row itself is changed."""
-    for name in _long_names(item):
-        value = row.get(name)
-        if type(value) is str and len(value) > LONGEST_NOTED:
-            row[name] = f"{value[:LONGEST_NOTED]}…"
-    return row
-
-
-@lru_cache(maxsize=1_024)
-def _long_names(item: ObjectType) -> tuple[str, ...]:
-    """Return the fields that can hold more than is noted; length 0 is no limit."""
-    texts = (f for f in item.stored if f.is_text or f.type is FieldType.BASE64)
-    return tuple(f.name for f in texts if not 0 < f.length <= LONGEST_NOTED)
 
 
 def json_list(values: Sequence[Any]) -> str:

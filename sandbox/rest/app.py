@@ -3,7 +3,7 @@
 import itertools
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,6 @@ from ..bulk import calls as bulk
 from ..errors import ApiError, not_found
 from ..faults import Fault, trickled, truncated
 from ..origin import origin, origin_of
-from ..soap.endpoint import as_fault, is_soap, soap, wsdl
 from . import collections, composite, event_schemas, extras, graph, info, limits, query, rows, tree
 from .auth import authenticate, identity_body, oauth
 from .body import inflate
@@ -104,10 +103,25 @@ ROUTER = Router(
     ]
 )
 REASONS = {status.value: status.phrase for status in HTTPStatus} | {420: "Site Unavailable"}
+SOAP_PATH = "/services/soap/"  # errors below it are told as faults
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 
 LOG = logging.getLogger("l2c_sandbox")
+
+
+def _soap(org: "Org", request: Request, segments: Sequence[str]) -> Answer:
+    # SOAP takes a while to load: only who speaks it waits for it.
+    from ..soap.endpoint import soap, wsdl
+
+    answer = soap if segments[1].lower() == "soap" else wsdl
+    return answer(org, request, segments)
+
+
+def _as_fault(answer: Answer) -> Answer:
+    from ..soap.endpoint import as_fault
+
+    return as_fault(answer)
 
 
 def _stumbled(number: str) -> Answer:
@@ -187,8 +201,8 @@ class Application:
             number = f"{next(self._numbers)}"
             LOG.exception("sandbox.bug error_id=%s", number)
             answer, request = _stumbled(number), None
-        if is_soap(environ["PATH_INFO"]):
-            answer = as_fault(answer)
+        if environ["PATH_INFO"].lower().startswith(SOAP_PATH):
+            answer = _as_fault(answer)
         return self._write(environ, start_response, answer, request)
 
     def _answer(self, environ: dict[str, Any]) -> tuple[Answer, Request]:
@@ -248,10 +262,8 @@ class Application:
             if len(segments) == 2:
                 return Answer(200, info.versions(), counted=False)
             return _versioned(self._org, request)
-        if head == ["services", "soap"]:
-            return soap(self._org, request, segments)
-        if head == ["services", "wsdl"]:
-            return wsdl(self._org, request, segments)
+        if head in (["services", "soap"], ["services", "wsdl"]):
+            return _soap(self._org, request, segments)
         if head == ["services", "async"]:
             return bulk.refuse_bulk_one(self._org, request)
         if head == ["services", "oauth2"] and len(segments) == 3:

@@ -117,7 +117,7 @@ def parse_json(body: bytes) -> Any:
         ApiError: JSON_PARSER_ERROR.
     """
     try:
-        value = json.loads(body, parse_float=_decimal, parse_constant=_refuse_constant)
+        value = json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
         if SURROGATE.search(body):
             # Half a character can be written in JSON and nowhere else.
             json.dumps(value, ensure_ascii=False, default=str).encode()
@@ -128,10 +128,6 @@ def parse_json(body: bytes) -> Any:
     except (ValueError, RecursionError, ArithmeticError) as error:
         message = f"The request body is no valid JSON: {type(error).__name__} at [line:1, column:1]"
         raise ApiError(400, "JSON_PARSER_ERROR", message) from error
-
-
-def _decimal(text: str) -> Decimal:
-    return Decimal(text)
 
 
 def deflate(content: bytes) -> bytes:

@@ -7,7 +7,7 @@ from ..errors import SetupError
 from ..ids import make_id
 from .metadata import SUFFIX
 from .model import ObjectType, Schema
-from .xml import Node, read_xml
+from .xml import Node, metadata_files, read_xml
 
 ACTION_PREFIX = "04k"
 MAX_CHAIN = 50
@@ -75,13 +75,13 @@ def read_automation(folder: Path | None, schema: Schema) -> Automation:
     if folder is None:
         return Automation()
     messages: dict[str, OutboundMessage] = {}
-    for path in sorted(folder.rglob(f"workflows/*.workflow{SUFFIX}")):
+    for path in metadata_files(folder, f"workflows/*.workflow{SUFFIX}"):
         target = _object(schema, path.name.removesuffix(f".workflow{SUFFIX}"), path)
         for node in read_xml(path).all("outboundMessages"):
             message = _message(node, target, number=len(messages) + 1, path=path)
             messages[message.full_name] = message
     flows = []
-    for path in sorted(folder.rglob(f"flows/*.flow{SUFFIX}")):
+    for path in metadata_files(folder, f"flows/*.flow{SUFFIX}"):
         flow = _flow(read_xml(path), schema, messages, path)
         if flow is not None:
             flows.append(flow)

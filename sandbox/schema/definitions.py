@@ -3,7 +3,7 @@
 import sqlite3
 from typing import Any
 
-from ..ids import make_id
+from ..ids import make_ids
 from ..storage.tables import quoted
 from .model import Field, FieldType, ObjectType, Schema
 
@@ -43,14 +43,16 @@ def write_definitions(
     }
     entities: list[dict[str, Any]] = []
     fields: list[dict[str, Any]] = []
-    entity_prefix, field_prefix = schema.get(ENTITIES).prefix, schema.get(FIELDS).prefix
-    for number, item in enumerate(schema, start=1):
-        entity_id = make_id(prefix=entity_prefix, number=number)
+    count = sum(len(item.fields) for item in schema)
+    field_ids = iter(make_ids(prefix=schema.get(FIELDS).prefix, first=1, count=count))
+    prefix = schema.get(ENTITIES).prefix
+    entity_ids = make_ids(prefix=prefix, first=1, count=len(schema.objects))
+    for item, entity_id in zip(schema, entity_ids, strict=True):
         entities.append({"Id": entity_id, **_entity(item), **stamps})
-        for field in item.fields:
-            field_id = make_id(prefix=field_prefix, number=len(fields) + 1)
-            row = {"Id": field_id, "EntityDefinitionId": entity_id, **_field(item, field)}
-            fields.append(row | stamps)
+        fields += (
+            {"Id": next(field_ids), "EntityDefinitionId": entity_id, **_field(item, f), **stamps}
+            for f in item.fields
+        )
     _replace(connection, ENTITIES, entities)
     _replace(connection, FIELDS, fields)
 
@@ -61,7 +63,7 @@ def _replace(connection: sqlite3.Connection, name: str, rows: list[dict[str, Any
     columns = ", ".join(quoted(column) for column in names)
     marks = ", ".join("?" * len(names))
     sql = f"INSERT INTO {quoted(name)} ({columns}) VALUES ({marks})"
-    connection.executemany(sql, [[row[column] for column in names] for row in rows])
+    connection.executemany(sql, [tuple(row.values()) for row in rows])
 
 
 def _entity(item: ObjectType) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from .model import (
 from .persons import without_persons
 from .record_types import read_record_types, with_record_type
 from .standard import read_standard_objects, system_fields
-from .xml import Node, read_xml
+from .xml import Node, metadata_files, read_xml
 
 TYPES = {
     "Text": FieldType.STRING,
@@ -81,11 +81,11 @@ def build_schema(
     custom: dict[str, ObjectType] = {}
     if folder is not None:
         fields = _read_fields(folder)
-        for path in sorted(folder.rglob(f"*__c.object{SUFFIX}")):
+        for path in metadata_files(folder, f"*__c.object{SUFFIX}"):
             name = path.name.removesuffix(f".object{SUFFIX}")
             prefix = prefixes.setdefault(name, _next_prefix(prefixes))
             custom[name] = _read_object(path, fields.pop(name, []), prefix=prefix)
-        for path in sorted(folder.rglob(f"*{EVENT_SUFFIX}.object{SUFFIX}")):
+        for path in metadata_files(folder, f"*{EVENT_SUFFIX}.object{SUFFIX}"):
             name = path.name.removesuffix(f".object{SUFFIX}")
             prefix = prefixes.setdefault(name, _next_event_prefix(prefixes))
             custom[name] = _read_event(path, fields.pop(name, []), prefix=prefix)
@@ -120,7 +120,7 @@ def _next_event_prefix(prefixes: dict[str, str]) -> str:
 
 def _read_fields(folder: Path) -> dict[str, list[Field]]:
     found: dict[str, list[Field]] = defaultdict(list)
-    for path in sorted(folder.rglob(f"objects/*/fields/*.field{SUFFIX}")):
+    for path in metadata_files(folder, f"objects/*/fields/*.field{SUFFIX}"):
         object_name = path.parent.parent.name
         try:
             found[object_name].append(_read_field(read_xml(path)))

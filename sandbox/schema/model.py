@@ -131,8 +131,13 @@ class Field:
 
     @property
     def is_text(self) -> bool:
-        """Whether values are text compared without regard to case."""
+        """Whether values are text."""
         return self.type in TEXT_TYPES
+
+    @property
+    def folds(self) -> bool:
+        """Whether values are text compared without regard to case."""
+        return self.type in TEXT_TYPES and not self.case_sensitive
 
     @property
     def is_decimal(self) -> bool:

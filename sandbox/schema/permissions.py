@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .metadata import SUFFIX
 from .model import Field, ObjectType, Schema
-from .xml import Node, read_xml
+from .xml import Node, metadata_files, read_xml
 
 KIND = "permissionset"
 
@@ -42,11 +42,9 @@ class PermissionSet:
 
 def read_permission_sets(folder: Path | None) -> tuple[PermissionSet, ...]:
     """Return the permission sets of a source folder, by name."""
-    if folder is None:
-        return ()
     return tuple(
         _read(path.name.removesuffix(f".{KIND}{SUFFIX}"), read_xml(path))
-        for path in sorted(folder.rglob(f"*.{KIND}{SUFFIX}"))
+        for path in metadata_files(folder, f"*.{KIND}{SUFFIX}")
     )
 
 

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from ..errors import SetupError
 from .model import Field, FieldType, ObjectType, RecordType
-from .xml import Node, read_xml
+from .xml import Node, metadata_files, read_xml
 
 KIND = "recordType"
 SUFFIX = f".{KIND}-meta.xml"
@@ -21,8 +21,7 @@ def read_record_types(folder: Path | None) -> dict[str, tuple[RecordType, ...]]:
         SetupError: A file is broken.
     """
     found: dict[str, tuple[RecordType, ...]] = {}
-    paths = sorted(folder.rglob(f"objects/*/{KIND}s/*{SUFFIX}")) if folder is not None else ()
-    for path in paths:
+    for path in metadata_files(folder, f"objects/*/{KIND}s/*{SUFFIX}"):
         name = path.parent.parent.name
         one = _read(read_xml(path), object_name=name, name=path.name.removesuffix(SUFFIX))
         found[name] = (*found.get(name, ()), one)

@@ -1,5 +1,6 @@
 """Reads metadata XML files of an SFDX source folder."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,6 +53,24 @@ class Node:
         for child in self._element:
             return str(child.tag).removeprefix(NAMESPACE), child.text or ""
         return None
+
+
+def metadata_files(folder: Path | None, pattern: str) -> list[Path]:
+    """Return the files anywhere below a folder whose path ends like a pattern, in order.
+
+    Schemas are hundreds of small files, and a start looks through them for each kind: plain
+    `os.walk` takes a fifth of what `rglob` does.
+    """
+    if folder is None:
+        return []
+    ending = pattern.rpartition("*")[2]
+    paths = (
+        Path(place, name)
+        for place, _, names in os.walk(folder)
+        for name in names
+        if name.endswith(ending)
+    )
+    return sorted(path for path in paths if path.match(pattern))
 
 
 def read_xml(path: Path) -> Node:

@@ -30,11 +30,6 @@ NOT_PROVIDED = {
 }
 
 
-def is_soap(path: str) -> bool:
-    """Return whether errors of a path are told as SOAP faults."""
-    return path.lower().startswith("/services/soap/")
-
-
 def as_fault(answer: Answer) -> Answer:
     """Return the fault that says what a JSON error says; other answers stay."""
     if answer.raw is not None or not isinstance(answer.body, list) or not answer.body:

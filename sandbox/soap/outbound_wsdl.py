@@ -1,6 +1,6 @@
 """The WSDL of one outbound message, for whoever builds a listener (fact sheet G.1)."""
 
-from xml.sax.saxutils import escape
+from html import escape
 
 from ..outbound.envelope import NAMESPACE
 from ..schema.automation import OutboundMessage
@@ -89,7 +89,9 @@ def outbound_wsdl(message: OutboundMessage, item: ObjectType) -> bytes:
         f'<xsd:extension base="ens:sObject"><xsd:sequence>\n{fields}'
         "</xsd:sequence></xsd:extension></xsd:complexContent></xsd:complexType>\n"
     )
-    rest = _MIDDLE.replace("OBJECT", item.name).replace("ADDRESS", escape(message.endpoint_url))
+    rest = _MIDDLE.replace("OBJECT", item.name).replace(
+        "ADDRESS", escape(message.endpoint_url, quote=False)
+    )
     return (_START + record + rest).encode()
 
 

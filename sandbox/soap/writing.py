@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
-from xml.sax.saxutils import escape
 
 from .types import ENVELOPE, PARTNER, SOBJECT, TYPES, XSD, XSI, Element
 
@@ -24,7 +24,7 @@ class Xml(str):
 
 def clean(text: str) -> str:
     """Return text escaped, without characters XML cannot carry."""
-    return escape(UNWRITABLE.sub("", text))
+    return escape(UNWRITABLE.sub("", text), quote=False)
 
 
 def envelope(name: str, result: str, *, header: str) -> bytes:

@@ -15,7 +15,7 @@ from ..errors import ApiError
 from ..ids import normalize
 from ..records.transaction import json_list
 from ..schema.model import Field, FieldType
-from ..storage.folding import folded_text
+from ..storage.folding import folded_sql, folded_text
 from ..storage.values import parse_datetime
 from ..storage.zones import start_of_day_s
 from .ast import Call, Comparison, Condition, Literal, Logic, Path
@@ -152,14 +152,14 @@ class FilterBuilder:
             return self._average(operand, operator, literal)
         if operand.field.is_decimal or operand.field.type is FieldType.INT:
             return self._number(operand, operator, literal)
-        value = self._value(operand.field, literal)
+        column, value = _comparable(operand), self._compared(operand.field, literal)
         if operator == "=":
-            return f"{operand.sql} = ?", [value]
+            return f"{column} = ?{_and_filled(operand)}", [value]
         if operator == "!=":
-            return f"{operand.sql} IS NOT ?", [value]
+            return f"{column} IS NOT ?", [value]
         if operand.field.type is FieldType.BOOLEAN:
             raise self._bad_operator(condition)
-        return f"{operand.sql} {operator} ?", [value]
+        return f"{column} {operator} ?", [value]
 
     def _check_filterable(self, operand: Operand, condition: Comparison) -> None:
         kind = operand.field.type
@@ -263,8 +263,9 @@ class FilterBuilder:
                 if exact == exact.to_integral_value():
                     values.append(_clamped(int(exact)))
             else:
-                values.append(self._value(operand.field, literal))
-        sql = f"{operand.sql} IN (SELECT value FROM json_each(?))"
+                values.append(self._compared(operand.field, literal))
+        listed = f"{_comparable(operand)} IN (SELECT value FROM json_each(?))"
+        sql = f"({listed}{_and_filled(operand)})"
         params = [json_list(values)]
         if condition.operator == "IN":
             return (f"({sql} OR {operand.sql} IS NULL)" if has_null else sql), params
@@ -290,7 +291,7 @@ class FilterBuilder:
         if pattern.isascii():
             return f"{operand.sql} LIKE ? ESCAPE '\\'", [pattern]
         # LIKE folds ASCII letters only.
-        return f"l2c_fold({operand.sql}) LIKE ? ESCAPE '\\'", [folded_text(pattern)]
+        return f"{folded_sql(operand.sql)} LIKE ? ESCAPE '\\'", [folded_text(pattern)]
 
     def _includes(self, operand: Operand, condition: Comparison) -> Sql:
         if operand.field.type is not FieldType.MULTIPICKLIST:
@@ -300,11 +301,16 @@ class FilterBuilder:
         for literal in condition.values:
             value = self._value(operand.field, literal)
             parts = [part for part in str(value).split(";") if part]
-            tests = [f"instr(';' || l2c_fold({operand.sql}) || ';', ?) > 0" for _ in parts]
+            tests = [f"instr(';' || {folded_sql(operand.sql)} || ';', ?) > 0" for _ in parts]
             groups.append("(" + (" AND ".join(tests) or ALWAYS) + ")")
             params += [f";{folded_text(part)};" for part in parts]
         sql = "(" + " OR ".join(groups) + ")"
         return (sql if condition.operator == "INCLUDES" else f"NOT COALESCE({sql}, 0)"), params
+
+    def _compared(self, field: Field, literal: Literal) -> Any:
+        """Return what the comparable form of a field is compared with."""
+        value = self._value(field, literal)
+        return folded_text(value) if field.folds else value
 
     def _value(self, field: Field, literal: Literal) -> Any:
         """Return the stored form of a literal that is neither null, number nor date word."""
@@ -364,6 +370,17 @@ _TYPE_NAMES = {
     FieldType.PERCENT: "double",
     FieldType.INT: "int",
 }
+
+
+def _comparable(operand: Operand) -> str:
+    return folded_sql(operand.sql) if operand.field.folds else operand.sql
+
+
+def _and_filled(operand: Operand) -> str:
+    """Return what lets SQLite see that an index of the filled keys will do."""
+    field = operand.field
+    is_key = field.folds and (field.external_id or field.id_lookup) and not operand.is_aggregate
+    return f" AND {operand.sql} IS NOT NULL" if is_key else ""
 
 
 def _clamped(value: int) -> int:

@@ -107,7 +107,7 @@ class Operands:
             sql = f"(AVG({column}) / {10**item.scale}.0)"
             return Operand(sql=sql, field=COUNTED, is_aggregate=True, is_float=True)
         # A function has no collation of its own.
-        folds = item.is_text and not item.case_sensitive
+        folds = item.folds
         sql = f"({function}({column}) COLLATE {COLLATION})" if folds else f"{function}({column})"
         return Operand(sql=sql, field=item, is_aggregate=True)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from ..schema.model import Field, FieldType, ObjectType, Schema
-from ..storage.folding import COLLATION
+from ..storage.folding import COLLATION, folded_sql
 from .ast import Call, Comparison, FieldGroup, Path, Query, SelectItem, TypeOf
 from .filters import LONG_TEXT, FilterBuilder, Myself, Operand, Params, Sql
 from .joins import check_joins, check_link_filter, explicit_ids
@@ -426,9 +426,9 @@ def _order_sql(query: Query, operands: list[Operand], places: list[str] | None) 
         # The default of SQLite for ASC is NULLS FIRST; saying so would not use an index.
         natural = not order.descending and not order.nulls_last
         item = operand.field
-        sql = operand.sql
         if places is not None:
-            sql = places[number]
-            sql += f" COLLATE {COLLATION}" if item.is_text and not item.case_sensitive else ""
+            sql = places[number] + (f" COLLATE {COLLATION}" if item.folds else "")
+        else:
+            sql = folded_sql(operand.sql) if item.folds else operand.sql
         parts.append(f"{sql} {direction}" + ("" if natural else f" NULLS {nulls}"))
     return f" ORDER BY {', '.join(parts)}" if parts else ""

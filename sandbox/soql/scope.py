@@ -199,7 +199,7 @@ class Scope:
         sql = parts[0]
         if len(parts) > 1:
             # A function has no collation of its own.
-            folds = field.is_text and not field.case_sensitive
+            folds = field.folds
             sql = f"COALESCE({', '.join(parts)})" + (f" COLLATE {COLLATION}" if folds else "")
             sql = f"({sql})"
         return Resolved(sql=sql, field=field, parents=parents, table=table)

@@ -3,7 +3,7 @@
 import sqlite3
 
 from ..schema.model import Field, FieldType, ObjectType, Schema
-from .folding import COLLATION
+from .folding import COLLATION, folded_sql
 
 INTEGER_TYPES = frozenset({FieldType.BOOLEAN, FieldType.INT, FieldType.DATETIME})
 OWN_TABLES = """
@@ -40,7 +40,7 @@ def quoted(name: str) -> str:
 
 
 def _collation(item: Field) -> str:
-    return f" COLLATE {COLLATION}" if item.is_text and not item.case_sensitive else ""
+    return f" COLLATE {COLLATION}" if item.folds else ""
 
 
 def column_sql(item: Field) -> str:
@@ -65,17 +65,29 @@ def create_tables(connection: sqlite3.Connection, schema: Schema) -> None:
     for statement in OWN_TABLES.split(";"):
         # Not executescript: it would commit the transaction this runs in.
         connection.execute(statement)
+    there = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
     for item in schema:
-        columns = ", ".join(column_sql(f) for f in item.stored)
-        connection.execute(f"CREATE TABLE IF NOT EXISTS {quoted(item.name)} ({columns})")
-        rows = connection.execute(f"PRAGMA table_info({quoted(item.name)})").fetchall()
-        present = {row[1] for row in rows}
-        for added in item.stored:
-            if added.name not in present:
-                sql = f"ALTER TABLE {quoted(item.name)} ADD COLUMN {column_sql(added)}"
-                connection.execute(sql)
+        if item.name in there:
+            _widen(connection, item)
+        else:
+            columns = ", ".join(column_sql(f) for f in item.stored)
+            connection.execute(f"CREATE TABLE {quoted(item.name)} ({columns})")
         for sql in _index_sql(item):
             connection.execute(sql)
+
+
+def _widen(connection: sqlite3.Connection, item: ObjectType) -> None:
+    """Add the columns a table of earlier days does not have; drop its indexes by collation."""
+    rows = connection.execute(f"PRAGMA table_info({quoted(item.name)})").fetchall()
+    present = {row[1] for row in rows}
+    for f in item.stored:
+        if f.name not in present:
+            sql = f"ALTER TABLE {quoted(item.name)} ADD COLUMN {column_sql(f)}"
+            connection.execute(sql)
+        if f.folds and (f.unique or f.external_id or f.id_lookup):
+            for kind in ("uq", "ix"):
+                name = quoted(f"{kind}_{item.name}_{f.name}")
+                connection.execute(f"DROP INDEX IF EXISTS {name}")
 
 
 def _index_sql(item: ObjectType) -> list[str]:
@@ -86,17 +98,25 @@ def _index_sql(item: ObjectType) -> list[str]:
         f'ON {table} ("SystemModstamp", "Id")'
     ]
     for f in item.stored:
+        if f.type is FieldType.ID:
+            continue
+        column = quoted(f.name)
+        key = folded_sql(column) if f.folds else column
+        own = f"{item.name}_{f.name}"
         if f.unique:
             statements.append(
-                f"CREATE UNIQUE INDEX IF NOT EXISTS {quoted(f'uq_{item.name}_{f.name}')} "
-                f"ON {table} ({quoted(f.name)}) "
-                f'WHERE "IsDeleted" = 0 AND {quoted(f.name)} IS NOT NULL'
+                f"CREATE UNIQUE INDEX IF NOT EXISTS {quoted(_prefix(f, 'uq') + own)} "
+                f'ON {table} ({key}) WHERE "IsDeleted" = 0 AND {column} IS NOT NULL'
             )
         is_own_reference = f.type is FieldType.REFERENCE and "User" not in f.reference_to
         if f.external_id or f.id_lookup or is_own_reference:
-            filled = "" if f.name_field else f" WHERE {quoted(f.name)} IS NOT NULL"
+            filled = "" if f.name_field else f" WHERE {column} IS NOT NULL"
             statements.append(
-                f"CREATE INDEX IF NOT EXISTS {quoted(f'ix_{item.name}_{f.name}')} "
-                f"ON {table} ({quoted(f.name)}){filled}"
+                f"CREATE INDEX IF NOT EXISTS {quoted(_prefix(f, 'ix') + own)} "
+                f"ON {table} ({key}){filled}"
             )
-    return [s for s in statements if '("Id")' not in s]
+    return statements
+
+
+def _prefix(field: Field, kind: str) -> str:
+    return f"{kind}_folded_" if field.folds else f"{kind}_"

@@ -29,6 +29,15 @@ def test_a_probe_only_reads_and_finds_all_facts(tried: TriedOrg) -> None:
     assert before == after
 
 
+def test_events_are_not_tried_where_no_address_is_known(tried: TriedOrg) -> None:
+    result = call(tried, "probe", "--section", "H.4", "--json")
+
+    counts = json.loads(result.output)["counts"]
+    assert result.exit_code == 0
+    assert counts["differs"] == counts["holds"] == 0
+    assert counts["not tried"] > 5
+
+
 def test_a_difference_is_named_and_fails_the_command(tried: TriedOrg) -> None:
     fault = {"kind": "http", "status": 503, "path": "/describe", "count": 1}
     url = f"{tried.base_url}/__sandbox__/faults"

@@ -15,8 +15,8 @@ import yaml
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 FOLDER = Path(__file__).parent / "cases"
-METHODS = ("get", "post", "patch", "put", "delete", "soql")
-READING = frozenset({"get", "soql"})
+METHODS = ("get", "post", "patch", "put", "delete", "soql", "rpc")
+READING = frozenset({"get", "soql", "rpc"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Step:
 
     method: str
     target: str
-    fields: Mapping[str, Any]  # body, form, text, headers, auth, expect, keep
+    fields: Mapping[str, Any]  # body, form, text, headers, auth, expect, keep; ask of an rpc
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 import requests
 
 from connector.cli.probe.cases import Case, Step
+from connector.cli.probe.events import EventCalls
 from connector.cli.probe.matching import difference
 
 VERSION = "59.0"
@@ -51,10 +52,11 @@ class TriedOrg:
     base_url: str
     token: str
     now: datetime
-    known: Mapping[str, str] = field(default_factory=dict)  # client_id, client_secret, ...
+    known: Mapping[str, str] = field(default_factory=dict)  # client_id, pubsub (an address), ...
     http: requests.Session = field(default_factory=requests.Session)
     version: str = VERSION
     _objects: frozenset[str] | None = None
+    _events: EventCalls | None = None
     _numbers: Any = field(default_factory=itertools.count)
     _run: str = field(default_factory=lambda: secrets.token_hex(4))
 
@@ -133,14 +135,14 @@ class TriedOrg:
     def _compare(
         self, step: Step, fields: Mapping[str, Any], values: dict[str, Any], made: list[str]
     ) -> str | None:
-        answer = self._call(step, fields, str(_filled(step.target, values)))
-        try:
-            body = answer.json() if answer.content else None
-        except ValueError:
-            body = answer.text
-        _remember(answer.status_code, fields, step, body, made)
+        if step.method == "rpc":
+            answer = self._rpc(fields)
+        else:
+            answer = _read(self._call(step, fields, str(_filled(step.target, values))))
+            _remember(answer.status, fields, step, answer.body, made)
+        body = answer.body
         expected = fields.get("expect", {"status": 200})
-        found = difference(expected.get("status", "*"), answer.status_code, at="status")
+        found = difference(expected.get("status", "*"), answer.status, at="status")
         if found is not None:
             return f"{found} {answer.text:.300}"
         for name, value in expected.get("header", {}).items():
@@ -152,6 +154,19 @@ class TriedOrg:
         for name, path in fields.get("keep", {}).items():
             values[name] = _followed(body, path)
         return found
+
+    def _rpc(self, fields: Mapping[str, Any]) -> "_Answer":
+        """Call the Pub/Sub API; the explanation of a refusal is its header `error-code`."""
+        if self._events is None:
+            self._events = EventCalls(
+                self.known["pubsub"],
+                instance_url=self.base_url,
+                organization_id=self.known["organization_id"],
+            )
+        token = fields.get("auth") or self.token
+        reply = self._events.call(fields["rpc"], fields["ask"], token=token)
+        headers = {"error-code": reply.error_code}
+        return _Answer(reply.status, headers, str(reply.body), reply.body)
 
     def _call(self, step: Step, fields: Mapping[str, Any], target: str) -> requests.Response:
         options: dict[str, Any] = {"headers": dict(fields.get("headers", {}))}
@@ -187,6 +202,24 @@ class TriedOrg:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came back, over HTTP (its status is a number) or from the Pub/Sub API (a name)."""
+
+    status: int | str
+    headers: Mapping[str, str]
+    text: str
+    body: Any
+
+
+def _read(answer: requests.Response) -> _Answer:
+    try:
+        body = answer.json() if answer.content else None
+    except ValueError:
+        body = answer.text
+    return _Answer(answer.status_code, answer.headers, answer.text, body)
+
+
 def _filled(value: Any, values: Mapping[str, Any]) -> Any:
     """Return a value of a case with its names replaced; a text that is one name keeps its kind."""
     if isinstance(value, str):
@@ -208,7 +241,7 @@ def _followed(body: Any, path: str) -> Any:
 
 
 def _remember(
-    status: int, fields: Mapping[str, Any], step: Step, body: Any, made: list[str]
+    status: int | str, fields: Mapping[str, Any], step: Step, body: Any, made: list[str]
 ) -> None:
     """Note what a call has made, to be deleted after the case."""
     rows = body if isinstance(body, list) else [body]

@@ -131,6 +131,30 @@ def test_several_changes_in_one_transaction_are_one_event(org: Client, pubsub: P
     assert second["Name"] == "next"
 
 
+def test_what_is_created_and_deleted_at_once_is_never_told(org: Client, pubsub: PubSub) -> None:
+    calls = [
+        {"method": "POST", "url": "/services/data/v59.0/sobjects/Circuit__c",
+         "referenceId": "new", "body": {"Name": "C"}},
+        {"method": "DELETE", "url": "/services/data/v59.0/sobjects/Circuit__c/@{new.id}",
+         "referenceId": "gone"},
+    ]  # fmt: skip
+    answer = org.post("/composite", {"allOrNone": True, "compositeRequest": calls})
+    assert answer.json()["compositeResponse"][1]["httpStatusCode"] == 204
+    org.create("Circuit__c", Name="next")
+
+    assert pubsub.subscribe(CIRCUITS, preset="EARLIEST").read(1)[0]["Name"] == "next"
+
+
+def test_a_person_is_told_with_what_follows_from_being_one(org: Client, pubsub: PubSub) -> None:
+    account_id = org.create("Account", LastName="Lovelace", FirstName="Ada")
+
+    event = pubsub.subscribe("/data/AccountChangeEvent", preset="EARLIEST").read(1)[0]
+
+    row = org.get(f"/sobjects/Account/{account_id}").json()
+    assert event["PersonContactId"] == row["PersonContactId"]
+    assert event["IsPersonAccount"] is True
+
+
 def test_the_origin_names_door_version_and_client(org: Client, pubsub: PubSub) -> None:
     org.post("/sobjects/Circuit__c", {"Name": "C"}, headers={"Sforce-Call-Options": "client=l2c"})
 

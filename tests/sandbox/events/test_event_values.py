@@ -4,22 +4,12 @@ from typing import Any
 
 import pytest
 from l2c_sandbox.events.avro import change_shape
+from l2c_sandbox.events.bitmap import bitmaps
+from l2c_sandbox.events.header import Commit
 from l2c_sandbox.schema.metadata import build_schema
 
-HEADER = {
-    "entityName": "Account",
-    "recordIds": ["001Sb0000000001IAA"],
-    "changeType": "CREATE",
-    "changeOrigin": "",
-    "transactionKey": "k",
-    "sequenceNumber": 1,
-    "commitTimestamp": 1,
-    "commitNumber": 1,
-    "commitUser": "005Sb0000000001IAA",
-    "nulledFields": [],
-    "diffFields": [],
-    "changedFields": [],
-}
+COMMIT = Commit(key="k", number=1, user_id="005Sb0000000001IAA", at_ms=-1, origin="")
+RECORD = "001Sb0000000001IAA"
 LONG = "ü" * 40_000
 
 
@@ -29,7 +19,8 @@ def account() -> Any:
 
 
 def _read(account: Any, **row: Any) -> dict[str, Any]:
-    found: dict[str, Any] = account.schema.decode(account.payload(HEADER, account.body(row)))
+    header = COMMIT.header(account, kind="CREATE", record_ids=[RECORD], sequence=1)
+    found: dict[str, Any] = account.schema.decode(header + account.body(row))
     return found
 
 
@@ -54,7 +45,7 @@ def _read(account: Any, **row: Any) -> dict[str, Any]:
 )
 def test_a_value_is_told_as_it_is_stored(account: Any, field: str, stored: Any, told: Any) -> None:
     found = _read(account, **{field: stored})
-    assert found.pop("ChangeEventHeader")["recordIds"] == HEADER["recordIds"]
+    assert found.pop("ChangeEventHeader")["recordIds"] == [RECORD]
     assert found.pop(field) == told
     assert set(found.values()) == {None}
 
@@ -70,3 +61,35 @@ def test_a_compound_has_its_given_parts(account: Any) -> None:
 def test_an_amount_is_told_with_its_decimal_places(stored: int, told: float) -> None:
     opportunity = change_shape(build_schema(None, prefixes={}).get("Opportunity"))
     assert _read(opportunity, Amount=stored)["Amount"] == told
+
+
+def test_records_told_together_are_told_as_each_alone(account: Any) -> None:
+    rows = [
+        {"Name": "A", "BillingCity": "Berlin", "AnnualRevenue": 1},
+        {"Name": None, "BillingCity": None, "AnnualRevenue": None},
+        {"Name": "C", "BillingCity": None, "AnnualRevenue": -5},
+    ]
+    columns = {name: tuple(row[name] for row in rows) for name in rows[0]}
+
+    assert account.bodies(columns, count=3) == [account.body(row) for row in rows]
+
+
+def test_a_header_says_what_any_reader_finds_in_it(account: Any) -> None:
+    commit = Commit(key="schlüssel", number=10**12, user_id="005", at_ms=2**41, origin="a/b;c")
+    ids = [f"001{n:015}" for n in range(200)]
+
+    header = commit.header(
+        account, kind="GAP_UPDATE", record_ids=ids, sequence=70,
+        nulled=frozenset({"BillingCity"}), changed=frozenset({"BillingCity", "Name"}),
+    )  # fmt: skip
+    told = account.schema.decode(header + account.body({}))["ChangeEventHeader"]
+
+    assert (told.pop("entityName"), told.pop("recordIds")) == ("Account", ids)
+    assert (told.pop("changeType"), told.pop("sequenceNumber")) == ("GAP_UPDATE", 70)
+    assert (told.pop("changeOrigin"), told.pop("transactionKey")) == ("a/b;c", "schlüssel")
+    assert (told.pop("commitTimestamp"), told.pop("commitNumber")) == (2**41, 10**12)
+    assert (told.pop("commitUser"), told.pop("diffFields")) == ("005", [])
+    assert told == {
+        "nulledFields": bitmaps(account.slots, frozenset({"BillingCity"})),
+        "changedFields": bitmaps(account.slots, frozenset({"BillingCity", "Name"})),
+    }

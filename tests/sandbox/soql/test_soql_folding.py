@@ -1,6 +1,11 @@
 """Text compares without regard to case in every alphabet (fact sheet C.3, F.5)."""
 
+import sqlite3
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from l2c_sandbox.storage.folding import add_folding, folded_sql, folded_text
 from org_client import Client
 
 
@@ -56,3 +61,17 @@ class TestKeys:
             plan = " ".join(row[3] for row in connection.execute(sql, ("ä",)))
 
         assert "USING INDEX" in plan
+
+
+class TestFolding:
+    @given(text=st.text(max_size=8))
+    def test_sqlite_folds_a_column_as_everything_else_does(self, text: str) -> None:
+        connection = sqlite3.connect(":memory:")
+        add_folding(connection)
+        connection.execute("CREATE TABLE t (x TEXT)")
+        connection.execute("INSERT INTO t VALUES (?), (NULL)", (text,))
+
+        found = connection.execute(f"SELECT {folded_sql('x')}, {folded_sql('(x)')} FROM t")
+
+        assert found.fetchall() == [(folded_text(text),) * 2, (None, None)]
+        connection.close()
