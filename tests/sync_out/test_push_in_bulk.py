@@ -2,11 +2,13 @@
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from sync_out.test_push import OBJECTS, _counts, _state
 from sync_out.world import NOW
 
 from connector.adapters.salesforce.bulk import Bulk, uploads
 from connector.sync.mapping.definition import Mappings, PushField
+from connector.sync.push.run import push_pending
 from connector.sync.reconcile.compare import reconcile
 
 BULK = 1  # every entity counts as a large backlog
@@ -100,6 +102,37 @@ class TestABacklogOfSeveralJobs:
         assert _counts(crm) == OBJECTS
         with store.read() as tx:
             assert tx.execute(text("SELECT count(*) FROM bulk_job")).scalar_one() == 0
+
+    def test_is_broken_off_when_the_store_refuses_what_came_of_a_job(
+        self, world, push, crm, change, client
+    ):
+        change("ALTER TABLE crm_record ADD CONSTRAINT refused CHECK (entity <> 'task')")
+        with pytest.raises(IntegrityError):
+            push(bulk_from=BULK)  # and does not wait for the job that follows
+        change("ALTER TABLE crm_record DROP CONSTRAINT refused")
+
+        push(bulk_from=BULK)
+
+        assert _counts(crm) == OBJECTS
+        assert {job["state"] for job in _jobs(client)} <= {"JobComplete", "Aborted", "Open"}
+
+    def test_lets_others_go_first_after_some_jobs(
+        self, world, push, crm, store, client, mappings, change, monkeypatch
+    ):
+        push()
+        monkeypatch.setattr("connector.sync.push.one_pass.JOBS_PER_PASS", 1)
+        change("UPDATE task SET number = 'x' || number")
+
+        push_pending(store=store, org=client, mappings=mappings, now=NOW, bulk_from=BULK)
+        change("UPDATE product SET display_name = 'Changed meanwhile'")
+        push_pending(store=store, org=client, mappings=mappings, now=NOW, bulk_from=BULK)
+
+        jobs = sorted(_jobs(client), key=lambda job: str(job["id"]))
+        assert [job["object"] for job in jobs] == [
+            "L2C_Work_Order_Task__c",
+            "Product2",
+            "L2C_Work_Order_Task__c",
+        ]
 
     def test_is_refused_as_one(self, world, push, mappings, store):
         colour = PushField.model_validate({"from": "state", "owner": "billing"})

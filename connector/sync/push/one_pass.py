@@ -42,6 +42,7 @@ from connector.sync.push.verdict import Verdict
 from connector.sync.push.wake import wake_due, wake_remapped
 
 LEASE_SIZE = 1_000
+JOBS_PER_PASS = 4
 ROWS_PER_RECORDING = 5_000
 
 
@@ -165,9 +166,13 @@ class PushPass:
         return parcel
 
     def _run_in_bulk(self, mapping: Mapping, reader: StateReader) -> None:
-        """Send an entity as jobs; it has a budget of its own, so that a backlog takes few jobs."""
+        """Send an entity as jobs; it has a budget of its own, so that a backlog takes few jobs.
+
+        The rest of a larger one is left to the next pass, which first sends what changed meanwhile:
+        nobody's change waits for a million rows.
+        """
         self._land()
-        budget, self.budget = self.budget, max(self.budget, self.due[mapping.entity])
+        budget, self.budget = self.budget, ROWS_PER_JOB * JOBS_PER_PASS
         pool: list[Owed] = []
         for batch in self._batches(mapping, reader):
             pool += batch
