@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,10 @@ from connector.store.embedded import EmbeddedPostgres
 
 EXAMPLE = mappings_dir() / "billing_systems" / "examples"
 CENT = Decimal("0.01")
+NOW = datetime(2026, 7, 1, 6, tzinfo=UTC)
+ON = date(2026, 7, 1)
+SFID = "001000000000001AAA"
+DEBTOR = 700
 
 
 @contextmanager

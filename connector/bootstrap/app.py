@@ -11,7 +11,7 @@ from connector.background.worker import Worker
 from connector.bootstrap.business import BusinessUseCases
 from connector.bootstrap.crm import CrmUseCases
 from connector.bootstrap.database import DATABASE, ensure_database
-from connector.bootstrap.job_names import APPLY, SWEEP
+from connector.bootstrap.job_names import APPLY, PUSH, SWEEP
 from connector.config import Settings
 from connector.kernel.clock import Clock
 from connector.ordering.tasks import due_code_tasks
@@ -19,6 +19,7 @@ from connector.store.embedded import EmbeddedPostgres
 from connector.store.engine import Store
 from connector.store.migrate import upgrade
 from connector.sync.push.files import files_owed
+from connector.sync.push.watch import MarkWatch
 from connector.sync.status import sync_waiting
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ class App(CrmUseCases, BusinessUseCases):
             )
             self.expect_a_look()
             self._worker.start()
+            self._watch = MarkWatch(self.store, on_marks=lambda: self.queue.nudge(PUSH))
+            self._watch.start()
         if worker and self.settings.pubsub.enabled and self._listener is None:
             self._listener = self._event_listener()
             self._listener.start()
@@ -110,6 +113,9 @@ class App(CrmUseCases, BusinessUseCases):
         if self._listener is not None:
             self._listener.stop()
             self._listener = None
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
         if self._worker is not None:
             self._worker.stop()
             self._worker = None

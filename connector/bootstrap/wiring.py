@@ -36,6 +36,7 @@ from connector.sync.inbox.wsdl import MessageShape, message_shapes
 from connector.sync.mapping.definition import Mappings
 from connector.sync.mapping.loading import load_mappings
 from connector.sync.push.pace import Pace
+from connector.sync.push.watch import MarkWatch
 
 if TYPE_CHECKING:
     from connector.sync.capture.listener import EventListener
@@ -68,6 +69,7 @@ class Wiring:
         self._worker: Worker | None = None
         self._scheduler: Scheduler | None = None
         self._listener: EventListener | None = None
+        self._watch: MarkWatch | None = None
 
     @property
     def org(self) -> OrgClient:

@@ -2,13 +2,22 @@
 
 import pytest
 from sqlalchemy import event
+from sync_out.world import NOW
 
 from connector.errors import StateConflict
 from connector.sync.apply.intents import retry_parked
+from connector.sync.reconcile.compare import reconcile
+from connector.sync.reconcile.report import as_csv, as_text
 
 OBJECT = "L2C_Service__c"
 NAME = "Customer_Service_Name__c"
 TERM = "Term_Months__c"
+
+
+def compared(both, **options: bool):
+    return reconcile(
+        store=both.way_in.store, org=both.way_in.org, mappings=both.mappings, now=NOW, **options
+    )
 
 
 class TestRepair:
@@ -181,6 +190,38 @@ class TestAsk:
 
         (conflict,) = both.conflicts()
         assert (conflict["theirs"], conflict["agreed"]) == (98, 0)
+
+    def test_a_comparison_tells_it_apart_from_drift(self, both) -> None:
+        report = compared(both)
+
+        (found,) = (one for one in report.entities if one.entity == "service")
+        assert (report.drift, found.in_conflict, found.fields) == (0, 1, {})
+        assert as_text(report).endswith("Drift: 0. 1 in conflict: see `l2c sync conflicts list`.")
+        assert "service,L2C_Service__c,in_conflict,,,,,1" in as_csv(report).splitlines()
+
+    def test_another_field_of_the_record_may_drift_beside_it(self, both, service) -> None:
+        both.user.update(OBJECT, service, Customer_Service_Name__c="Drifted")
+
+        report = compared(both)
+
+        (found,) = (one for one in report.entities if one.entity == "service")
+        assert (found.differing, found.in_conflict, list(found.fields)) == (1, 1, [NAME])
+
+    def test_a_repair_leaves_it_to_the_person(self, both, service) -> None:
+        both.user.update(OBJECT, service, Customer_Service_Name__c="Drifted")
+
+        report = compared(both, repair=True)
+        both.push()
+
+        record = both.user.read(OBJECT, service)
+        assert (report.repaired, record[TERM]) == (1, 99)
+        assert record[NAME] != "Drifted"
+
+    def test_its_account_is_not_fully_in_step(self, both) -> None:
+        compared(both)
+
+        (score,) = both.way_in.rows("SELECT records - in_step AS behind FROM account_score")
+        assert score == {"behind": 1}
 
     def test_an_edit_back_to_our_value_ends_it(self, both, service) -> None:
         both.user.update(OBJECT, service, Term_Months__c=0)

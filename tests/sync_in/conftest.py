@@ -257,7 +257,7 @@ def way_in(store, client, mappings, shapes) -> WayIn:
 @pytest.fixture(scope="session")
 def still_process() -> Iterator[Org]:
     """Return an org whose time stands still; it goes on from test to test."""
-    with local_org("--clock", "manual") as running:
+    with local_org("--clock", "manual", "--grpc-port", "0") as running:
         yield running
 
 

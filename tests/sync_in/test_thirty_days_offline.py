@@ -10,9 +10,11 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 from simple_salesforce.api import Salesforce
+from sync_in.events_world import Events
 from sync_out.world import make_account, make_invoice, make_world
 
 from connector.adapters.salesforce.transport import PlainHttp
+from connector.sync.capture.owed_sweeps import sweep_owed
 
 DAYS = 30
 INVOICES = "SELECT number, total FROM invoice WHERE state = 'finalised' ORDER BY number"
@@ -102,9 +104,36 @@ def let_thirty_days_pass(still, customers: Customers) -> str:
     return made
 
 
-def test_one_restart_recovers_without_a_hand(still, customers, outsider) -> None:
+@pytest.fixture
+def events(still) -> Iterator[Events]:
+    """Change events of accounts, heard until the connector goes away."""
+    events = Events(still.way_in, still.org)
+    try:
+        events.start()
+        events.wait_for(
+            lambda: any(one.is_connected for one in events.standings()), "the topic is followed"
+        )
+        still.user.create("Account", Name="Heard of")
+        events.wait_for_hints(1)
+        events.stop()
+        still.way_in.apply()
+        yield events
+    finally:
+        events.stop()
+
+
+def test_one_restart_recovers_without_a_hand(still, customers, events, outsider) -> None:
+    place = events.place()
     made = let_thirty_days_pass(still, customers)
 
+    events.start()
+    events.wait_for(events.owed, "the refusal of the expired replay id has been noted")
+    swept_for_events = sweep_owed(
+        store=still.way_in.store,
+        org=still.way_in.org,
+        mappings=still.way_in.mappings,
+        now_org=still.now,
+    )
     swept = still.sweep()
     applied = still.way_in.apply()
     pushed = still.push()
@@ -138,10 +167,33 @@ def test_one_restart_recovers_without_a_hand(still, customers, outsider) -> None
     # and the reports say so
     assert (pushed.dead, pushed.halts, applied.problems) == (0, (), [])
     assert applied.merged == 1
+    assert swept_for_events.reasons == {"Account": "the replay id is invalid or has expired"}
+    assert swept_for_events.found["Account"] >= len(customers.renamed)
+    assert events.place() != place
     assert [note for note in swept.notes if note.startswith("Account: last asked on")]
     assert "compared all" in " ".join(swept.notes)
     assert "1 of them merged" in " ".join(swept.notes)
     # and a second one has nothing left to find
     still.pull()
     again = still.sweep()
-    assert (again.stored_total, again.notes) == (0, [])
+    assert (again.stored_total, again.notes, events.owed()) == (0, [], {})
+
+
+def test_what_no_event_tells_any_more_is_read_without_the_plain_sweep(
+    still, customers, events, outsider
+) -> None:
+    let_thirty_days_pass(still, customers)
+
+    events.start()
+    events.wait_for(events.owed, "the refusal of the expired replay id has been noted")
+    sweep_owed(
+        store=still.way_in.store,
+        org=still.way_in.org,
+        mappings=still.way_in.mappings,
+        now_org=still.now,
+    )
+    still.way_in.apply()
+
+    alive = look(still, outsider, "SELECT Id, Name FROM Account")
+    here = {row["sfid"]: row["name"] for row in still.way_in.rows("SELECT sfid, name FROM account")}
+    assert {row["Id"]: row["Name"] for row in alive}.items() <= here.items()

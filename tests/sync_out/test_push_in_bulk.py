@@ -2,11 +2,13 @@
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from sync_out.test_push import OBJECTS, _counts, _state
 from sync_out.world import NOW
 
 from connector.adapters.salesforce.bulk import Bulk, uploads
 from connector.sync.mapping.definition import Mappings, PushField
+from connector.sync.push.run import push_pending
 from connector.sync.reconcile.compare import reconcile
 
 BULK = 1  # every entity counts as a large backlog
@@ -72,14 +74,100 @@ def test_a_wrong_mapping_halts_its_object_only(world, push, crm, mappings):
     assert _counts(crm) == OBJECTS
 
 
+class TestABacklogOfSeveralJobs:
+    @pytest.fixture(autouse=True)
+    def one_row_a_job(self, monkeypatch):
+        monkeypatch.setattr("connector.sync.push.one_pass.LEASE_SIZE", 1)
+        monkeypatch.setattr("connector.sync.push.one_pass.ROWS_PER_JOB", 1)
+
+    def test_arrives_whole(self, world, push, crm, client):
+        report = push(bulk_from=BULK)
+
+        assert report.written == 18
+        assert _counts(crm) == OBJECTS
+        assert len(_jobs(client)) == 18
+        assert push(bulk_from=BULK).api_calls == 0
+
+    def test_stays_queued_from_the_job_on_that_the_org_did_not_finish(
+        self, world, push, crm, org, store
+    ):
+        away = [{"kind": "http", "status": 503, "path": "successfulResults"}]
+        org.admin("faults", body={"faults": away})
+
+        report = push(bulk_from=BULK)
+
+        assert report.interrupted
+        org.admin("faults", method="DELETE")
+        push(bulk_from=BULK)
+        assert _counts(crm) == OBJECTS
+        with store.read() as tx:
+            assert tx.execute(text("SELECT count(*) FROM bulk_job")).scalar_one() == 0
+
+    def test_is_broken_off_when_the_store_refuses_what_came_of_a_job(
+        self, world, push, crm, change, client
+    ):
+        change("ALTER TABLE crm_record ADD CONSTRAINT refused CHECK (entity <> 'task')")
+        with pytest.raises(IntegrityError):
+            push(bulk_from=BULK)  # and does not wait for the job that follows
+        change("ALTER TABLE crm_record DROP CONSTRAINT refused")
+
+        push(bulk_from=BULK)
+
+        assert _counts(crm) == OBJECTS
+        assert {job["state"] for job in _jobs(client)} <= {"JobComplete", "Aborted", "Open"}
+
+    def test_lets_others_go_first_after_some_jobs(
+        self, world, push, crm, store, client, mappings, change, monkeypatch
+    ):
+        push()
+        monkeypatch.setattr("connector.sync.push.one_pass.JOBS_PER_PASS", 1)
+        change("UPDATE task SET number = 'x' || number")
+
+        push_pending(store=store, org=client, mappings=mappings, now=NOW, bulk_from=BULK)
+        change("UPDATE product SET display_name = 'Changed meanwhile'")
+        push_pending(store=store, org=client, mappings=mappings, now=NOW, bulk_from=BULK)
+
+        jobs = sorted(_jobs(client), key=lambda job: str(job["id"]))
+        assert [job["object"] for job in jobs] == [
+            "L2C_Work_Order_Task__c",
+            "Product2",
+            "L2C_Work_Order_Task__c",
+        ]
+
+    def test_is_refused_as_one(self, world, push, mappings, store):
+        colour = PushField.model_validate({"from": "state", "owner": "billing"})
+        wrong = Mappings(
+            tuple(
+                m.model_copy(update={"fields": {**m.fields, "Colour__c": colour}})
+                if m.entity == "task"
+                else m
+                for m in mappings
+            )
+        )
+
+        report = push(with_mappings=wrong, bulk_from=BULK)
+
+        assert [halt.object for halt in report.halts] == ["L2C_Work_Order_Task__c"]
+        with store.read() as tx:
+            owed = tx.execute(
+                text(
+                    "SELECT count(*) FROM push_queue q JOIN push_entity e ON e.code = q.entity "
+                    "WHERE e.name = 'task'"
+                )
+            )
+            assert owed.scalar_one() == 2
+
+
 class TestAProcessWasKilled:
     @pytest.fixture
     def left_running(self, world, push, client, store):
         """A job with an old state, closed by a process that died before it heard the end."""
         push()
         old = [{"Billing_Key__c": f"l2c:payment:{world.payment}", "Reference__c": "old"}]
-        (content,) = uploads(old, key_field="Billing_Key__c")
-        job = Bulk(client).open("upsert", "L2C_Payment__c", content, key_field="Billing_Key__c")
+        (upload,) = uploads(old, key_field="Billing_Key__c")
+        job = Bulk(client).open(
+            "upsert", "L2C_Payment__c", upload.content, key_field="Billing_Key__c"
+        )
         with store.transaction() as tx:
             tx.execute(
                 text(

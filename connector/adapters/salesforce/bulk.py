@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import chain
 from typing import Any, Literal
 
 import requests
@@ -27,6 +28,7 @@ UPLOAD_BYTES_MAX = 100_000_000  # fact sheet E.2
 ROWS_PER_PAGE = 50_000
 PAGES_MAX = 20_000
 NULL = "#N/A"
+_TRUSTED_AHEAD = 3  # times as long as a job has been watched its pace is believed
 Operation = Literal["upsert", "update", "delete"]
 
 _ENDED = frozenset({"JobComplete", "Failed", "Aborted"})
@@ -41,13 +43,17 @@ class Patience:
     factor: float = 1.6
     limit_s: float = 3_600
 
-    def pauses_s(self) -> Iterator[float]:
-        """Yield the pauses between looks until the limit is reached."""
-        waited_s, pause_s = 0.0, self.first_pause_s
-        while waited_s < self.limit_s:
-            yield pause_s
-            waited_s += pause_s
-            pause_s = min(pause_s * self.factor, self.longest_pause_s)
+    def after(self, pause_s: float, *, waited_s: float, share: float) -> float:
+        """Return the pause before the next look, `share` of the job being done after `waited_s`.
+
+        The job is looked at when it should be done by then, the less exactly the less is known of
+        its pace; while it does not move, or nobody knows how large it is (0), pauses grow.
+        """
+        pause_s = min(pause_s * self.factor, self.longest_pause_s)
+        if 0 < share < 1:
+            left_s = min(waited_s * (1 - share) / share, waited_s * _TRUSTED_AHEAD)
+            pause_s = min(max(left_s, self.first_pause_s), self.longest_pause_s)
+        return pause_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +92,9 @@ class Bulk:
             OrgUnavailable: The job did not end in time; it goes on in the org.
         """
         results: dict[str, RowResult] = {}
-        for content in uploads(rows, key_field=key_field):
-            job = self.open(operation, object_name, content, key_field=key_field)
-            results |= self.run(job, key_field=key_field)
+        for upload in uploads(rows, key_field=key_field):
+            job = self.open(operation, object_name, upload.content, key_field=key_field)
+            results |= self.run(job, key_field=key_field, rows=upload.rows)
         return results
 
     def open(
@@ -113,11 +119,14 @@ class Bulk:
             raise
         return job
 
-    def run(self, job: str, *, key_field: str = "Id") -> dict[str, RowResult]:
-        """Let the org process an opened job; return what became of each row, by its key."""
+    def run(self, job: str, *, key_field: str = "Id", rows: int = 0) -> dict[str, RowResult]:
+        """Let the org process an opened job; return what became of each row, by its key.
+
+        Who says how many rows it has waits no longer than needed, for fewer calls.
+        """
         path = _path(job)
         self._close(path)
-        ended = self._wait(path)
+        ended = self._wait(path, rows=rows)
         results = dict(self._succeeded(path, key_field))
         if ended.get("numberRecordsFailed", 0):
             results |= self._failed(path, key_field)
@@ -197,11 +206,15 @@ class Bulk:
             if refused.error_code != "INVALIDJOBSTATE":
                 raise  # else it is closed already: only the answer had been lost
 
-    def _wait(self, path: str) -> dict[str, Any]:
-        for pause_s in self.patience.pauses_s():
+    def _wait(self, path: str, *, rows: int = 0) -> dict[str, Any]:
+        waited_s, pause_s = 0.0, self.patience.first_pause_s
+        while waited_s < self.patience.limit_s:
             self.sleep(pause_s)
+            waited_s += pause_s
             job: dict[str, Any] = self.org.call("GET", path)
             if job["state"] not in _ENDED:
+                share = int(job.get("numberRecordsProcessed") or 0) / rows if rows else 0
+                pause_s = self.patience.after(pause_s, waited_s=waited_s, share=share)
                 continue
             if job["state"] == "Failed":
                 raise _refusal(job.get("errorMessage") or "The org gave no reason.")
@@ -209,9 +222,15 @@ class Bulk:
         raise OrgUnavailable(f"The bulk job did not end within {self.patience.limit_s:.0f} s.")
 
     def _succeeded(self, path: str, key_field: str) -> Iterator[tuple[str, RowResult]]:
-        for row in self._rows(f"{path}/successfulResults/"):
-            key = row["sf__Id"] if key_field == "Id" else row[key_field]
-            yield key, RowResult(True, row["sf__Id"], created=row["sf__Created"] == "true")
+        with closing(self.org.transfer("GET", f"{path}/successfulResults/")) as answer:
+            lines = _lines(answer)
+            header = next(lines, None)
+            if header is None:
+                return
+            sfid, created = header.index("sf__Id"), header.index("sf__Created")
+            key = sfid if key_field == "Id" else header.index(key_field)
+            for line in lines:
+                yield line[key], RowResult(True, line[sfid], created=line[created] == "true")
 
     def _failed(self, path: str, key_field: str) -> dict[str, RowResult]:
         return {
@@ -234,41 +253,53 @@ class Bulk:
                 yield dict(zip(header, line, strict=True))
 
 
-def uploads(rows: Iterable[Mapping[str, object]], *, key_field: str) -> Iterator[bytes]:
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The rows of one job as CSV."""
+
+    content: bytes
+    rows: int
+
+
+def uploads(rows: Iterable[Mapping[str, object]], *, key_field: str) -> Iterator[Upload]:
     """Write rows as CSV texts below the upload limit; the header has every name of a text."""
     batch: list[dict[str, str]] = []
     size = 0
     for row in rows:
-        cells = dict(_cells(row))
-        length = sum(len(value.encode()) + 3 for value in cells.values())
+        cells = _cells(row)
+        length = len("".join(cells.values()).encode()) + 3 * len(cells)
         if batch and size + length > UPLOAD_BYTES_MAX:
-            yield _csv(batch, key_field)
+            yield _upload(batch, key_field)
             batch, size = [], 0
         batch.append(cells)
         size += length
     if batch:
-        yield _csv(batch, key_field)
+        yield _upload(batch, key_field)
 
 
 def _path(job: str) -> str:
     return f"jobs/ingest/{job}"
 
 
-def _csv(rows: Sequence[Mapping[str, str]], first: str) -> bytes:
-    names = list(dict.fromkeys((first, *(name for row in rows for name in row))))
+def _upload(rows: Sequence[Mapping[str, str]], first: str) -> Upload:
+    names = dict.fromkeys((first, *chain.from_iterable(rows)))
     text = io.StringIO(newline="")
-    out = csv.writer(text, lineterminator="\n")
-    out.writerow(names)
-    out.writerows([row.get(name, "") for name in names] for row in rows)
-    return text.getvalue().encode()
+    out = csv.DictWriter(text, list(names), restval="", lineterminator="\n")
+    out.writeheader()
+    out.writerows(rows)
+    return Upload(text.getvalue().encode(), len(rows))
 
 
-def _cells(row: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+def _cells(row: Mapping[str, object]) -> dict[str, str]:
+    cells: dict[str, str] = {}
     for name, value in row.items():
-        if isinstance(value, Mapping):
-            yield from ((f"{name}.{key}", _cell(inner)) for key, inner in value.items())
+        if type(value) is str:  # nearly all of them are
+            cells[name] = value or NULL
+        elif isinstance(value, Mapping):
+            cells |= {f"{name}.{key}": _cell(inner) for key, inner in value.items()}
         else:
-            yield name, _cell(value)
+            cells[name] = _cell(value)
+    return cells
 
 
 def _cell(value: object) -> str:

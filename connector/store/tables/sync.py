@@ -143,7 +143,7 @@ crm_record = Table(
     *one_of("born", ("hub", "crm")),
     instant("system_modstamp", nullable=True),
     Column("known", JSONB, nullable=False, server_default="{}"),
-    # Field -> [what told, when], "*" for a record sent as a whole: the trail of `l2c sync explain`.
+    # Field -> [what told, when], "*" for a record as a whole: the trail of `l2c sync explain`.
     Column("known_from", JSONB, nullable=False, server_default="{}"),
     instant("pushed_at", nullable=True),  # the database's clock: what was read before it is stale
     Column("in_conflict", ARRAY(Text), nullable=True),  # fields the push leaves alone; never empty

@@ -5,8 +5,8 @@ A three-way comparison: what the CRM says now, what it said when both sides last
 nothing; one older than the version known is dropped (design D3, D4).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
@@ -17,15 +17,8 @@ from sqlalchemy.exc import DBAPIError
 
 from connector.store.engine import violated_constraint
 from connector.store.tables import metadata
-from connector.sync.apply.kinds import kind_of, owe_again, record_types, remembered
-from connector.sync.apply.pulled_values import (
-    KEEP,
-    Lookups,
-    canonical,
-    column_value,
-    read_lookups,
-    value_when_new,
-)
+from connector.sync.apply.kinds import owe_again
+from connector.sync.apply.pull_plan import ColumnWriter, column_writer, record_reader
 from connector.sync.inbox.arrivals import OrgRow, heard_from
 from connector.sync.mapping.definition import HUB_KEY_FIELD, IS_PERSON, RECORD_TYPE
 from connector.sync.mapping.definition import Mapping as EntityMapping
@@ -56,6 +49,8 @@ _REMEMBER = text(
     """
 ).bindparams(bindparam("rows", type_=JSONB))
 
+_KINDS = frozenset({IS_PERSON, RECORD_TYPE})
+
 # An echo says nothing new, but what is older than it must not be taken for news any more.
 _SEEN = text(
     """
@@ -78,12 +73,12 @@ class Written:
     problems: Mapping[str, str] = field(default_factory=dict)  # Salesforce id -> why refused
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _News:
     row: OrgRow
     hub_id: int | None
     said: dict[str, Any]  # canonical values by API name
-    changed: frozenset[str]  # names whose value is another than when both sides last agreed
+    changed: Set[str]  # names whose value is another than when both sides last agreed
 
 
 def news_of(tx: Connection, mapping: EntityMapping, rows: Sequence[OrgRow]) -> list[OrgRow]:
@@ -126,26 +121,25 @@ def _sorted_out(
     news: list[_News] = []
     echoes: list[dict[str, Any]] = []
     stale = 0
-    names = record_types(tx, mapping)
+    reader = record_reader(tx, mapping)
     for row in rows:
         before = known.get(row.sfid)
-        if before and before.system_modstamp and before.system_modstamp > row.version:
+        if before is None:
+            said = reader.said(row)
+            news.append(_News(row, None, said, said.keys()))
+            continue
+        if before.system_modstamp and before.system_modstamp > row.version:
             stale += 1
             continue
-        kind = kind_of(mapping, row, names)
-        said = remembered(mapping, kind) | {
-            name: canonical(pulled, row.values.get(name))
-            for name, pulled in mapping.pull.fields.items()
-            if kind.has(pulled.when)
-        }
-        agreed = before.known if before else {}
-        changed = frozenset(
+        said = reader.said(row)
+        agreed = before.known
+        changed = {
             name for name, value in said.items() if name not in agreed or agreed[name] != value
-        )
-        if before and not changed and not row.is_deleted:
+        }
+        if not changed and not row.is_deleted:
             echoes.append({"sfid": row.sfid, "version": row.version})
             continue
-        news.append(_News(row, before.hub_id if before else None, said, changed))
+        news.append(_News(row, before.hub_id, said, changed))
     return news, echoes, stale
 
 
@@ -157,10 +151,10 @@ def _found(tx: Connection, mapping: EntityMapping, news: list[_News]) -> list[_N
         statement = text(f'SELECT sfid, id FROM "{table.name}" WHERE sfid = ANY(:sfids)')  # noqa: S608
         rows = tx.execute(statement, {"sfids": [one.row.sfid for one in news]})
         by_sfid = {row.sfid: row.id for row in rows}
-    return [
-        replace(one, hub_id=one.hub_id or by_sfid.get(one.row.sfid) or _by_key(mapping, one))
-        for one in news
-    ]
+    for one in news:
+        if one.hub_id is None:
+            one.hub_id = by_sfid.get(one.row.sfid) or _by_key(mapping, one)
+    return news
 
 
 def _by_key(mapping: EntityMapping, one: _News) -> int | None:
@@ -168,13 +162,21 @@ def _by_key(mapping: EntityMapping, one: _News) -> int | None:
 
 
 def _write(tx: Connection, mapping: EntityMapping, news: list[_News]) -> int:
-    lookups = read_lookups(tx, mapping, [one.said for one in news])
-    by_sfid = _insert_new(tx, mapping, [one for one in news if one.hub_id is None], lookups)
-    ids = {one.row.sfid: one.hub_id or by_sfid[one.row.sfid] for one in news}
-    rows = [{"id": ids[one.row.sfid]} | _columns(mapping, one, lookups) for one in news]
-    changed = len(by_sfid) + _update(tx, mapping, rows)
-    kinds = frozenset({IS_PERSON, RECORD_TYPE})
-    owe_again(tx, mapping, [ids[one.row.sfid] for one in news if one.changed & kinds])
+    writer = column_writer(tx, mapping, [one.said for one in news])
+    entered = _insert_new(tx, mapping, [one for one in news if one.hub_id is None], writer)
+    ids = {one.row.sfid: one.hub_id or entered.ids[one.row.sfid] for one in news}
+    changed = len(entered.new) + _update(
+        tx,
+        mapping,
+        [
+            {"id": ids[one.row.sfid]} | writer.values(one.row, one.said, one.changed)
+            for one in news
+            if one.row.sfid not in entered.new
+        ],
+    )
+    owe_again(
+        tx, mapping, [ids[one.row.sfid] for one in news if not _KINDS.isdisjoint(one.changed)]
+    )
     tx.execute(
         _REMEMBER,
         {
@@ -187,7 +189,7 @@ def _write(tx: Connection, mapping: EntityMapping, news: list[_News]) -> int:
                     "sfid": one.row.sfid,
                     "version": one.row.version,
                     "known": one.said,
-                    "known_from": dict.fromkeys(one.changed, heard_from(one.row)),
+                    "known_from": _trail(one, is_new=one.row.sfid in entered.new),
                 }
                 for one in news
             ],
@@ -196,40 +198,43 @@ def _write(tx: Connection, mapping: EntityMapping, news: list[_News]) -> int:
     return changed
 
 
-def _columns(mapping: EntityMapping, one: _News, lookups: Lookups) -> dict[str, Any]:
-    """Return the new values of the hub row; what is left out stays."""
-    assert mapping.pull is not None
-    table = metadata.tables[mapping.table]
-    values = {
-        pulled.to: column_value(pulled, table.c[pulled.to], one.said[name], lookups)
-        for name, pulled in mapping.pull.fields.items()
-        if name in one.changed
-    }
-    if "deleted_at" in table.c:
-        values["deleted_at"] = one.row.version if one.row.is_deleted else None
-    return {column: value for column, value in values.items() if value is not KEEP}
+def _trail(one: _News, *, is_new: bool) -> dict[str, Any]:
+    """Say what told of the values: once for a record that came as a whole."""
+    heard = heard_from(one.row)
+    return {"*": heard} if is_new else dict.fromkeys(one.changed, heard)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entered:
+    ids: Mapping[str, int]  # by Salesforce id
+    new: Set[str]  # not those that somebody else has entered since we looked
 
 
 def _insert_new(
-    tx: Connection, mapping: EntityMapping, news: list[_News], lookups: Lookups
-) -> dict[str, int]:
-    """Enter rows for records of the CRM the hub meets for the first time; return their ids."""
+    tx: Connection, mapping: EntityMapping, news: list[_News], writer: ColumnWriter
+) -> _Entered:
+    """Enter rows for records of the CRM the hub meets for the first time."""
     if not news:
-        return {}
-    assert mapping.pull is not None
-    fields = mapping.pull.fields.values()
-    when_new = {pulled.to: value_when_new(pulled) for pulled in fields}
-    rows = [{"sfid": one.row.sfid} | when_new | _columns(mapping, one, lookups) for one in news]
-    columns = ", ".join(f'"{name}"' for name in ("sfid", *when_new))
+        return _Entered({}, frozenset())
+    when_new = {"sfid": None, **writer.when_new}
+    rows = [
+        when_new | {"sfid": one.row.sfid} | writer.values(one.row, one.said, one.changed)
+        for one in news
+    ]
+    columns = ", ".join(f'"{name}"' for name in when_new)
+    # A row that was locked for the update, not inserted, has an xmax.
     statement = text(
         f"""
         INSERT INTO "{mapping.table}" ({columns})
         SELECT {columns} FROM jsonb_populate_recordset(NULL\\:\\:"{mapping.table}", :rows)
             ON CONFLICT (sfid) DO UPDATE SET sfid = excluded.sfid
-        RETURNING sfid, id
+        RETURNING sfid, id, xmax = 0 AS is_new
         """  # noqa: S608 - names come from checked mappings
     ).bindparams(bindparam("rows", type_=JSONB))
-    return {row.sfid: row.id for row in tx.execute(statement, {"rows": rows})}
+    found = tx.execute(statement, {"rows": rows}).all()
+    return _Entered(
+        {sfid: number for sfid, number, _ in found}, {sfid for sfid, _, is_new in found if is_new}
+    )
 
 
 def _update(tx: Connection, mapping: EntityMapping, rows: list[dict[str, Any]]) -> int:

@@ -44,6 +44,7 @@ _EDITED = """
      AND (r.known ? f.key OR f.key = ANY (r.in_conflict))
      AND r.known -> f.key IS DISTINCT FROM f.value
 """
+_MET = text("SELECT sfid FROM crm_record WHERE entity = :entity AND sfid = ANY (:sfids)")
 _WHICH = text(f"SELECT DISTINCT n.sfid {_EDITED}").bindparams(bindparam("rows", type_=JSONB))
 _EDITS = text(
     f"""
@@ -152,7 +153,7 @@ class _Edit:
 
 def edited_records(tx: Connection, mapping: EntityMapping, rows: Sequence[OrgRow]) -> set[str]:
     """Return the Salesforce ids of records in which a field of the hub is not as last known."""
-    shown = _shown(mapping, rows)
+    shown = _shown(mapping, _met(tx, mapping, rows))
     if not shown:
         return set()
     return set(tx.scalars(_WHICH, {"entity": mapping.entity, "rows": shown}))
@@ -201,6 +202,13 @@ def apply_foreign_edits(
         opened=counts[Outcome.OPENED],
         look_again=look_again,
     )
+
+
+def _met(tx: Connection, mapping: EntityMapping, rows: Sequence[OrgRow]) -> list[OrgRow]:
+    """Leave out records sync has not met: there is nothing to compare them with."""
+    sfids = [row.sfid for row in rows]
+    met = set(tx.scalars(_MET, {"entity": mapping.entity, "sfids": sfids}))
+    return [row for row in rows if row.sfid in met]
 
 
 def _shown(mapping: EntityMapping, rows: Sequence[OrgRow]) -> list[dict[str, Any]]:

@@ -169,12 +169,12 @@ def keep_intents(tx: Connection, mappings: Mappings, rows: Sequence[OrgRow]) -> 
 def _sorted_out(
     tx: Connection, mappings: Mappings, rows: Sequence[OrgRow]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    rules = {name: rules_of(mappings, name) for name in {row.object_name for row in rows}}
     asking = [
         (row, rule)
         for row in rows
-        if not row.is_deleted
-        for _, rule in rules_of(mappings, row.object_name)
-        if asks(rule, row)
+        for _, rule in rules[row.object_name]
+        if asks(rule, row) and not row.is_deleted
     ]
     if not asking:
         return [], []

@@ -37,40 +37,47 @@ class Kind:
     is_person: bool | None = None
     record_type: str | None = None
 
-    def has(self, when: FieldWhen | None) -> bool:
+    def has(self, when: FieldWhen) -> bool:
         """Return whether such a record has a field with this condition."""
-        if when is None:
-            return True
         if when.person is not None and self.is_person is not when.person:
             return False
         return not when.record_type or self.record_type in when.record_type
 
 
-def record_types(tx: Connection, mapping: EntityMapping) -> Mapping[str, str]:
-    """Return the developer names of the object's record types by id; empty when none matters."""
-    if RECORD_TYPE_ID not in mapping.kind_fields:
-        return {}
-    return {row.sfid: row.name for row in tx.execute(_RECORD_TYPES, {"object": mapping.object})}
+@dataclass(frozen=True, slots=True)
+class KindReader:
+    """Reads what kind of record a row is, from those fields that matter to its mapping."""
+
+    fields: frozenset[str]
+    record_types: Mapping[str, str]  # developer names by id
+
+    def kind_of(self, row: OrgRow) -> Kind:
+        """Return what the CRM says."""
+        person = row.values.get(IS_PERSON) if IS_PERSON in self.fields else None
+        sfid = row.values.get(RECORD_TYPE_ID) if RECORD_TYPE_ID in self.fields else None
+        return Kind(
+            is_person=None if person is None else bool(person),
+            record_type=self.record_types.get(to_18(str(sfid))) if sfid else None,
+        )
+
+    def remembered(self, kind: Kind) -> dict[str, Any]:
+        """Return what is kept of the kind, for those who send."""
+        said: dict[str, Any] = {}
+        if IS_PERSON in self.fields:
+            said[IS_PERSON] = kind.is_person
+        if RECORD_TYPE_ID in self.fields:
+            said[RECORD_TYPE] = kind.record_type
+        return said
 
 
-def kind_of(mapping: EntityMapping, row: OrgRow, names: Mapping[str, str]) -> Kind:
-    """Read what kind of record a row is."""
-    person = row.values.get(IS_PERSON) if IS_PERSON in mapping.kind_fields else None
-    sfid = row.values.get(RECORD_TYPE_ID) if RECORD_TYPE_ID in mapping.kind_fields else None
-    return Kind(
-        is_person=None if person is None else bool(person),
-        record_type=names.get(to_18(str(sfid))) if sfid else None,
-    )
-
-
-def remembered(mapping: EntityMapping, kind: Kind) -> dict[str, Any]:
-    """Return what is kept of the kind, for those who send."""
-    said: dict[str, Any] = {}
-    if IS_PERSON in mapping.kind_fields:
-        said[IS_PERSON] = kind.is_person
-    if RECORD_TYPE_ID in mapping.kind_fields:
-        said[RECORD_TYPE] = kind.record_type
-    return said
+def kind_reader(tx: Connection, mapping: EntityMapping) -> KindReader:
+    """Work out once for many records what tells their kind; reads the org's record types."""
+    fields = frozenset(mapping.kind_fields)
+    names: dict[str, str] = {}
+    if RECORD_TYPE_ID in fields:
+        found = tx.execute(_RECORD_TYPES, {"object": mapping.object})
+        names = {row.sfid: row.name for row in found}
+    return KindReader(fields, names)
 
 
 def owe_again(tx: Connection, mapping: EntityMapping, keys: Sequence[int]) -> None:

@@ -15,6 +15,7 @@ from connector.errors import Misconfigured
 from connector.sync.mapping.definition import FieldType, PullField
 from connector.sync.mapping.definition import Mapping as EntityMapping
 
+Change = Callable[[Any], Any]
 Lookups = Mapping[str, Mapping[str, int]]  # transform -> text of the CRM -> id in the hub
 
 
@@ -44,32 +45,34 @@ _NUMBERS = frozenset({FieldType.MONEY, FieldType.NUMBER, FieldType.INTEGER})
 class Transform:
     """How a value changes, and what a new row gets when the CRM says nothing."""
 
-    change: Callable[[Any], Any]
+    change: Change
     when_new: Any = None
 
 
-def canonical(field: PullField, value: Any) -> Any:
-    """Return a CRM value in the form that is remembered and compared."""
+def canonical(field: PullField) -> Change:
+    """Return what brings a CRM value into the form that is remembered and compared."""
     if field.type is FieldType.BOOLEAN:
-        return bool(value)
-    if value is None:
-        return None
+        return bool
     if field.type in _NUMBERS:
-        return Decimal(value).normalize()
-    if field.type is FieldType.REFERENCE:
-        return to_18(str(value).strip()) or None
-    return str(value).strip() or None
+        return _number
+    return _reference if field.type is FieldType.REFERENCE else _text
 
 
-def column_value(field: PullField, column: Column[Any], value: Any, lookups: Lookups) -> Any:
-    """Return what a hub column gets, or `KEEP`."""
+def column_value(field: PullField, column: Column[Any], lookups: Lookups) -> Change:
+    """Return what turns a canonical value into what a hub column gets, or `KEEP`."""
     if field.transform in _LOOKUPS:
-        found = lookups[field.transform].get(lookup_text(field, value))
-        return KEEP if found is None else found
-    changed = _transform(field).change(value)
-    if changed is None and not column.nullable:
-        return "" if column.type.python_type is str else KEEP
-    return changed
+        ids = lookups[field.transform]
+        return lambda value: ids.get(lookup_text(field, value), KEEP)
+    change = _transform(field).change
+    if column.nullable:
+        return change
+    empty = "" if column.type.python_type is str else KEEP
+
+    def fill(value: Any) -> Any:
+        changed = change(value)
+        return empty if changed is None else changed
+
+    return fill
 
 
 def value_when_new(field: PullField) -> Any:
@@ -109,6 +112,18 @@ def read_lookups(
         known = tx.execute(text(_LOOKUPS[transform]), {"wanted": sorted(texts)})
         found[transform] = {row[0]: row[1] for row in known}
     return found
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value).strip() or None
+
+
+def _number(value: Any) -> Decimal | None:
+    return None if value is None else Decimal(value).normalize()
+
+
+def _reference(value: Any) -> str | None:
+    return None if value is None else to_18(str(value).strip()) or None
 
 
 def _transform(field: PullField) -> Transform:

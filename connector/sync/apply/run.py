@@ -286,7 +286,7 @@ class _Applier:
                 self.report.stale += 1
             else:
                 again.add((one.object_name, one.sfid))
-        asking = [row for row in taken.rows if self._asks_by_field(row)]
+        asking = self._asking_by_field(taken.rows)
         before = have_asked_before(tx, [row.sfid for row in asking]) if asking else set()
         again |= {(row.object_name, row.sfid) for row in asking if row.sfid in before}
         again |= taken.outdated | self._to_confirm(tx, taken.rows)
@@ -332,9 +332,12 @@ class _Applier:
                     pause_s=LOOK_AGAIN_S,
                 )
 
-    def _asks_by_field(self, row: OrgRow) -> bool:
-        rules = rules_of(self.mappings, row.object_name)
-        return any(rule.when.set and asks(rule, row) for _, rule in rules)
+    def _asking_by_field(self, rows: Sequence[OrgRow]) -> list[OrgRow]:
+        rules = {
+            name: [rule for _, rule in rules_of(self.mappings, name) if rule.when.set]
+            for name in {row.object_name for row in rows}
+        }
+        return [row for row in rows if any(asks(rule, row) for rule in rules[row.object_name])]
 
     def _read_what_can_be(
         self, keys: set[tuple[str, str]]

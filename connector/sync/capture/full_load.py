@@ -6,7 +6,7 @@ a page taken twice changes nothing. The cursor is set to before the snapshot beg
 sweep brings what changed since.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -43,7 +43,6 @@ log = structlog.get_logger(__name__)
 # Of the inbox: small, since fifty pages are applied at once.
 ROWS_PER_STORED_PAGE = 400
 ROWS_PER_RESULT_PAGE = 50_000
-_NUMBERS = frozenset({"currency", "double", "int", "long", "percent"})
 
 _OPEN = text("SELECT object, job, locator, began_at, rows FROM full_load WHERE object = :object")
 _BEGIN = text("INSERT INTO full_load (object, job, began_at) VALUES (:object, :job, :began_at)")
@@ -140,7 +139,7 @@ class _Load:
         """Take the snapshot of one object, from where a former load stopped."""
         organization_id = self.org.identity()
         under_way = self._under_way(name, began_at)
-        types = {one["name"]: one["type"] for one in self.org.describe(name)["fields"]}
+        typed = _typing(self.org.describe(name)["fields"])
         self.counts.seen[name] = int(under_way.rows)
         self.counts.stored[name] = 0
         locator: str | None = under_way.locator
@@ -151,7 +150,7 @@ class _Load:
                 under_way.job, locator=locator, rows_per_page=self.rows_per_result_page
             ) as page:
                 for block in _blocks(page.rows):
-                    records = [_typed(record, types) for record in block]
+                    records = [typed(record) for record in block]
                     self._store(name, records, under_way, organization_id)
                     taken += len(block)
                 locator = page.following
@@ -241,18 +240,26 @@ def _blocks(rows: Iterator[dict[str, str | None]]) -> Iterator[list[dict[str, st
         yield block
 
 
-def _typed(record: Mapping[str, str | None], types: Mapping[str, str]) -> dict[str, Any]:
-    """Return a row of texts as REST would answer it, so that one code applies both."""
-    return {name: _value(types.get(name, "string"), cell) for name, cell in record.items()}
+def _typing(fields: Iterable[Mapping[str, Any]]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """Return what turns a row of texts into what REST would answer: one code applies both."""
+    changes = {one["name"]: _CHANGES[one["type"]] for one in fields if one["type"] in _CHANGES}
+
+    def typed(record: Mapping[str, Any]) -> dict[str, Any]:
+        values = dict(record)
+        for name in changes.keys() & values.keys():
+            cell = values[name]
+            values[name] = None if cell is None else changes[name](cell)
+        return values
+
+    return typed
 
 
-def _value(kind: str, cell: str | None) -> Any:
-    if cell is None:
-        return None
-    if kind == "boolean":
-        return cell == "true"
-    if kind in _NUMBERS:
-        return Decimal(cell)
-    if kind == "datetime" and cell.endswith("Z"):
-        return f"{cell[:-1]}+0000"
-    return cell
+def _rest_instant(cell: str) -> str:
+    return f"{cell[:-1]}+0000" if cell.endswith("Z") else cell
+
+
+_CHANGES: Mapping[str, Callable[[str], Any]] = {
+    "boolean": "true".__eq__,
+    "datetime": _rest_instant,
+    **dict.fromkeys(("currency", "double", "int", "long", "percent"), Decimal),
+}

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from connector.adapters.salesforce.ids import to_18
@@ -41,17 +42,22 @@ class OrgRow:
         return bool(self.values.get(DELETED, False))
 
 
-def row_of(object_name: str, record: Mapping[str, Any]) -> OrgRow:
-    """Read a record of a REST answer.
+@lru_cache(maxsize=4096)  # records of one transaction, thousands of them, have one stamp
+def _version(stamp: str) -> datetime:
+    return read_instant(stamp)
+
+
+def row_of(object_name: str, record: Mapping[str, Any], *, source: str = "sweep") -> OrgRow:
+    """Read a record of a REST answer, or of a page that `source` brought.
 
     Raises:
         UnreadableRecord: It has no id or no stamp.
     """
     try:
-        sfid, stamp = to_18(record[ID]), read_instant(record[STAMP])
+        sfid, stamp = to_18(record[ID]), _version(record[STAMP])
     except (KeyError, TypeError, ValueError, AttributeError):
         raise UnreadableRecord(f"A record of {object_name} has no id or no stamp.") from None
-    return OrgRow(object_name, sfid, stamp, record)
+    return OrgRow(object_name, sfid, stamp, record, source)
 
 
 def hint_of(row: OrgRow) -> dict[str, object]:

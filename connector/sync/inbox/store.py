@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -128,7 +127,7 @@ def store_page(
 def read_page(object_name: str, content: bytes, *, source: str = "sweep") -> list[OrgRow]:
     """Return the records of a stored page."""
     records = json.loads(content, parse_float=Decimal)
-    return [replace(row_of(object_name, record), source=source) for record in records]
+    return [row_of(object_name, record, source=source) for record in records]
 
 
 def pending(tx: Connection, *, limit: int) -> Sequence[Row[Any]]:

@@ -300,7 +300,14 @@ class Mappings:
 
     def of_object(self, name: str) -> tuple[Mapping, ...]:
         """Return the mappings of a Salesforce object; most have one."""
-        return tuple(mapping for mapping in self.all if mapping.object == name)
+        return self._by_object.get(name, ())
+
+    @cached_property
+    def _by_object(self) -> dict[str, tuple[Mapping, ...]]:
+        found: dict[str, tuple[Mapping, ...]] = {}
+        for mapping in self.all:
+            found[mapping.object] = (*found.get(mapping.object, ()), mapping)
+        return found
 
     @cached_property
     def pushed(self) -> tuple[Mapping, ...]:

@@ -6,17 +6,15 @@ of a former one have ended.
 """
 
 import json
-from collections.abc import Mapping as Row
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 
 import structlog
 from sqlalchemy import text
 
 from connector.adapters.salesforce.answers import RowError, RowResult
-from connector.adapters.salesforce.bulk import Bulk, Operation, uploads
+from connector.adapters.salesforce.bulk import Bulk, Operation, Upload, uploads
 from connector.adapters.salesforce.errors import OrgRefused, OrgUnavailable
 from connector.store.engine import Store
 from connector.sync.mapping.definition import Mapping
@@ -24,7 +22,8 @@ from connector.sync.push.state import Owed
 
 log = structlog.get_logger(__name__)
 
-ROWS_PER_JOB = 50_000  # in memory at once; about 25 MB of CSV
+# In memory at once, while the org works on as many; about 4 MB of CSV.
+ROWS_PER_JOB = 25_000
 _REMEMBER = text("INSERT INTO bulk_job (job, entity, opened_at) VALUES (:job, :entity, :now)")
 _FORGET = text("DELETE FROM bulk_job WHERE job = :job")
 _OPEN = text("SELECT job, entity FROM bulk_job ORDER BY opened_at, job")
@@ -53,23 +52,29 @@ class BulkDelivery:
             log.info("push.bulk_job_ended", job=row.job, entity=row.entity)
             self._forget(row.job)
 
-    def deliver(self, mapping: Mapping, rows: Sequence[Owed], *, now: datetime) -> list[RowResult]:
-        """Send rows; return a result for each, in order.
+    def deliver(
+        self,
+        mapping: Mapping,
+        rows: Sequence[Owed],
+        contents: Sequence[Upload],
+        *,
+        now: datetime,
+    ) -> list[RowResult]:
+        """Send the uploads made of some rows; return a result for each row, in order.
 
         Raises:
             TransientFailure: The org did not finish; each row may or may not be written.
         """
         push = mapping.pushed
         verb: Operation = "upsert" if push.is_keyed else "update"
-        key_field = push.key if push.is_keyed else "Id"
+        key_field = _key_field(mapping)
         results: dict[str, RowResult] = {}
-        records = (_record(mapping, owed) for owed in rows)
-        for content in uploads(records, key_field=key_field):
+        for upload in contents:
             try:
-                job = self.bulk.open(verb, mapping.object, content, key_field=key_field)
+                job = self.bulk.open(verb, mapping.object, upload.content, key_field=key_field)
                 with self.store.transaction() as tx:
                     tx.execute(_REMEMBER, {"job": job, "entity": mapping.entity, "now": now})
-                results |= self.bulk.run(job, key_field=key_field)
+                results |= self.bulk.run(job, key_field=key_field, rows=upload.rows)
             except OrgRefused as refused:
                 # The job as a whole: every row shares the reason.
                 error = RowError(refused.error_code, refused.message)
@@ -85,10 +90,19 @@ class BulkDelivery:
             tx.execute(_FORGET, {"job": job})
 
 
-def _record(mapping: Mapping, owed: Owed) -> Row[str, object]:
-    body: dict[str, object] = json.loads(owed.body or "{}", parse_float=Decimal)
-    identity = mapping.pushed.key if mapping.pushed.is_keyed else "Id"
-    return {identity: _key(mapping, owed)} | body
+def uploads_of(mapping: Mapping, rows: Sequence[Owed]) -> list[Upload]:
+    """Write rows as the uploads of their jobs; one, unless they exceed what an upload may hold."""
+    key_field = _key_field(mapping)
+    records = ({key_field: _key(mapping, one)} | _BODY.decode(one.body or "{}") for one in rows)
+    return list(uploads(records, key_field=key_field))
+
+
+# Numbers stay the digits PostgreSQL wrote: they are never computed with.
+_BODY = json.JSONDecoder(parse_float=str, parse_int=str)
+
+
+def _key_field(mapping: Mapping) -> str:
+    return mapping.pushed.key if mapping.pushed.is_keyed else "Id"
 
 
 def _key(mapping: Mapping, owed: Owed) -> str:

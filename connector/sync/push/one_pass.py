@@ -8,12 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from threading import Event
 
 from sqlalchemy import Connection
 
 from connector.adapters.salesforce.answers import RowResult
 from connector.adapters.salesforce.bulk import Bulk
 from connector.adapters.salesforce.client import OrgClient
+from connector.adapters.salesforce.errors import OrgUnavailable
 from connector.errors import TransientFailure
 from connector.store.engine import Store
 from connector.sync.mapping.definition import Mapping, Mappings
@@ -29,7 +31,7 @@ from connector.sync.push.delivery import (
     write_fields,
 )
 from connector.sync.push.fit import refusal_of
-from connector.sync.push.in_bulk import ROWS_PER_JOB, BulkDelivery
+from connector.sync.push.in_bulk import ROWS_PER_JOB, BulkDelivery, uploads_of
 from connector.sync.push.outcome import Outcomes
 from connector.sync.push.pace import Pace
 from connector.sync.push.records import claim
@@ -40,6 +42,7 @@ from connector.sync.push.verdict import Verdict
 from connector.sync.push.wake import wake_due, wake_remapped
 
 LEASE_SIZE = 1_000
+JOBS_PER_PASS = 4
 ROWS_PER_RECORDING = 5_000
 
 
@@ -63,11 +66,17 @@ class PushPass:
         default_factory=lambda: ThreadPoolExecutor(max_workers=1, thread_name_prefix="push")
     )
     under_way: tuple[Sequence[Parcel], Future[list[list[RowResult]]]] | None = None
+    job_under_way: tuple[Mapping, Sequence[Owed], Future[list[RowResult]]] | None = None
+    ending: Event = field(default_factory=Event)
 
     @property
     def in_bulk(self) -> BulkDelivery:
         """The way for many rows."""
-        return BulkDelivery(self.store, Bulk(self.org))
+        return BulkDelivery(self.store, Bulk(self.org, sleep=self._wait_for_job))
+
+    def _wait_for_job(self, pause_s: float) -> None:
+        if self.ending.wait(pause_s):
+            raise OrgUnavailable("The pass was broken off while a bulk job ran.")
 
     def run(self) -> PushReport:
         """Run the pass; an org that does not answer ends it, and the report says so."""
@@ -97,6 +106,7 @@ class PushPass:
             interrupted = str(failure)
         finally:
             # A call nobody waits for any more may still be carried out: its keys stay queued.
+            self.ending.set()
             self.sender.shutdown(wait=True, cancel_futures=True)
         return PushReport(
             written=self.outcomes.counts["written"],
@@ -156,26 +166,41 @@ class PushPass:
         return parcel
 
     def _run_in_bulk(self, mapping: Mapping, reader: StateReader) -> None:
-        """Send an entity as jobs; it has a budget of its own, so that a backlog takes few jobs."""
+        """Send an entity as jobs; it has a budget of its own, so that a backlog takes few jobs.
+
+        The rest of a larger one is left to the next pass, which first sends what changed meanwhile:
+        nobody's change waits for a million rows.
+        """
         self._land()
-        budget, self.budget = self.budget, max(self.budget, self.due[mapping.entity])
+        budget, self.budget = self.budget, ROWS_PER_JOB * JOBS_PER_PASS
         pool: list[Owed] = []
         for batch in self._batches(mapping, reader):
             pool += batch
             if len(pool) >= ROWS_PER_JOB:
-                self._deliver_in_bulk(mapping, pool)
+                self._send_in_bulk(mapping, pool)
                 pool = []
             if mapping.entity in self.outcomes.halts:
                 break
         if pool:
-            self._deliver_in_bulk(mapping, pool)
+            self._send_in_bulk(mapping, pool)
+        self._land_job()
         self.budget = budget
 
-    def _deliver_in_bulk(self, mapping: Mapping, rows: Sequence[Owed]) -> None:
+    def _send_in_bulk(self, mapping: Mapping, rows: Sequence[Owed]) -> None:
+        """Send rows as a job, behind the one under way; what came of that is kept meanwhile."""
         if mapping.entity in self.outcomes.halts:
             return
-        results = self.in_bulk.deliver(mapping, rows, now=self.now)
-        answered = list(zip(rows, results, strict=True))
+        contents = uploads_of(mapping, rows)
+        job = self.sender.submit(self.in_bulk.deliver, mapping, rows, contents, now=self.now)
+        self._land_job()
+        self.job_under_way = (mapping, rows, job)
+
+    def _land_job(self) -> None:
+        if self.job_under_way is None:
+            return
+        mapping, rows, job = self.job_under_way
+        self.job_under_way = None
+        answered = list(zip(rows, job.result(), strict=True))
         for start in range(0, len(answered), ROWS_PER_RECORDING):
             with self.store.transaction() as tx:
                 self.outcomes.record(tx, mapping, answered[start : start + ROWS_PER_RECORDING])

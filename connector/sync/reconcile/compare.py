@@ -3,7 +3,8 @@
 Per entity the CRM's rows are copied into a temporary table of one database session, between the
 pages of the query and outside any transaction; then one full outer join with the push view finds
 what is missing, extra or different. What the push queue still owes is pending, not drift, and so is
-what was pushed after the CRM was asked: the copy may be older than it.
+what was pushed after the CRM was asked: the copy may be older than it. A field in open conflict is
+left alone until somebody decides; where it differs, its record is told as in conflict.
 """
 
 from dataclasses import asdict
@@ -148,17 +149,22 @@ def _join(session: Connection, mapping: Mapping, mappings: Mappings, *, began: s
             hub AS (SELECT v.id, {account} AS account_id, {state} {account_joins}),
             pairs AS (
                 SELECT h.id AS hub_id, h.account_id, coalesce(s.sfid, h.sfid) AS sfid, h.state,
-                       s.shown, h.id IS NULL AS is_extra, s.sfid IS NULL AS is_missing,
+                       s.shown, coalesce(h.in_conflict, '{{}}') AS in_conflict,
+                       h.id IS NULL AS is_extra, s.sfid IS NULL AS is_missing,
                        coalesce(h.id, CAST({key_of_extra} AS numeric)) AS owed_key
-                  FROM hub h {join} JOIN crm_snapshot s ON {pair})
+                  FROM hub h {join} JOIN crm_snapshot s ON {pair}),
+            told AS (
+                SELECT pairs.*, CASE WHEN is_extra OR is_missing OR {is_given_once}
+                           THEN '{{}}'\\:\\:text[] ELSE ARRAY(
+                           SELECT f.key FROM jsonb_each(state) f
+                            WHERE f.value IS DISTINCT FROM shown -> f.key ORDER BY 1) END AS differ
+                  FROM pairs)
             SELECT hub_id, account_id, sfid, state, shown, owed.key IS NOT NULL AS is_owed,
                    CASE WHEN is_extra THEN 'extra' WHEN is_missing THEN 'missing'
                         ELSE 'differing' END AS kind,
-                   CASE WHEN is_extra OR is_missing OR {is_given_once}
-                       THEN '{{}}'\\:\\:text[] ELSE ARRAY(
-                       SELECT f.key FROM jsonb_each(state) f
-                        WHERE f.value IS DISTINCT FROM shown -> f.key ORDER BY 1) END AS fields
-              FROM pairs LEFT JOIN owed ON owed.key = owed_key"""  # noqa: S608 - checked names
+                   ARRAY(SELECT f FROM unnest(differ) f WHERE f <> ALL (in_conflict)) AS fields,
+                   differ && in_conflict AS is_in_conflict
+              FROM told LEFT JOIN owed ON owed.key = owed_key"""  # noqa: S608 - checked names
         ),
         {"began": began},
     )
@@ -180,6 +186,7 @@ def _told(session: Connection, mapping: Mapping, source: str) -> EntityReport:
         extra=counts.extra,
         differing=counts.differing,
         pending=counts.pending,
+        in_conflict=counts.in_conflict,
         fields=fields,
         sums=_sums(session, mapping),
         sample=tuple(
@@ -196,7 +203,8 @@ _COUNTS = text(f"""
            count(*) FILTER (WHERE {_IS_DRIFT} AND kind = 'missing') AS missing,
            count(*) FILTER (WHERE {_IS_DRIFT} AND kind = 'extra') AS extra,
            count(*) FILTER (WHERE {_IS_DRIFT} AND kind = 'differing') AS differing,
-           count(*) FILTER (WHERE is_owed) AS pending
+           count(*) FILTER (WHERE is_owed) AS pending,
+           count(*) FILTER (WHERE is_in_conflict AND NOT is_owed) AS in_conflict
       FROM crm_drift
 """)  # noqa: S608 - constants
 _FIELDS = text(f"""

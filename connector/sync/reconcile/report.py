@@ -31,7 +31,11 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class EntityReport:
-    """One entity compared; `fields` counts differing records per field and names its owner."""
+    """One entity compared; `fields` counts differing records per field and names its owner.
+
+    `in_conflict` counts records with a field that differs because a person has not decided yet
+    whose value it gets. That is no drift; of such a record other fields may drift nevertheless.
+    """
 
     entity: str
     object: str
@@ -42,6 +46,7 @@ class EntityReport:
     extra: int
     differing: int
     pending: int
+    in_conflict: int
     fields: dict[str, dict[str, int | str]]
     sums: tuple[Sums, ...]
     sample: tuple[Drifted, ...]
@@ -80,6 +85,8 @@ def as_text(report: ReconcileReport) -> str:
         said += f" {report.repaired} records owed to the CRM again."
     if report.deleted:
         said += f" {report.deleted} deleted in the CRM."
+    if in_conflict := sum(one.in_conflict for one in report.entities):
+        said += f" {in_conflict} in conflict: see `l2c sync conflicts list`."
     return "\n".join([*lines, said])
 
 
@@ -87,6 +94,8 @@ def _entity_lines(one: EntityReport) -> Iterator[str]:
     line = f"{one.object:26} hub {one.hub_rows:8}  CRM {one.crm_rows:8}"
     if one.pending:
         line += f"  {one.pending} pending"
+    if one.in_conflict:
+        line += f"  {one.in_conflict} in conflict"
     if one.drift:
         line += f"  {one.missing} missing, {one.extra} extra, {one.differing} different"
     yield line
@@ -109,7 +118,7 @@ def as_csv(report: ReconcileReport) -> str:
 
 def _measures(one: EntityReport) -> Iterator[tuple[object, ...]]:
     yield "rows", "", "", one.hub_rows, one.crm_rows, ""
-    for kind in ("missing", "extra", "differing", "pending"):
+    for kind in ("missing", "extra", "differing", "pending", "in_conflict"):
         yield kind, "", "", "", "", getattr(one, kind)
     for name, about in one.fields.items():
         yield "field", name, about["owner"], "", "", about["records"]

@@ -28,7 +28,8 @@ _REMEMBER = text("""
 _ADD = text("""
     INSERT INTO crm_score (account_id, records, in_step)
     SELECT account_id, count(*),
-           count(*) FILTER (WHERE NOT is_owed AND kind = 'differing' AND cardinality(fields) = 0)
+           count(*) FILTER (WHERE NOT (is_owed OR is_in_conflict)
+                              AND kind = 'differing' AND cardinality(fields) = 0)
       FROM crm_drift WHERE account_id IS NOT NULL GROUP BY account_id
 """)
 _KEEP = text("""

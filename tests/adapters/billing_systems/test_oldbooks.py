@@ -1,12 +1,11 @@
 """Facts come in exactly once and exactly as they are; commands go out exactly once."""
 
-from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from billing_systems_world import Oldbooks, item, oldbooks_database
+from billing_systems_world import DEBTOR, NOW, ON, SFID, Oldbooks, item
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
@@ -24,42 +23,7 @@ from connector.flows.billing_systems import PullReport, deliver_commands, pull_b
 from connector.parties.billing_accounts import PayerTerms
 from connector.store.engine import Store
 
-NOW = datetime(2026, 7, 1, 6, tzinfo=UTC)
-ON = date(2026, 7, 1)
 DUE = date(2026, 7, 15)
-SFID = "001000000000001AAA"
-DEBTOR = 700
-
-
-@pytest.fixture(scope="module")
-def database(postgres) -> Iterator[Oldbooks]:
-    with oldbooks_database(postgres) as theirs:
-        yield theirs
-
-
-@pytest.fixture
-def oldbooks(database: Oldbooks, store: Store) -> Oldbooks:
-    """Oldbooks with one debtor, whom the hub knows as a customer."""
-    database.run(
-        "TRUNCATE ar.debtors, ar.documents, ar.items, ar.receipts, ar.matches, ar.l2c_outbox "
-        "RESTART IDENTITY CASCADE"
-    )
-    with store.transaction() as tx:
-        brand = tx.scalar(
-            text(
-                "INSERT INTO brand (key, name, legal_name, invoice_prefix) "
-                "VALUES ('default', 'North', 'North', 'NT') RETURNING id"
-            )
-        )
-        tx.execute(
-            text(
-                "INSERT INTO account (brand_id, sfid, kind, name, currency) "
-                "VALUES (:brand, :sfid, 'business', 'Dental Group', 'EUR')"
-            ),
-            {"brand": brand, "sfid": SFID},
-        )
-    database.add_debtor(DEBTOR, crm_id=SFID, now=NOW)
-    return database
 
 
 @pytest.fixture

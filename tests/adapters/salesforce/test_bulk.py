@@ -201,8 +201,8 @@ class TestTheOrgMisbehaves:
     def test_a_stopped_job_tells_the_rows_it_did_not_come_to(
         self, bulk, client, billing_accounts
     ) -> None:
-        (content,) = bulk_module.uploads(billing_accounts, key_field=KEY)
-        job = bulk.open("upsert", "L2C_Billing_Account__c", content, key_field=KEY)
+        (upload,) = bulk_module.uploads(billing_accounts, key_field=KEY)
+        job = bulk.open("upsert", "L2C_Billing_Account__c", upload.content, key_field=KEY)
         assert not bulk.has_ended(job)
 
         bulk.stop(job)
@@ -210,3 +210,31 @@ class TestTheOrgMisbehaves:
         assert bulk.has_ended(job)
         assert list(bulk.query("SELECT Id FROM L2C_Billing_Account__c")) == []
         bulk.stop(job)  # once more does no harm
+
+
+class TestPatience:
+    def test_a_job_that_moves_is_looked_at_when_it_should_be_done(self) -> None:
+        pause_s = Patience().after(0.2, waited_s=2, share=0.25)
+
+        assert pause_s == 6
+
+    def test_a_pace_just_seen_is_not_trusted_far_ahead(self) -> None:
+        pause_s = Patience().after(0.2, waited_s=0.2, share=0.01)
+
+        assert pause_s == pytest.approx(0.6)
+
+    def test_a_long_job_is_looked_at_now_and_then(self) -> None:
+        pause_s = Patience(longest_pause_s=15).after(1, waited_s=10, share=0.1)
+
+        assert pause_s == 15
+
+    def test_a_job_that_is_nearly_done_is_not_asked_for_all_the_time(self) -> None:
+        pause_s = Patience(first_pause_s=0.2).after(5, waited_s=1, share=0.99)
+
+        assert pause_s == 0.2
+
+    @pytest.mark.parametrize("share", [0.0, 1.0, 1.5])
+    def test_one_that_tells_nothing_is_asked_for_ever_more_rarely(self, share) -> None:
+        pause_s = Patience(factor=2, longest_pause_s=15).after(4, waited_s=9, share=share)
+
+        assert pause_s == 8
