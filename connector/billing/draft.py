@@ -138,6 +138,10 @@ class TaxTotal:
     tax: Decimal
 
 
+LineMark = tuple[int | None, Decimal, Decimal, date, date]  # charge, amount, tax, from, to
+Fingerprint = tuple[str, tuple[LineMark, ...]]
+
+
 @dataclass(frozen=True, slots=True)
 class DocumentDraft:
     """An invoice or credit note that is not numbered yet."""
@@ -157,6 +161,16 @@ class DocumentDraft:
     subtotal: Decimal = field(init=False)
     tax: Decimal = field(init=False)
     total: Decimal = field(init=False)
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """What two drafts have in common that are worth the same, line by line."""
+        marks = (
+            (one.line.charge.id, one.line.amount, one.tax_amount, one.line.service_from,
+             one.line.service_to)
+            for one in self.lines
+        )  # fmt: skip
+        return self.type, tuple(marks)
 
     def __post_init__(self) -> None:
         zero = Decimal(0)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from connector.billing.bill_run import preview as preview_bill
-from connector.billing.bill_run import run_cycle
+from connector.billing.bill_run import preview_run
 from connector.billing.draft import DocumentDraft
 from connector.billing.invoices import billing_account_id
 from connector.billing.order_bill import bill_order
@@ -24,17 +24,33 @@ def bill() -> None:
 @bill.command()
 @click.option("--to", "billed_to", type=DAY, required=True, help="First day not billed any more.")
 @click.option("--draft", is_flag=True, help="Keep drafts for review; the next run makes them anew.")
+@click.option("--preview", "only_shows", is_flag=True, help="Write nothing, show the totals.")
+@click.option("--on-workers", is_flag=True, help="Leave the chunks to the workers.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def run(session: Session, *, billed_to: datetime, draft: bool, as_json: bool) -> int:
+def run(
+    session: Session,
+    *,
+    billed_to: datetime,
+    draft: bool,
+    only_shows: bool,
+    on_workers: bool,
+    as_json: bool,
+) -> int:
     """Bill every account whose billing month begins on the day; run again, it finds its work."""
     app = session.app()
-    if draft:
-        report = run_cycle(
-            store=app.store, billed_to=billed_to.date(), now=app.clock.now(), keep_drafts=True
-        )
+    if only_shows and (draft or on_workers):
+        raise click.UsageError("--preview writes nothing: leave out --draft and --on-workers.")
+    if on_workers:
+        plan = app.hand_over_bills(billed_to.date(), keep_drafts=draft)
+        said = f"{plan.accounts} billing accounts in {plan.chunks} chunks are left to the workers."
+        print_json(plan) if as_json else click.echo(said)
+        return 0
+    if only_shows:
+        with app.store.read() as tx:
+            report = preview_run(tx=tx, billed_to=billed_to.date(), now=app.clock.now())
     else:
-        report = app.run_bills(billed_to.date())
+        report = app.run_bills(billed_to.date(), keep_drafts=draft)
     if as_json:
         print_json(report)
     else:

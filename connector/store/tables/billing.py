@@ -45,10 +45,27 @@ bill_run = Table(
     identity(),
     Column("key", Text, nullable=False, unique=True),  # "cycle:2026-07-01"
     day("billed_to"),
+    # What it is doing, or did last: bill at once, make drafts, or finalise the drafts it made.
+    *one_of("mode", ("bill", "draft", "finalise"), default="bill"),
     instant("started_at"),
-    instant("finished_at", nullable=True),
+    instant("finished_at", nullable=True),  # every chunk is done
     Column("accounts", Integer, nullable=False, server_default="0"),
     Column("problems", JSONB, nullable=False, server_default="[]"),
+)
+
+# The accounts of a run, cut into ranges of their ids. A worker holds the row's lock while it bills
+# the range, in one transaction: the lock is its lease and goes with it when it dies.
+bill_chunk = Table(
+    "bill_chunk",
+    metadata,
+    identity(),
+    reference("bill_run_id", "bill_run", index=False),
+    Column("after_id", BigInteger, nullable=False),  # the range begins behind it
+    Column("last_id", BigInteger, nullable=False),
+    Column("accounts", Integer, nullable=False),
+    Column("problems", JSONB, nullable=False, server_default="[]"),
+    instant("finished_at", nullable=True),
+    UniqueConstraint("bill_run_id", "after_id"),
 )
 
 
