@@ -117,14 +117,15 @@ def _recurring(
     price = charge.price
     for period in sorted(due_periods | set(by_period), key=lambda period: period.start):
         own = by_period.get(period, [])
-        value = value_of(price, period, served, charge.policy.basis, cycle)
-        worth = rounded(value, charge.currency, charge.policy.rounding)
-        due = worth - sum((line.left for line in own), Decimal(0))
+        days = period.intersection(served) or Period(period.start, period.start)
+        known = _worth_of(charge, price, period, days, cycle)
+        due = known.rounded - sum((line.left for line in own), Decimal(0))
         if due == 0:
             continue
-        days = period.intersection(served) or Period(period.start, period.start)
-        inputs = _recurring_inputs(charge, period, days, price)
-        derivation = _Derivation(value, worth, tuple(own), due, inputs, _net(charge, period, cycle))
+        derivation = _Derivation(
+            known.exact, known.rounded, tuple(own), due, known.inputs, known.net_unit_price
+        )
+        measure = _measure(charge, derivation) if own else known.measure
         if due > 0:
             yield _debit(
                 charge,
@@ -132,6 +133,7 @@ def _recurring(
                 description=charge.description + _part_text(charge, period, days),
                 days=days,
                 derivation=derivation,
+                measure=measure,
                 unit=_WORDS[cycle.every],
             )
         else:
@@ -142,6 +144,40 @@ def _recurring(
                 period=period,
                 is_cancellation=is_ended,
             )
+
+
+@dataclass(frozen=True, slots=True)
+class _Worth:
+    """What the days of a period are worth, and what a bill says about it."""
+
+    exact: Fraction
+    rounded: Decimal
+    inputs: dict[str, Any]
+    net_unit_price: Fraction
+    measure: "_Measure"  # of a line that bills all of it
+
+
+_Terms = tuple[Price, Decimal, ProrationPolicy, str, Period, Period, Cycle]
+_known: dict[_Terms, _Worth] = {}
+KNOWN_MAX = 50_000  # about 100 MiB
+
+
+def _worth_of(
+    charge: BillableCharge, price: Price, period: Period, days: Period, cycle: Cycle
+) -> _Worth:
+    """Return what the served days of a period are worth; worked out once for all on equal terms."""
+    terms = (price, charge.unit_cost, charge.policy, charge.currency, period, days, cycle)
+    known = _known.get(terms)
+    if known is None:
+        if len(_known) >= KNOWN_MAX:
+            _known.clear()
+        value = value_of(price, period, days, charge.policy.basis, cycle)
+        worth = rounded(value, charge.currency, charge.policy.rounding)
+        inputs = _recurring_inputs(charge, period, days, price)
+        net = _net(charge, period, cycle)
+        measure = _measure(charge, _Derivation(value, worth, (), worth, inputs, net))
+        known = _known[terms] = _Worth(value, worth, inputs, net, measure)
+    return known
 
 
 def _due_periods(
@@ -192,6 +228,7 @@ def _whole(
         description=charge.description + (", adjusted" if booked else ""),
         days=Period(charge.starts_on, last),
         derivation=derivation,
+        measure=_measure(charge, derivation),
         unit="" if charge.kind == "usage" else "piece",
     )
 
@@ -212,6 +249,26 @@ class _Derivation:
         return sum((line.left for line in self.booked), Decimal(0))
 
 
+@dataclass(frozen=True, slots=True)
+class _Measure:
+    """How much of what a line bills, as people read it."""
+
+    quantity: Decimal
+    unit_price: Decimal
+    cost: Decimal
+
+
+def _measure(charge: BillableCharge, derivation: _Derivation) -> _Measure:
+    """Return the measure of everything that is due."""
+    exact = derivation.value - Fraction(derivation.booked_amount)
+    quantity, unit_price = _quantity(charge, derivation, exact)
+    return _Measure(
+        rounded_to(quantity, QUANTITY_PLACES),
+        unit_price,
+        rounded_to(quantity * Fraction(charge.unit_cost), EXACT_PLACES),
+    )
+
+
 def _debit(
     charge: BillableCharge,
     *,
@@ -219,23 +276,20 @@ def _debit(
     description: str,
     days: Period,
     derivation: _Derivation,
+    measure: _Measure,
     unit: str,
 ) -> LineDraft:
-    end = _end(days)
-    quantity, unit_price = _quantity(
-        charge, derivation, derivation.value - Fraction(derivation.booked_amount)
-    )
     return LineDraft(
         charge=charge,
         kind=kind,
         description=description,
-        quantity=rounded_to(quantity, QUANTITY_PLACES),
+        quantity=measure.quantity,
         unit=unit,
-        unit_price=unit_price,
+        unit_price=measure.unit_price,
         amount=derivation.due,
-        cost=rounded_to(quantity * Fraction(charge.unit_cost), EXACT_PLACES),
+        cost=measure.cost,
         service_from=days.start,
-        service_to=end,
+        service_to=_end(days),
         explanation=_explanation(charge, derivation, _parts(derivation)),
     )
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from math import floor
 
 from connector.billing.draft import Payer
 from connector.charging.value import rounded
@@ -75,12 +74,26 @@ def share_out(amounts: Sequence[Decimal], percent: Decimal, currency: str) -> tu
     if amounts and all(amount <= 0 for amount in amounts) and any(amounts):
         mirrored = share_out([-amount for amount in amounts], percent, currency)
         return tuple(-part if part else part for part in mirrored)
-    scale = 10 ** minor_digits(currency)
-    exact = [Fraction(amount) * Fraction(percent) * scale / 100 for amount in amounts]
-    units = [floor(part) for part in exact]
+    digits = minor_digits(currency)
+    # Whole numbers all the way: what a line owes is `parts` of `whole` smallest coins.
+    rate, whole = percent.as_integer_ratio()
+    whole *= 100
+    coins = [_in_coins(amount, digits) for amount in amounts]
+    units, rests = [], []
+    for coin in coins:
+        unit, rest = divmod(coin * rate, whole)
+        units.append(unit)
+        rests.append(rest)
     total = tax_of(sum(amounts, Decimal(0)), percent, currency)
-    left_over = int(total * scale) - sum(units)
-    by_remainder = sorted(range(len(units)), key=lambda i: (-(exact[i] - units[i]), i))
+    left_over = _in_coins(total, digits) - sum(units)
+    by_remainder = sorted(range(len(units)), key=lambda i: (-rests[i], i))
     for i in by_remainder[:left_over]:
         units[i] += 1
-    return tuple(of_units(unit, minor_digits(currency)) for unit in units)
+    return tuple(of_units(unit, digits) for unit in units)
+
+
+def _in_coins(amount: Decimal, digits: int) -> int:
+    """Return how many of the currency's smallest coins a rounded amount is."""
+    coins = amount.scaleb(digits)
+    assert coins == coins.to_integral_value(), f"{amount} is not rounded"
+    return int(coins)
