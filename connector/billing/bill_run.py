@@ -1,5 +1,6 @@
 """The bill run: every payer whose billing month begins on a day gets its documents, once."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -19,6 +20,7 @@ from connector.store.engine import Store
 
 log = structlog.get_logger(__name__)
 
+THREADS = 2  # one computes while the store writes for the other
 CHUNK_ACCOUNTS = 500  # per transaction: a crash repeats at most so many
 PAGES_MAX = 100_000  # fifty million accounts in one preview
 DAYS_AHEAD_MAX = 40  # a bill for next month is usual, one for next year is a typing mistake
@@ -128,12 +130,24 @@ def work_off(
     render: DocumentRenderer | None = None,
 ) -> BillRunReport:
     """Bill the chunks of a plan that nobody else bills, and end the run when all are done."""
+
+    def work() -> Tally:
+        tally = Tally()
+        for _ in range(plan.chunks):
+            done = bill_next_chunk(store=store, run_id=plan.run_id, now=now)
+            if done is None:
+                break  # others have the rest
+            tally.add(done)
+        return tally
+
     tally = Tally()
-    for _ in range(plan.chunks):
-        done = bill_next_chunk(store=store, run_id=plan.run_id, now=now)
-        if done is None:
-            break  # others have the rest
-        tally.add(done)
+    threads = min(THREADS, plan.chunks)
+    if threads > 1:
+        with ThreadPoolExecutor(threads, thread_name_prefix="bill") as pool:
+            for done in pool.map(lambda _: work(), range(threads)):
+                tally.add(done)
+    else:
+        tally = work()
     with store.transaction() as tx:
         end_run(tx, run_id=plan.run_id, now=now)
     documents = 0 if render is None else render_missing(store=store, render=render, now=now)
