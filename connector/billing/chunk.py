@@ -27,7 +27,7 @@ from connector.billing.queries import (
     load_taxes,
     stored_drafts,
 )
-from connector.billing.run_plan import Chunk, Mode, accounts_of, claim_chunk, finish_chunk
+from connector.billing.run_plan import CHANGED, Chunk, Mode, accounts_of, claim_chunk, finish_chunk
 from connector.billing.tax import TaxTable
 from connector.errors import ConnectorError
 from connector.store.engine import Store
@@ -131,14 +131,15 @@ def _bill_together(
 ) -> Tally:
     books = load_books(tx, ids=ids, horizon=chunk.billed_to + HORIZON)
     done = already_billed(tx, ids=ids, billed_to=chunk.billed_to)
-    reviewed = stored_drafts(tx, ids=ids) if chunk.mode is Mode.FINALISE else {}
+    is_review = chunk.mode is Mode.FINALISE
+    reviewed = stored_drafts(tx, ids=ids, run_id=chunk.run_id) if is_review else {}
     kept: list[tuple[int, DocumentDraft]] = []  # drafts that still hold, with their ids
     fresh: list[DocumentDraft] = []
     tally = Tally(already_billed=len(done))
     left = [book for book in books if book.payer.billing_account_id not in done]
     for book in left:
         documents = documents_of(book, taxes, chunk.billed_to, tally.problems)
-        if chunk.mode is Mode.FINALISE and documents is not None:
+        if is_review and documents is not None:
             drafts = reviewed.get(book.payer.billing_account_id, {})
             if {d.run_key: d.fingerprint for d in documents} == {
                 key: draft.fingerprint for key, draft in drafts.items()
@@ -189,7 +190,7 @@ def _problem(book: PayerBook, error: Exception) -> Problem:
 def _changed(book: PayerBook) -> Problem:
     return Problem(
         book.payer.billing_account_id,
-        "billing.changed_since_review",
+        CHANGED,
         f"What billing account {book.payer.number} owes has changed since its draft was made.",
         "The draft was made anew: review it and finalise the run again.",
     )

@@ -13,7 +13,8 @@ from connector.billing.draft import (
     TaxedLine,
     TaxTotal,
 )
-from connector.billing.lines import Calendar, ForeignChargeCurrency, lines_of
+from connector.billing.due import Calendar
+from connector.billing.lines import ForeignChargeCurrency, lines_of
 from connector.billing.tax import TaxTable, share_out, tax_of
 
 KIND_ORDER = ("Recurring", "Proration", "One-time", "Usage", "Fee", "Discount", "Credit")

@@ -14,13 +14,13 @@ from functools import cache
 from typing import Any
 
 from connector.billing.draft import BillableCharge, BookedLine, LineDraft
-from connector.charging.policy import ProrationPolicy, Timing
+from connector.billing.due import Calendar, due_periods, ended_services
+from connector.charging.policy import ProrationPolicy
 from connector.charging.value import (
     Discount,
     Price,
     days_of_period,
     exact_text,
-    periods_of,
     rounded,
     value_of,
 )
@@ -51,29 +51,6 @@ class ForeignChargeCurrency(StateConflict):
     remedy = "Correct the currency of the price or of the rate plan."
 
 
-@dataclass(frozen=True, slots=True)
-class Calendar:
-    """The day a bill goes up to and the payer's billing periods.
-
-    Recurring charges in advance are billed for what begins before the period around the day
-    ends; everything else for what happened before the day, or on it when it is the day of an
-    order.
-    """
-
-    billed_to: date
-    cycle: Cycle
-    is_on_order: bool = False
-
-    @property
-    def advance(self) -> Period:
-        """The billing period that is billed in advance."""
-        return self.cycle.period_of(self.billed_to)
-
-    def has_happened(self, on: date) -> bool:
-        """Return whether what was sold on the day is due."""
-        return on < self.billed_to or (self.is_on_order and on == self.billed_to)
-
-
 def lines_of(
     charges: Sequence[BillableCharge], booked: Iterable[BookedLine], calendar: Calendar
 ) -> tuple[LineDraft, ...]:
@@ -81,7 +58,7 @@ def lines_of(
     by_charge: dict[int, list[BookedLine]] = {}
     for line in booked:
         by_charge.setdefault(line.charge_id, []).append(line)
-    ended = _ended_services(charges, calendar.billed_to)
+    ended = ended_services(charges, calendar.billed_to)
     lines: list[LineDraft] = []
     for charge in charges:
         own = by_charge.get(charge.id, [])
@@ -95,16 +72,6 @@ def lines_of(
     return tuple(lines)
 
 
-def _ended_services(charges: Sequence[BillableCharge], billed_to: date) -> set[int | None]:
-    """Return the services that nobody has any more on the day."""
-    living = {
-        charge.service_id
-        for charge in charges
-        if charge.kind == "recurring" and (charge.ends_on is None or charge.ends_on > billed_to)
-    }
-    return {charge.service_id for charge in charges if charge.kind == "recurring"} - living
-
-
 def _recurring(
     charge: BillableCharge, booked: list[BookedLine], calendar: Calendar, *, is_ended: bool
 ) -> Iterable[LineDraft]:
@@ -113,9 +80,9 @@ def _recurring(
     by_period: dict[Period, list[BookedLine]] = {}
     for line in booked:
         by_period.setdefault(cycle.period_of(line.service_from), []).append(line)
-    due_periods = _due_periods(charge, served, cycle, calendar)
+    periods = due_periods(charge, served, cycle, calendar)
     price = charge.price
-    for period in sorted(due_periods | set(by_period), key=lambda period: period.start):
+    for period in sorted(periods | set(by_period), key=lambda period: period.start):
         own = by_period.get(period, [])
         days = period.intersection(served) or Period(period.start, period.start)
         known = _worth_of(charge, price, period, days, cycle)
@@ -178,16 +145,6 @@ def _worth_of(
         measure = _measure(charge, _Derivation(value, worth, (), worth, inputs, net))
         known = _known[terms] = _Worth(value, worth, inputs, net, measure)
     return known
-
-
-def _due_periods(
-    charge: BillableCharge, served: Period, cycle: Cycle, calendar: Calendar
-) -> set[Period]:
-    """Return the periods that are billed: begun ones in advance, finished ones in arrears."""
-    if charge.policy.when is Timing.ADVANCE:
-        return set(periods_of(served, until=_end(calendar.advance), cycle=cycle))
-    begun = periods_of(served, until=calendar.billed_to, cycle=cycle)
-    return {one for one in begun if _end(one.intersection(served) or one) <= calendar.billed_to}
 
 
 def _net(charge: BillableCharge, period: Period, cycle: Cycle) -> Fraction:

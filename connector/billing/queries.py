@@ -61,7 +61,7 @@ _STORED_DRAFTS = text(
     "SELECT i.id, i.billing_account_id, i.run_key, i.type, l.charge_id, l.amount, l.tax_amount, "
     "       l.service_from, l.service_to "
     "  FROM invoice i JOIN invoice_line l ON l.invoice_id = i.id "
-    " WHERE i.billing_account_id = ANY(:ids) AND i.state = 'draft' AND i.run_key LIKE 'cycle:%' "
+    " WHERE i.billing_account_id = ANY(:ids) AND i.state = 'draft' AND i.bill_run_id = :run_id "
     " ORDER BY i.id, l.line_no"
 )
 
@@ -209,10 +209,12 @@ def drop_drafts(tx: Connection, *, ids: Sequence[int]) -> None:
             tx.execute(statement, {"ids": drafts})
 
 
-def stored_drafts(tx: Connection, *, ids: Sequence[int]) -> dict[int, dict[str, StoredDraft]]:
-    """Return the drafts of payers, by payer and run key."""
+def stored_drafts(
+    tx: Connection, *, ids: Sequence[int], run_id: int
+) -> dict[int, dict[str, StoredDraft]]:
+    """Return the drafts of payers that a run made, by payer and run key."""
     rows: dict[tuple[int, str, str, int], list[LineMark]] = {}
-    for row in tx.execute(_STORED_DRAFTS, {"ids": list(ids)}):
+    for row in tx.execute(_STORED_DRAFTS, {"ids": list(ids), "run_id": run_id}):
         document = (row.billing_account_id, row.run_key, row.type, row.id)
         mark = (row.charge_id, row.amount, row.tax_amount, row.service_from, row.service_to)
         rows.setdefault(document, []).append(mark)

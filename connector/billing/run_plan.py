@@ -10,6 +10,8 @@ from sqlalchemy import Connection, text
 
 from connector.store.engine import to_json
 
+CHANGED = "billing.changed_since_review"
+
 # One run per day; opening it waits for whoever opens it at the same time.
 _OPEN = text(
     "INSERT INTO bill_run (key, billed_to, mode, started_at) "
@@ -48,8 +50,10 @@ _ACCOUNTS = {False: text(f"{_DUE} ORDER BY b.id"), True: text(f"{_DRAFTED} ORDER
 _PLAN = {False: text(_PLAN_OF.format(_DUE)), True: text(_PLAN_OF.format(_DRAFTED))}
 _DUE_PAGE = text(f"{_DUE} ORDER BY b.id LIMIT :limit")
 
+# Who had no draft to finalise keeps the reason; who had one is judged anew.
 _BEGIN = text(
-    "UPDATE bill_run r SET mode = :mode, started_at = :now, finished_at = NULL, problems = '[]', "
+    "UPDATE bill_run r SET mode = :mode, started_at = :now, finished_at = NULL, "
+    "       problems = CASE WHEN :mode = 'finalise' THEN r.problems ELSE '[]' END, "
     "       accounts = (SELECT coalesce(sum(c.accounts), 0) FROM bill_chunk c "
     "                    WHERE c.bill_run_id = r.id) "
     " WHERE id = :run_id RETURNING accounts"
@@ -65,6 +69,8 @@ _FINISH = text(
 )
 _END = text(
     "UPDATE bill_run r SET finished_at = :now, problems = coalesce(("
+    "           SELECT jsonb_agg(p.problem) FROM jsonb_array_elements(r.problems) AS p(problem) "
+    "            WHERE p.problem ->> 'code' <> :changed), '[]') || coalesce(("
     "           SELECT jsonb_agg(p.problem ORDER BY c.after_id, p.position) FROM bill_chunk c "
     "           CROSS JOIN jsonb_array_elements(c.problems) WITH ORDINALITY "
     "                      AS p(problem, position) "
@@ -155,7 +161,7 @@ def finish_chunk(
 
 def end_run(tx: Connection, *, run_id: int, now: datetime) -> bool:
     """End a run whose last range is done; return whether that was us."""
-    return tx.execute(_END, {"run_id": run_id, "now": now}).rowcount == 1
+    return tx.execute(_END, {"run_id": run_id, "changed": CHANGED, "now": now}).rowcount == 1
 
 
 def _who(run_id: int, billed_to: date) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The use-cases of the business: catalogue, delivery, usage, bills, payments."""
 
 from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 from connector.billing.bill_run import (
@@ -11,8 +12,11 @@ from connector.billing.bill_run import (
     work_off_one,
 )
 from connector.billing.documents import render_missing
+from connector.billing.finalise_run import finalise_run
 from connector.billing.payment_csv import PaymentReport, import_payments_csv
 from connector.billing.run_plan import Mode, Plan
+from connector.billing.void import void_invoice
+from connector.billing.write_off import write_off_invoice
 from connector.bootstrap.job_names import BILL_CHUNK, BILLING, PUSH, TASKS
 from connector.bootstrap.wiring import Wiring
 from connector.catalog.load import CatalogReport, load_catalog
@@ -105,6 +109,14 @@ class BusinessUseCases(Wiring):
         self.queue.nudge(PUSH)
         return report
 
+    def finalise_bills(self, billed_to: date) -> BillRunReport:
+        """Finalise the drafts of a day that were reviewed."""
+        report = finalise_run(
+            store=self.store, billed_to=billed_to, now=self.clock.now(), render=self.render
+        )
+        self.queue.nudge(PUSH)
+        return report
+
     def hand_over_bills(self, billed_to: date, *, keep_drafts: bool = False) -> Plan:
         """Plan a bill run and leave it to the workers, a job for each chunk."""
         mode = Mode.DRAFT if keep_drafts else Mode.BILL
@@ -120,6 +132,22 @@ class BusinessUseCases(Wiring):
         if work_off_one(store=self.store, run_id=run_id, now=now):
             render_missing(store=self.store, render=self.render, now=now)
             self.queue.nudge(PUSH)
+
+    def void_invoice(self, number: str, *, reason: str) -> str:
+        """Give back an invoice by a credit note; return the note's number."""
+        now = self.clock.now()
+        note = void_invoice(store=self.store, number=number, reason=reason, now=now)
+        render_missing(store=self.store, render=self.render, now=now)
+        self.queue.nudge(PUSH)
+        return note
+
+    def write_off_invoice(self, number: str, *, reason: str) -> Decimal:
+        """Write off what is open on an invoice; return how much."""
+        amount = write_off_invoice(
+            store=self.store, number=number, reason=reason, now=self.clock.now()
+        )
+        self.queue.nudge(PUSH)
+        return amount
 
     def import_payments(self, text: str) -> PaymentReport:
         """Record the payments of a bank file."""

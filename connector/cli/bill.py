@@ -1,15 +1,17 @@
 """`l2c bill`: run and preview the billing cycle."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import click
 
+from connector.billing.bill_run import BillRunReport, preview_run
 from connector.billing.bill_run import preview as preview_bill
-from connector.billing.bill_run import preview_run
 from connector.billing.draft import DocumentDraft
 from connector.billing.invoices import billing_account_id
 from connector.billing.order_bill import bill_order
+from connector.billing.review import list_runs, review
 from connector.cli.printing import print_json, table
 from connector.cli.session import Session
 
@@ -51,13 +53,76 @@ def run(
             report = preview_run(tx=tx, billed_to=billed_to.date(), now=app.clock.now())
     else:
         report = app.run_bills(billed_to.date(), keep_drafts=draft)
+    return _told(report, as_json=as_json)
+
+
+@bill.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def runs(session: Session, *, as_json: bool) -> None:
+    """List bill runs and how far they are, the latest day first."""
+    with session.app().store.read() as tx:
+        found = list_runs(tx=tx)
     if as_json:
-        print_json(report)
-    else:
-        click.echo(report)
-        for problem in report.problems:
-            click.echo(f"  {problem.code}: {problem.reason} {problem.remedy}", err=True)
-    return 1 if report.problems else 0
+        print_json(found)
+        return
+    click.echo(
+        table(
+            ("Run", "Accounts", "Chunks", "Drafts", "Finalised", "Problems", "State"),
+            [
+                (
+                    one.billed_to,
+                    one.accounts,
+                    f"{one.done} of {one.chunks}",
+                    one.drafts,
+                    one.finalised,
+                    one.problems,
+                    "running" if one.finished_at is None else "in review" if one.drafts else "done",
+                )
+                for one in found
+            ],
+        )
+    )
+
+
+@bill.command("review")
+@click.argument("run", type=DAY)
+@click.option("--percent", type=click.INT, default=50, show_default=True, help="A jump from here.")
+@click.option("--amount", type=click.INT, default=10, show_default=True, help="And by so much.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def review_(session: Session, *, run: datetime, percent: int, amount: int, as_json: bool) -> None:
+    """Compare a run (its day) with the bills before: who jumps, is missing or gets money back."""
+    with session.app().store.read() as tx:
+        seen = review(
+            tx=tx,
+            billed_to=run.date(),
+            jump_percent=Decimal(percent),
+            jump_amount=Decimal(amount),
+        )
+    if as_json:
+        print_json(seen)
+        return
+    for currency, total in sorted(seen.totals.items()):
+        click.echo(f"{currency} {total:.2f}, last time {seen.before[currency]:.2f}")
+    click.echo(
+        ", ".join(f"{count} {flag}" for flag, count in sorted(seen.flags.items())) or "Even."
+    )
+    if seen.outliers:
+        rows = [
+            (one.flag, one.account, one.customer, one.total, one.before, one.currency)
+            for one in seen.outliers
+        ]
+        click.echo(table(("Why", "Account", "Customer", "Now", "Last time", ""), rows))
+
+
+@bill.command()
+@click.argument("run", type=DAY)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def finalise(session: Session, *, run: datetime, as_json: bool) -> int:
+    """Give the drafts of a run (its day) their numbers; what changed meanwhile stays a draft."""
+    return _told(session.app().finalise_bills(run.date()), as_json=as_json)
 
 
 @bill.command()
@@ -98,6 +163,16 @@ def order(session: Session, *, account: str, on: datetime | None, as_json: bool)
         print_json({"documents": numbers})
     else:
         click.echo("\n".join(numbers) or "Nothing is due on order.")
+
+
+def _told(report: BillRunReport, *, as_json: bool) -> int:
+    if as_json:
+        print_json(report)
+    else:
+        click.echo(report)
+        for problem in report.problems:
+            click.echo(f"  {problem.code}: {problem.reason} {problem.remedy}", err=True)
+    return 1 if report.problems else 0
 
 
 def _as_json(document: DocumentDraft) -> dict[str, Any]:

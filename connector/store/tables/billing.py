@@ -210,6 +210,19 @@ payment = Table(
     CheckConstraint("amount > 0", name="amount_positive"),
 )
 
+# What was given up of an invoice, once: it counts with its credits.
+write_off = Table(
+    "write_off",
+    metadata,
+    identity(),
+    Column("invoice_id", BigInteger, ForeignKey("invoice.id"), nullable=False, unique=True),
+    money("amount"),
+    text("reason"),
+    day("written_off_on"),
+    instant("created_at"),
+    CheckConstraint("amount > 0", name="amount_positive"),
+)
+
 # Money of a payment or of a credit note set against an invoice. Exactly one of the two sources.
 allocation = Table(
     "allocation",
