@@ -10,6 +10,7 @@ from connector.billing.bill_run import BillRunReport, preview_run
 from connector.billing.bill_run import preview as preview_bill
 from connector.billing.draft import DocumentDraft
 from connector.billing.invoices import billing_account_id
+from connector.billing.leakage import find_leaks, sums_of
 from connector.billing.order_bill import bill_order
 from connector.billing.review import list_runs, review
 from connector.cli.printing import print_json, table
@@ -163,6 +164,41 @@ def order(session: Session, *, account: str, on: datetime | None, as_json: bool)
         print_json({"documents": numbers})
     else:
         click.echo("\n".join(numbers) or "Nothing is due on order.")
+
+
+@bill.command()
+@click.option("--on", type=DAY, default=None, help="Look at this day; default today.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def leakage(session: Session, *, on: datetime | None, as_json: bool) -> int:
+    """Find services without charges, charges without services and usage without a price.
+
+    Exit code 1 when there are any.
+    """
+    app = session.app()
+    with app.store.read() as tx:
+        leaks = find_leaks(tx=tx, on=on.date() if on else app.clock.now().date())
+    if as_json:
+        print_json({"sums": sums_of(leaks), "leaks": leaks})
+    elif leaks:
+        heads = ("Check", "What", "Account", "Customer", "Since", "Amount", "", "Why")
+        rows = [
+            (
+                one.check_name,
+                one.what,
+                one.account,
+                one.customer,
+                one.since,
+                "" if one.amount is None else f"{one.amount:.2f}",
+                one.currency,
+                one.reason,
+            )
+            for one in leaks
+        ]
+        click.echo(table(heads, rows))
+    else:
+        click.echo("Nothing leaks.")
+    return 1 if leaks else 0
 
 
 def _told(report: BillRunReport, *, as_json: bool) -> int:
