@@ -28,7 +28,7 @@ from connector.billing.queries import (
     stored_drafts,
 )
 from connector.billing.run_plan import CHANGED, Chunk, Mode, accounts_of, claim_chunk, finish_chunk
-from connector.billing.tax import TaxTable
+from connector.billing.tax import TaxSource
 from connector.errors import ConnectorError
 from connector.store.engine import Store
 
@@ -103,7 +103,7 @@ def bill_next_chunk(*, store: Store, run_id: int, now: datetime) -> Tally | None
 
 
 def _bill(
-    tx: Connection, ids: Sequence[int], chunk: Chunk, taxes: TaxTable, now: datetime
+    tx: Connection, ids: Sequence[int], chunk: Chunk, taxes: TaxSource, now: datetime
 ) -> Tally:
     """Bill payers; when the database refuses them, one by one to find the broken."""
     try:
@@ -127,7 +127,7 @@ def _bill(
 
 
 def _bill_together(
-    tx: Connection, ids: Sequence[int], chunk: Chunk, taxes: TaxTable, now: datetime
+    tx: Connection, ids: Sequence[int], chunk: Chunk, taxes: TaxSource, now: datetime
 ) -> Tally:
     books = load_books(tx, ids=ids, horizon=chunk.billed_to + HORIZON)
     done = already_billed(tx, ids=ids, billed_to=chunk.billed_to)
@@ -163,7 +163,7 @@ def _bill_together(
 
 
 def documents_of(
-    book: PayerBook, taxes: TaxTable, billed_to: date, problems: list[Problem]
+    book: PayerBook, taxes: TaxSource, billed_to: date, problems: list[Problem]
 ) -> tuple[DocumentDraft, ...] | None:
     """Return the documents of a payer; None and a problem more when they cannot be computed."""
     try:

@@ -47,8 +47,8 @@ _LINES = text(
 )
 
 _TAXES = text(
-    "SELECT invoice_id, category, percent, basis, tax FROM invoice_tax "
-    " WHERE invoice_id = ANY(:ids) ORDER BY invoice_id, category, percent"
+    "SELECT invoice_id, category, percent, treatment, basis, tax FROM invoice_tax "
+    " WHERE invoice_id = ANY(:ids) ORDER BY invoice_id, category, percent, treatment"
 )
 
 _STORE = text(
@@ -82,6 +82,7 @@ class PrintedTax:
 
     category: str
     percent: Decimal
+    treatment: str
     basis: Decimal
     tax: Decimal
 

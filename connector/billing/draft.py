@@ -24,6 +24,7 @@ class Payer:
     country: str | None
     is_tax_exempt: bool
     every: Interval = Interval.MONTH
+    customer_kind: str = "business"  # or person: rates may differ
 
     @property
     def cycle(self) -> Cycle:
@@ -94,7 +95,8 @@ class BookedLine:
     service_to: date
     tax_category: str
     tax_percent: Decimal
-    left: Decimal
+    left: Decimal  # with the tax, where the price contains it
+    tax_treatment: str = "exclusive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ class TaxedLine:
     tax_category: str
     tax_percent: Decimal
     tax_amount: Decimal
+    tax_treatment: str = "exclusive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,7 @@ class TaxTotal:
     percent: Decimal
     basis: Decimal
     tax: Decimal
+    treatment: str = "exclusive"
 
 
 LineMark = tuple[int | None, Decimal, Decimal, date, date]  # charge, amount, tax, from, to

@@ -18,7 +18,7 @@ from connector.billing.draft import (
     LineMark,
     Payer,
 )
-from connector.billing.tax import TaxRate, TaxTable
+from connector.billing.tax import TaxRate, TaxTable, Treatment
 from connector.charging.policy import ProrationPolicy
 from connector.kernel.money import round_to_currency
 from connector.store.engine import copy_rows
@@ -29,7 +29,8 @@ POLICIES_KEPT = 1_024  # different policies kept parsed at once
 # Commands that change charges take the same lock: a payer's charges stand still while it is billed.
 _PAYERS = (
     "SELECT b.id AS billing_account_id, b.number, b.brand_id, r.invoice_prefix, b.currency, "
-    "       b.anchor_day, b.payment_terms_days, a.country, a.is_tax_exempt "
+    "       b.anchor_day, b.payment_terms_days, a.country, a.is_tax_exempt, "
+    "       a.kind AS customer_kind "
     "  FROM billing_account b JOIN account a ON a.id = b.account_id "
     "  JOIN brand r ON r.id = b.brand_id "
     " WHERE b.id = ANY(:ids) ORDER BY b.id"
@@ -85,13 +86,17 @@ _CHARGES = text(
 _BOOKED = text(
     "SELECT i.billing_account_id, l.id AS line_id, l.corrects_line_id, l.charge_id, l.invoice_id, "
     "       i.number AS invoice_number, l.line_no, l.service_from, l.service_to, l.tax_category, "
-    "       l.tax_percent, i.currency, l.amount "
+    "       l.tax_percent, l.tax_treatment, i.currency, "
+    "       CASE l.tax_treatment WHEN 'inclusive' THEN l.amount + l.tax_amount ELSE l.amount END "
+    "           AS amount "
     "  FROM invoice i JOIN invoice_line l ON l.invoice_id = i.id "
     " WHERE i.billing_account_id = ANY(:ids) AND i.state = 'finalised' "
     "   AND l.charge_id IS NOT NULL ORDER BY l.id"
 )
 
-_TAX_RATES = text("SELECT country, category, percent, valid_from, valid_to FROM tax_rate")
+_TAX_RATES = text(
+    "SELECT country, category, percent, valid_from, valid_to, customer, treatment FROM tax_rate"
+)
 
 _INVOICE_IDS = text(
     "SELECT nextval(pg_get_serial_sequence('invoice', 'id')) FROM generate_series(1, :count)"
@@ -226,7 +231,10 @@ def stored_drafts(
 
 def load_taxes(tx: Connection) -> TaxTable:
     """Return the tax table."""
-    return TaxTable(TaxRate(**row._mapping) for row in tx.execute(_TAX_RATES))
+    return TaxTable(
+        TaxRate(**dict(row._mapping) | {"treatment": Treatment(row.treatment)})
+        for row in tx.execute(_TAX_RATES)
+    )
 
 
 def insert_drafts(
@@ -244,8 +252,12 @@ def insert_drafts(
     copy_rows(
         tx,
         invoice_tax,
-        ("invoice_id", "category", "percent", "basis", "tax"),
-        ((i, t.category, t.percent, t.basis, t.tax) for i, d in numbered for t in d.taxes),
+        ("invoice_id", "category", "percent", "treatment", "basis", "tax"),
+        (
+            (i, t.category, t.percent, t.treatment, t.basis, t.tax)
+            for i, d in numbered
+            for t in d.taxes
+        ),
     )
     return ids
 
@@ -287,6 +299,7 @@ _LINE_COLUMNS = (
     "cost",
     "tax_category",
     "tax_percent",
+    "tax_treatment",
     "tax_amount",
     "service_from",
     "service_to",
@@ -338,6 +351,7 @@ def _lines(invoice_id: int, document: DocumentDraft) -> list[tuple[object, ...]]
             taxed.line.cost,
             taxed.tax_category,
             taxed.tax_percent,
+            taxed.tax_treatment,
             taxed.tax_amount,
             taxed.line.service_from,
             taxed.line.service_to,
@@ -393,4 +407,5 @@ def _booked(row: Row[Any], left: Decimal) -> BookedLine:
         tax_category=row.tax_category,
         tax_percent=row.tax_percent,
         left=round_to_currency(left, row.currency),
+        tax_treatment=row.tax_treatment,
     )

@@ -40,14 +40,14 @@ _DOCUMENT = text(
 _LINES = text(
     "INSERT INTO invoice_line (invoice_id, line_no, charge_id, service_id, product_id, "
     "       corrects_line_id, kind, description, section, quantity, unit, unit_price, amount, "
-    "       cost, tax_category, tax_percent, tax_amount, service_from, service_to, "
+    "       cost, tax_category, tax_percent, tax_treatment, tax_amount, service_from, service_to, "
     "       accounting_code, explanation) "
     "SELECT :credit_id, row_number() OVER (ORDER BY l.line_no), l.charge_id, l.service_id, "
     "       l.product_id, coalesce(l.corrects_line_id, l.id), 'Credit', l.description, l.section, "
     "       round(-l.quantity * v.amount_left / nullif(l.amount, 0), 6), l.unit, l.unit_price, "
     "       -v.amount_left, round(-l.cost * v.amount_left / nullif(l.amount, 0), 9), "
-    "       l.tax_category, l.tax_percent, -v.tax_left, l.service_from, l.service_to, "
-    "       l.accounting_code, jsonb_build_object("
+    "       l.tax_category, l.tax_percent, l.tax_treatment, -v.tax_left, l.service_from, "
+    "       l.service_to, l.accounting_code, jsonb_build_object("
     "           'kind', 'void', "
     "           'inputs', jsonb_build_object('text', 'all that is left of the line'), "
     "           'credits', jsonb_build_object("
@@ -60,10 +60,10 @@ _LINES = text(
 )
 
 _TAXES = text(
-    "INSERT INTO invoice_tax (invoice_id, category, percent, basis, tax) "
-    "SELECT invoice_id, tax_category, tax_percent, sum(amount), sum(tax_amount) "
+    "INSERT INTO invoice_tax (invoice_id, category, percent, treatment, basis, tax) "
+    "SELECT invoice_id, tax_category, tax_percent, tax_treatment, sum(amount), sum(tax_amount) "
     "  FROM invoice_line WHERE invoice_id = :credit_id "
-    " GROUP BY invoice_id, tax_category, tax_percent"
+    " GROUP BY invoice_id, tax_category, tax_percent, tax_treatment"
 )
 
 _REVENUE = text(

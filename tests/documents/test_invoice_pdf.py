@@ -79,6 +79,23 @@ class TestInvoice:
             assert _sum(amount for _, amount in data["summary"]) == document.subtotal
             assert document.subtotal + document.tax == document.total
 
+    @pytest.mark.parametrize(
+        ("treatment", "words"),
+        [
+            ("reverse_charge", "the customer owes the tax"),
+            ("exempt", "Exempt from tax"),
+            ("inclusive", "Prices contain the tax"),
+        ],
+    )
+    def test_says_when_the_tax_is_not_on_top(
+        self, world: BillingWorld, treatment: str, words: str
+    ) -> None:
+        plain = documents(world)[0]
+        taxes = tuple(replace(tax, treatment=treatment) for tax in plain.taxes)
+
+        assert words not in str(printed(plain)["notes"])
+        assert words in str(printed(replace(plain, taxes=taxes))["notes"])
+
     def test_credit_note_names_what_it_corrects_and_uses_a_real_minus(
         self, world: BillingWorld
     ) -> None:

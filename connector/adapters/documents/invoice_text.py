@@ -160,13 +160,21 @@ def _detail(line: PrintedLine) -> str:
     return " · ".join(parts)
 
 
+_TAX_NOTES = {
+    "inclusive": "Prices contain the tax; the lines show them without.",
+    "exempt": "Exempt from tax.",
+    "reverse_charge": "Reverse charge: the customer owes the tax.",
+}
+
+
 def _notes(document: PrintedDocument) -> list[str]:
     notes = []
     if document.remit_to and document.type != "Credit Note":
         notes.append(f"Pay to: {document.remit_to}")
+    treatments = {tax.treatment for tax in document.taxes}
     if document.is_tax_exempt:
-        notes.append("Exempt from tax.")
-    return notes
+        treatments.add("exempt")
+    return notes + [text for treatment, text in _TAX_NOTES.items() if treatment in treatments]
 
 
 def day_text(day: date) -> str:

@@ -32,6 +32,10 @@ metadata = MetaData(
 _FROM_CRM = "from_crm"
 
 
+# How tax is due: on top of prices, contained in them, not at all, or by the customer.
+TAX_TREATMENTS = ("exclusive", "inclusive", "exempt", "reverse_charge")
+
+
 def identity() -> Column[int]:
     """Return the primary key column."""
     return Column("id", BigInteger, Identity(), primary_key=True)

@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import text as sql
 
 from connector.store.tables.base import (
+    TAX_TREATMENTS,
     billing_system,
     brand,
     day,
@@ -138,6 +139,7 @@ invoice_line = Table(
     exact("cost", default="0"),
     text("tax_category"),
     exact("tax_percent"),
+    *one_of("tax_treatment", TAX_TREATMENTS, default="exclusive"),
     money("tax_amount"),
     day("service_from"),
     day("service_to"),
@@ -159,9 +161,10 @@ invoice_tax = Table(
     reference("invoice_id", "invoice"),
     text("category"),
     exact("percent"),
+    *one_of("treatment", TAX_TREATMENTS, default="exclusive"),
     money("basis"),
     money("tax"),
-    UniqueConstraint("invoice_id", "category", "percent"),
+    UniqueConstraint("invoice_id", "category", "percent", "treatment"),
 )
 
 invoice_document = Table(
