@@ -1,6 +1,6 @@
 """Documents of a bill: lines sorted into one invoice and the credit notes, taxed and numbered."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -100,7 +100,7 @@ def _document(
     corrects: BookedLine | None = None,
     reason: str | None = None,
 ) -> DocumentDraft:
-    taxed, totals = _taxed(payer, _sorted(lines), taxes)
+    taxed, totals = _taxed(payer, _sorted(payer, lines), taxes)
     advance = calendar.advance
     assert advance.end is not None
     terms = timedelta(days=0 if corrects else payer.payment_terms_days)
@@ -120,11 +120,21 @@ def _document(
     )
 
 
-def _sorted(lines: Sequence[LineDraft]) -> list[LineDraft]:
-    """Sort by site (what belongs to none comes last), service and kind."""
+_SECTIONS: dict[str, Callable[[BillableCharge], str]] = {
+    "site": lambda charge: charge.site,
+    "vendor": lambda charge: charge.vendor,
+    "service": lambda charge: charge.service_number,
+}
+
+
+def _sorted(payer: Payer, lines: Sequence[LineDraft]) -> list[LineDraft]:
+    """Sort by section (what belongs to none comes last), site, service and kind."""
+    section = _SECTIONS[payer.invoice_sections]
     return sorted(
         lines,
         key=lambda line: (
+            section(line.charge) == "",
+            section(line.charge),
             line.charge.site == "",
             line.charge.site,
             line.charge.service_number == "",
@@ -140,6 +150,7 @@ def _taxed(
     payer: Payer, lines: Sequence[LineDraft], taxes: TaxSource
 ) -> tuple[tuple[TaxedLine, ...], tuple[TaxTotal, ...]]:
     """Tax lines once per category and rate, and share the tax out to them."""
+    section = _SECTIONS[payer.invoice_sections]
     rates = [_rate(payer, line, taxes) for line in lines]
     shares: dict[int, Decimal] = {}
     totals = []
@@ -157,7 +168,7 @@ def _taxed(
             TaxedLine(
                 line_no=i + 1,
                 line=_net(line, rates[i], shares[i]),
-                section=line.charge.site,
+                section=section(line.charge),
                 tax_category=rates[i].category,
                 tax_percent=rates[i].percent,
                 tax_amount=shares[i],

@@ -25,6 +25,7 @@ class Payer:
     is_tax_exempt: bool
     every: Interval = Interval.MONTH
     customer_kind: str = "business"  # or person: rates may differ
+    invoice_sections: str = "site"  # or vendor, service: what lines are grouped by
 
     @property
     def cycle(self) -> Cycle:

@@ -30,7 +30,7 @@ POLICIES_KEPT = 1_024  # different policies kept parsed at once
 _PAYERS = (
     "SELECT b.id AS billing_account_id, b.number, b.brand_id, r.invoice_prefix, b.currency, "
     "       b.anchor_day, b.payment_terms_days, a.country, a.is_tax_exempt, "
-    "       a.kind AS customer_kind "
+    "       a.kind AS customer_kind, r.invoice_sections "
     "  FROM billing_account b JOIN account a ON a.id = b.account_id "
     "  JOIN brand r ON r.id = b.brand_id "
     " WHERE b.id = ANY(:ids) ORDER BY b.id"

@@ -11,7 +11,7 @@ from pathlib import Path
 from connector.catalog.domain import CALL_UNIT, BlockPrice, Brand, block_price
 from connector.catalog.source import BadFile, Entry, parse_decimal, read_yaml
 from connector.kernel.money import UnknownCurrency, minor_digits
-from connector.store.tables.base import TAX_TREATMENTS
+from connector.store.tables.base import INVOICE_SECTIONS, TAX_TREATMENTS
 
 REQUEST_TYPES = (
     "NEW",
@@ -237,6 +237,7 @@ def _brand(entry: Entry) -> Brand:
         colour=entry.text("colour", "#1f4e79"),
         invoice_prefix=entry.text("invoice_prefix"),
         footer=entry.text("footer", ""),
+        invoice_sections=entry.one_of("invoice_sections", INVOICE_SECTIONS, "site"),
     )
     entry.finish()
     return brand

@@ -67,7 +67,7 @@ def show(session: Session, *, number: str, as_json: bool) -> None:
     )
     click.echo(
         table(
-            ("No.", "Site", "What", "From", "To", "Net", "Tax"),
+            ("No.", "Section", "What", "From", "To", "Net", "Tax"),
             [
                 (
                     line["line_no"],

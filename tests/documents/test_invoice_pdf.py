@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 from billing_world import BillingWorld, at
+from sqlalchemy import text
 
 from connector.adapters.documents.invoice_pdf import InvoicePdf
 from connector.adapters.documents.invoice_text import printed, span_text
@@ -70,6 +71,16 @@ class TestInvoice:
             "150.00",
         )
         assert [(tax["percent"], tax["tax"]) for tax in data["taxes"]] == [("19\u00a0%", "153.71")]
+
+    def test_groups_lines_by_what_the_brand_says(self, world: BillingWorld) -> None:
+        with world.store.transaction() as tx:
+            tx.execute(text("UPDATE brand SET invoice_sections = 'service'"))
+        world.bill(date(2026, 9, 1))
+
+        data = printed(documents(world)[-1])
+
+        number = world.one("SELECT number FROM service ORDER BY id LIMIT 1")[0]
+        assert [section["title"] for section in data["sections"]] == [number]
 
     def test_adds_up_in_print(self, world: BillingWorld) -> None:
         for document in documents(world):

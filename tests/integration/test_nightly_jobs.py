@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from time import sleep
 
@@ -89,3 +90,21 @@ def test_a_bill_run_left_to_the_workers_is_done_by_them(nights: Nights) -> None:
 
     assert (plan.accounts, plan.chunks) == (2, 2)
     assert [d["number"] for d in world.documents()] == ["RT-000001", "RT-000002"]
+
+
+def test_a_month_end_bills_everybody_but_the_broken_account(nights: Nights) -> None:
+    world = nights.world
+    for country in ("DE", "XX", "DE"):
+        service = world.service(world.payer(country=country), world.product("seat"), "10.00")
+        world.start(service, date(2026, 7, 1))
+
+    nights.at(date(2026, 7, 1))
+    bill_cycle.run(nights.app)
+
+    assert [(d["status"], d["total"]) for d in world.documents()] == [
+        ("Issued", Decimal("11.90")),
+        ("Issued", Decimal("11.90")),
+    ]
+    (waiting,) = world.one("SELECT problems FROM bill_run")[0]
+    assert waiting["code"] == "billing.no_tax_rate"
+    assert "XX" in waiting["reason"]

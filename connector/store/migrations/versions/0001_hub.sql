@@ -136,8 +136,10 @@ CREATE TABLE brand (
 	remit_to TEXT DEFAULT '' NOT NULL,
 	colour TEXT DEFAULT '#1f4e79' NOT NULL,
 	invoice_prefix TEXT NOT NULL,
+	invoice_sections TEXT DEFAULT 'site' NOT NULL,
 	footer TEXT DEFAULT '' NOT NULL,
 	CONSTRAINT pk_brand PRIMARY KEY (id),
+	CONSTRAINT ck_brand_invoice_sections_known CHECK (invoice_sections IN ('site', 'vendor', 'service')),
 	CONSTRAINT uq_brand_key UNIQUE (key)
 );
 
