@@ -52,7 +52,15 @@ class BillingWorld:
                 footer="Managing director: Maria Fluss",
             )
 
-    def tax(self, percent: str, country: str = "DE", category: str = "standard") -> None:
+    def tax(
+        self,
+        percent: str,
+        country: str = "DE",
+        category: str = "standard",
+        *,
+        customer: str = "any",
+        treatment: str = "exclusive",
+    ) -> None:
         with self.store.transaction() as tx:
             _insert(
                 tx,
@@ -60,6 +68,8 @@ class BillingWorld:
                 country=country,
                 category=category,
                 percent=Decimal(percent),
+                customer=customer,
+                treatment=treatment,
                 valid_from=EPOCH,
             )
 
@@ -71,6 +81,7 @@ class BillingWorld:
         anchor_day: int = 1,
         is_tax_exempt: bool = False,
         name: str = "",
+        kind: str = "business",
     ) -> int:
         n = next(self.numbers)
         with self.store.transaction() as tx:
@@ -79,7 +90,7 @@ class BillingWorld:
                 account,
                 brand_id=self.brand_id,
                 sfid=f"001{n:015}",
-                kind="business",
+                kind=kind,
                 name=name or f"Customer {n}",
                 street="Rheinallee 12",
                 postal_code="55116",

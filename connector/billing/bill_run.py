@@ -1,33 +1,30 @@
 """The bill run: every payer whose billing month begins on a day gets its documents, once."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-import psycopg
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from connector.billing import queries
-from connector.billing.allocate import allocate_open
+from connector.billing.chunk import HORIZON, Problem, Tally, bill_next_chunk, documents_of
 from connector.billing.compose import compose
 from connector.billing.documents import DocumentRenderer, render_missing
 from connector.billing.draft import DocumentDraft
-from connector.billing.finalise import finalise
-from connector.billing.queries import PayerBook
-from connector.billing.tax import TaxTable
-from connector.errors import ConnectorError, InvalidInput, StateConflict
+from connector.billing.run_plan import Mode, Plan, due_page, end_run, open_run
+from connector.errors import InvalidInput, StateConflict, TransientFailure
 from connector.kernel.period import billing_month
-from connector.store.engine import Store, to_json
+from connector.store.engine import Store
 
 log = structlog.get_logger(__name__)
 
-CHUNK_PAYERS = 500  # payers per transaction: a crash repeats at most so many
+THREADS = 2  # one computes while the store writes for the other
+CHUNK_ACCOUNTS = 500  # per transaction: a crash repeats at most so many
+PAGES_MAX = 100_000  # fifty million accounts in one preview
 DAYS_AHEAD_MAX = 40  # a bill for next month is usual, one for next year is a typing mistake
 DAYS_BACK_MAX = 31
-HORIZON = timedelta(days=31)  # charges that begin later cannot be in the month billed in advance
 
 
 class BillRunTooEarly(InvalidInput):
@@ -43,14 +40,10 @@ class NothingToPreview(StateConflict):
     code = "billing.nothing_to_preview"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why a payer got no bill."""
+class ChunkHeld(TransientFailure):
+    """What is left of a bill run is held by somebody who may be dead."""
 
-    billing_account_id: int
-    code: str
-    reason: str
-    remedy: str
+    code = "billing.chunk_held"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,47 +73,6 @@ class BillRunReport:
         return text
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """What every chunk of a run shares."""
-
-    id: int
-    taxes: TaxTable
-    billed_to: date
-    now: datetime
-    keep_drafts: bool
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What the chunks of a run add up to."""
-
-    already_billed: int = 0
-    documents: int = 0
-    credit_notes: int = 0
-    allocations: int = 0
-    totals: dict[str, Decimal] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-
-    def add(self, done: "_ChunkResult") -> None:
-        self.already_billed += done.already_billed
-        self.allocations += done.allocations
-        self.problems += done.problems
-        for document in done.documents:
-            self.documents += 1
-            self.credit_notes += document.type == "Credit Note"
-            currency = document.payer.currency
-            self.totals[currency] = self.totals.get(currency, Decimal(0)) + document.total
-
-
-@dataclass(frozen=True, slots=True)
-class _ChunkResult:
-    documents: tuple[DocumentDraft, ...]
-    problems: tuple[Problem, ...]
-    already_billed: int
-    allocations: int
-
-
 def run_cycle(
     *,
     store: Store,
@@ -128,14 +80,16 @@ def run_cycle(
     now: datetime,
     render: DocumentRenderer | None = None,
     keep_drafts: bool = False,
+    chunk_accounts: int = CHUNK_ACCOUNTS,
 ) -> BillRunReport:
     """Bill every payer whose billing month begins on the day, and finalise the documents.
 
     Recurring charges are billed for the month that begins, in advance, and for unbilled parts of
     earlier ones; usage and one-time charges for what lies before the day. Payers go in chunks, one
-    transaction each: a run that was interrupted is run again and finds what it has done. A payer
-    that cannot be billed is recorded with the reason and does not stop the others. Documents are
-    rendered after the commit; one that is missing is made by the next run.
+    transaction each: a run that was interrupted is run again and goes on where it was; several at
+    once share the chunks. A payer that cannot be billed is recorded with the reason and does not
+    stop the others. Documents are rendered after the commit; one that is missing is made by the
+    next run.
 
     With `keep_drafts` the documents stay drafts for review: no number, no journal, nothing pushed;
     the next run computes them anew.
@@ -143,40 +97,61 @@ def run_cycle(
     Raises:
         BillRunTooEarly: The day lies more than 40 days ahead.
     """
+    mode = Mode.DRAFT if keep_drafts else Mode.BILL
+    with store.transaction() as tx:
+        plan = plan_run(tx, billed_to=billed_to, now=now, mode=mode, chunk_accounts=chunk_accounts)
+    return work_off(store=store, plan=plan, billed_to=billed_to, now=now, render=render)
+
+
+def plan_run(
+    tx: Connection,
+    *,
+    billed_to: date,
+    now: datetime,
+    mode: Mode = Mode.BILL,
+    chunk_accounts: int = CHUNK_ACCOUNTS,
+) -> Plan:
+    """Cut the accounts that are due into chunks, for whoever bills them.
+
+    Raises:
+        BillRunTooEarly: The day lies more than 40 days ahead.
+    """
     if billed_to > now.date() + timedelta(days=DAYS_AHEAD_MAX):
         raise BillRunTooEarly(f"{billed_to} is too far ahead of {now.date()} for a bill.")
+    return open_run(tx, billed_to=billed_to, mode=mode, chunk_accounts=chunk_accounts, now=now)
+
+
+def work_off(
+    *,
+    store: Store,
+    plan: Plan,
+    billed_to: date,
+    now: datetime,
+    render: DocumentRenderer | None = None,
+) -> BillRunReport:
+    """Bill the chunks of a plan that nobody else bills, and end the run when all are done."""
+
+    def work() -> Tally:
+        tally = Tally()
+        for _ in range(plan.chunks):
+            done = bill_next_chunk(store=store, run_id=plan.run_id, now=now)
+            if done is None:
+                break  # others have the rest
+            tally.add(done)
+        return tally
+
+    tally = Tally()
+    threads = min(THREADS, plan.chunks)
+    if threads > 1:
+        with ThreadPoolExecutor(threads, thread_name_prefix="bill") as pool:
+            for done in pool.map(lambda _: work(), range(threads)):
+                tally.add(done)
+    else:
+        tally = work()
     with store.transaction() as tx:
-        run_id = queries.start_run(tx, key=f"cycle:{billed_to}", billed_to=billed_to, now=now)
-        ids = queries.due_accounts(
-            tx, billed_to=billed_to, is_last_day=(billed_to + timedelta(days=1)).day == 1
-        )
-        taxes = queries.load_taxes(tx)
-    run = _Run(run_id, taxes, billed_to, now, keep_drafts)
-    tally = _Tally()
-    for start in range(0, len(ids), CHUNK_PAYERS):
-        chunk = ids[start : start + CHUNK_PAYERS]
-        for result in _bill(store, chunk, run):
-            tally.add(result)
-    with store.transaction() as tx:
-        queries.end_run(
-            tx,
-            run_id=run_id,
-            accounts=len(ids),
-            problems_json=to_json([_problem_json(one) for one in tally.problems]).decode(),
-            now=now,
-        )
+        end_run(tx, run_id=plan.run_id, now=now)
     documents = 0 if render is None else render_missing(store=store, render=render, now=now)
-    report = BillRunReport(
-        billed_to=billed_to,
-        accounts=len(ids),
-        already_billed=tally.already_billed,
-        invoices=tally.documents - tally.credit_notes,
-        credit_notes=tally.credit_notes,
-        totals=tally.totals,
-        allocations=tally.allocations,
-        documents=documents,
-        problems=tuple(tally.problems),
-    )
+    report = _report(tally, billed_to=billed_to, accounts=plan.accounts, documents=documents)
     log.info(
         "bill_run.finished",
         billed_to=str(billed_to),
@@ -188,21 +163,79 @@ def run_cycle(
     return report
 
 
+def work_off_one(*, store: Store, run_id: int, now: datetime) -> bool:
+    """Bill one chunk of a run, as a job of its own; return whether the run ended with it.
+
+    Raises:
+        ChunkHeld: Chunks are left and somebody holds them all: come back, it may have died.
+    """
+    done = bill_next_chunk(store=store, run_id=run_id, now=now)
+    with store.transaction() as tx:
+        if end_run(tx, run_id=run_id, now=now):
+            return True
+        if done is None and queries.is_running(tx, run_id=run_id):
+            raise ChunkHeld(f"The chunks that are left of bill run {run_id} are held by others.")
+    return False
+
+
+def _report(tally: Tally, *, billed_to: date, accounts: int, documents: int) -> BillRunReport:
+    return BillRunReport(
+        billed_to=billed_to,
+        accounts=accounts,
+        already_billed=tally.already_billed,
+        invoices=tally.invoices,
+        credit_notes=tally.credit_notes,
+        totals=tally.totals,
+        allocations=tally.allocations,
+        documents=documents,
+        problems=tuple(tally.problems),
+    )
+
+
 def run_due_cycles(
     *, store: Store, today: date, now: datetime, render: DocumentRenderer | None = None
 ) -> list[BillRunReport]:
     """Bill every day that is due: today, days nobody ran the bills on, and runs with problems.
 
-    Looks back 31 days at most; a cycle that was missed for longer is billed by the next one.
+    Looks back 31 days at most; a cycle that was missed for longer is billed by the next one. A run
+    whose drafts somebody reviews is left to that person.
     """
     since = today - timedelta(days=DAYS_BACK_MAX)
     with store.read() as tx:
         last = queries.last_run(tx, today=today)
         days = queries.unsettled_runs(tx, since=since, today=today) | {today}
+        reviewed = queries.reviewed_runs(tx)
     if last is not None:
         first = max(last + timedelta(days=1), since)
         days |= {first + timedelta(days=n) for n in range((today - first).days)}
-    return [run_cycle(store=store, billed_to=day, now=now, render=render) for day in sorted(days)]
+    return [
+        run_cycle(store=store, billed_to=day, now=now, render=render)
+        for day in sorted(days - reviewed)
+    ]
+
+
+def preview_run(*, tx: Connection, billed_to: date, now: datetime) -> BillRunReport:
+    """Return what a run would make, writing nothing and holding up nobody.
+
+    Raises:
+        BillRunTooEarly: The day lies more than 40 days ahead.
+    """
+    if billed_to > now.date() + timedelta(days=DAYS_AHEAD_MAX):
+        raise BillRunTooEarly(f"{billed_to} is too far ahead of {now.date()} for a bill.")
+    taxes = queries.load_taxes(tx)
+    tally, accounts, after_id = Tally(), 0, 0
+    for _ in range(PAGES_MAX):
+        ids = due_page(tx, billed_to=billed_to, after_id=after_id, limit=CHUNK_ACCOUNTS)
+        if not ids:
+            break
+        done = queries.already_billed(tx, ids=ids, billed_to=billed_to)
+        left = [one for one in ids if one not in done]
+        for book in queries.load_books(tx, ids=left, horizon=billed_to + HORIZON, lock=False):
+            tally.count(documents_of(book, taxes, billed_to, tally.problems) or ())
+        tally.already_billed += len(done)
+        accounts += len(ids)
+        after_id = ids[-1]
+    return _report(tally, billed_to=billed_to, accounts=accounts, documents=0)
 
 
 def preview(*, tx: Connection, billing_account_id: int, billed_to: date) -> list[DocumentDraft]:
@@ -212,7 +245,9 @@ def preview(*, tx: Connection, billing_account_id: int, billed_to: date) -> list
         NothingToPreview: There is no such billing account, or its month begins on another day.
         NoTaxRate: A line's tax is not known.
     """
-    books = queries.load_books(tx, ids=[billing_account_id], horizon=billed_to + HORIZON)
+    books = queries.load_books(
+        tx, ids=[billing_account_id], horizon=billed_to + HORIZON, lock=False
+    )
     if not books:
         raise NothingToPreview(f"There is no billing account {billing_account_id}.")
     book = books[0]
@@ -222,70 +257,5 @@ def preview(*, tx: Connection, billing_account_id: int, billed_to: date) -> list
             f"Billing account {book.payer.number} is not due on {billed_to}.",
             remedy=f"Its billing month begins on {begins}.",
         )
-    return list(_compose(book, queries.load_taxes(tx), billed_to))
-
-
-def _bill(store: Store, ids: Sequence[int], run: _Run) -> list[_ChunkResult]:
-    """Bill a chunk; when the database refuses it, bill its payers one by one to find the broken."""
-    try:
-        with store.transaction() as tx:
-            return [_bill_chunk(tx, ids, run)]
-    except (DBAPIError, psycopg.Error) as error:  # COPY raises psycopg's own
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        if not isinstance(cause, psycopg.IntegrityError | psycopg.DataError):
-            raise  # not about a payer's data: the store itself has a problem
-        if len(ids) == 1:
-            log.error("bill_run.refused", billing_account_id=ids[0], error=type(cause).__name__)
-            reason = str(cause).splitlines()[0]
-            refused = Problem(ids[0], "billing.refused_by_store", reason, "Report this as a bug.")
-            return [_ChunkResult((), (refused,), 0, 0)]
-    return [result for one in ids for result in _bill(store, [one], run)]
-
-
-def _bill_chunk(tx: Connection, ids: Sequence[int], run: _Run) -> _ChunkResult:
-    books = queries.load_books(tx, ids=ids, horizon=run.billed_to + HORIZON)
-    done = queries.already_billed(tx, ids=ids, billed_to=run.billed_to)
-    queries.drop_drafts(tx, ids=[one for one in ids if one not in done])
-    documents: list[DocumentDraft] = []
-    problems: list[Problem] = []
-    for book in books:
-        if book.payer.billing_account_id in done:
-            continue
-        try:
-            documents += _compose(book, run.taxes, run.billed_to)
-        except (ConnectorError, ArithmeticError, LookupError, ValueError) as error:
-            problems.append(_problem(book, error))
-    drafts = queries.insert_drafts(tx, documents=documents, bill_run_id=run.id, now=run.now)
-    allocations = 0
-    if not run.keep_drafts:
-        finalise(tx=tx, drafts=list(zip(drafts, documents, strict=True)), now=run.now)
-        payers = [document.payer.billing_account_id for document in documents]
-        allocations = allocate_open(tx=tx, billing_account_ids=payers, now=run.now)
-    return _ChunkResult(tuple(documents), tuple(problems), len(done), allocations)
-
-
-def _compose(book: PayerBook, taxes: TaxTable, billed_to: date) -> tuple[DocumentDraft, ...]:
-    return compose(book.payer, book.charges, book.booked, taxes, billed_to)
-
-
-def _problem(book: PayerBook, error: Exception) -> Problem:
-    payer = book.payer
-    if isinstance(error, ConnectorError):
-        problem = Problem(payer.billing_account_id, error.code, error.message, error.remedy or "")
-    else:
-        log.exception("bill_run.broken_account", billing_account_id=payer.billing_account_id)
-        reason = f"Billing account {payer.number} cannot be computed: {error!r}"
-        problem = Problem(
-            payer.billing_account_id, "billing.broken_account", reason, "Report this as a bug."
-        )
-    log.warning("bill_run.problem", billing_account_id=payer.billing_account_id, code=problem.code)
-    return problem
-
-
-def _problem_json(problem: Problem) -> dict[str, object]:
-    return {
-        "billing_account_id": problem.billing_account_id,
-        "code": problem.code,
-        "reason": problem.reason,
-        "remedy": problem.remedy,
-    }
+    taxes = queries.load_taxes(tx)
+    return list(compose(book.payer, book.charges, book.booked, taxes, billed_to))

@@ -1,6 +1,7 @@
 """Documents of a bill: lines sorted into one invoice and the credit notes, taxed and numbered."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -13,8 +14,9 @@ from connector.billing.draft import (
     TaxedLine,
     TaxTotal,
 )
-from connector.billing.lines import Calendar, ForeignChargeCurrency, lines_of
-from connector.billing.tax import TaxTable, share_out, tax_of
+from connector.billing.due import Calendar
+from connector.billing.lines import ForeignChargeCurrency, lines_of
+from connector.billing.tax import AppliedTax, TaxSource, Treatment, share_out
 
 KIND_ORDER = ("Recurring", "Proration", "One-time", "Usage", "Fee", "Discount", "Credit")
 
@@ -28,7 +30,7 @@ def compose(
     payer: Payer,
     charges: Sequence[BillableCharge],
     booked: Sequence[BookedLine],
-    taxes: TaxTable,
+    taxes: TaxSource,
     billed_to: date,
     *,
     on_order: bool = False,
@@ -68,7 +70,7 @@ def compose(
 
 
 def _credit_notes(
-    payer: Payer, calendar: Calendar, lines: Sequence[LineDraft], taxes: TaxTable, reason: str
+    payer: Payer, calendar: Calendar, lines: Sequence[LineDraft], taxes: TaxSource, reason: str
 ) -> list[DocumentDraft]:
     by_invoice: dict[int, list[LineDraft]] = {}
     for line in lines:
@@ -92,13 +94,13 @@ def _document(
     payer: Payer,
     calendar: Calendar,
     lines: Sequence[LineDraft],
-    taxes: TaxTable,
+    taxes: TaxSource,
     *,
     suffix: str,
     corrects: BookedLine | None = None,
     reason: str | None = None,
 ) -> DocumentDraft:
-    taxed, totals = _taxed(payer, _sorted(lines), taxes)
+    taxed, totals = _taxed(payer, _sorted(payer, lines), taxes)
     advance = calendar.advance
     assert advance.end is not None
     terms = timedelta(days=0 if corrects else payer.payment_terms_days)
@@ -118,11 +120,21 @@ def _document(
     )
 
 
-def _sorted(lines: Sequence[LineDraft]) -> list[LineDraft]:
-    """Sort by site (what belongs to none comes last), service and kind."""
+_SECTIONS: dict[str, Callable[[BillableCharge], str]] = {
+    "site": lambda charge: charge.site,
+    "vendor": lambda charge: charge.vendor,
+    "service": lambda charge: charge.service_number,
+}
+
+
+def _sorted(payer: Payer, lines: Sequence[LineDraft]) -> list[LineDraft]:
+    """Sort by section (what belongs to none comes last), site, service and kind."""
+    section = _SECTIONS[payer.invoice_sections]
     return sorted(
         lines,
         key=lambda line: (
+            section(line.charge) == "",
+            section(line.charge),
             line.charge.site == "",
             line.charge.site,
             line.charge.service_number == "",
@@ -135,28 +147,32 @@ def _sorted(lines: Sequence[LineDraft]) -> list[LineDraft]:
 
 
 def _taxed(
-    payer: Payer, lines: Sequence[LineDraft], taxes: TaxTable
+    payer: Payer, lines: Sequence[LineDraft], taxes: TaxSource
 ) -> tuple[tuple[TaxedLine, ...], tuple[TaxTotal, ...]]:
     """Tax lines once per category and rate, and share the tax out to them."""
+    section = _SECTIONS[payer.invoice_sections]
     rates = [_rate(payer, line, taxes) for line in lines]
     shares: dict[int, Decimal] = {}
     totals = []
-    for category, percent in sorted(set(rates)):
-        members = [i for i, rate in enumerate(rates) if rate == (category, percent)]
+    for rate in sorted(set(rates)):
+        contained = rate.treatment is Treatment.INCLUSIVE
+        members = [i for i, one in enumerate(rates) if one == rate]
         amounts = [lines[i].amount for i in members]
-        basis = sum(amounts, Decimal(0))
-        totals.append(TaxTotal(category, percent, basis, tax_of(basis, percent, payer.currency)))
-        parts = share_out(amounts, percent, payer.currency)
+        parts = share_out(amounts, rate.percent, payer.currency, contained=contained)
+        tax = sum(parts, Decimal(0))
+        basis = sum(amounts, Decimal(0)) - (tax if contained else 0)
+        totals.append(TaxTotal(rate.category, rate.percent, basis, tax, rate.treatment))
         shares |= dict(zip(members, parts, strict=True))
     return (
         tuple(
             TaxedLine(
                 line_no=i + 1,
-                line=line,
-                section=line.charge.site,
-                tax_category=rates[i][0],
-                tax_percent=rates[i][1],
+                line=_net(line, rates[i], shares[i]),
+                section=section(line.charge),
+                tax_category=rates[i].category,
+                tax_percent=rates[i].percent,
                 tax_amount=shares[i],
+                tax_treatment=rates[i].treatment,
             )
             for i, line in enumerate(lines)
         ),
@@ -164,10 +180,23 @@ def _taxed(
     )
 
 
-def _rate(payer: Payer, line: LineDraft, taxes: TaxTable) -> tuple[str, Decimal]:
-    """Return category and rate; a credit takes over those of the line it gives back."""
-    if line.credits is not None:
-        return line.credits.tax_category, line.credits.tax_percent
+def _net(line: LineDraft, rate: AppliedTax, share: Decimal) -> LineDraft:
+    """Return a line without the tax that its price contains."""
+    if rate.treatment is not Treatment.INCLUSIVE:
+        return line
+    contained = {"text": f"the {rate.percent.normalize():f} % tax in it", "amount": str(-share)}
+    parts = [*line.explanation["parts"], contained]
+    return replace(
+        line, amount=line.amount - share, explanation=line.explanation | {"parts": parts}
+    )
+
+
+def _rate(payer: Payer, line: LineDraft, taxes: TaxSource) -> AppliedTax:
+    """Return the tax of a line; a credit takes over that of the line it gives back."""
+    credits = line.credits
+    if credits is not None:
+        treatment = Treatment(credits.tax_treatment)
+        return AppliedTax(credits.tax_category, credits.tax_percent, treatment)
     supplied_on = max(line.service_from, line.service_to - timedelta(days=1))
     category = line.charge.tax_category
-    return category, taxes.percent(payer, category, supplied_on, line.charge.tax_country)
+    return taxes.applied(payer, category, supplied_on, line.charge.tax_country)

@@ -31,7 +31,8 @@ _DOCUMENTS = text(
     "       k.number AS corrects_number, k.invoice_on AS corrects_on, "
     "       b.number AS billing_account, a.name AS customer, a.kind AS customer_kind, a.street, "
     "       a.postal_code, a.city, a.country, a.is_tax_exempt, r.name AS brand, r.legal_name, "
-    "       r.address, r.tax_number, r.email, r.remit_to, r.colour, r.footer "
+    "       r.address, r.tax_number, r.email, r.remit_to, r.colour, r.footer, "
+    "       r.invoice_sections "
     "  FROM invoice i JOIN billing_account b ON b.id = i.billing_account_id "
     "  JOIN account a ON a.id = b.account_id JOIN brand r ON r.id = i.brand_id "
     "  LEFT JOIN invoice k ON k.id = i.corrects_invoice_id "
@@ -47,8 +48,8 @@ _LINES = text(
 )
 
 _TAXES = text(
-    "SELECT invoice_id, category, percent, basis, tax FROM invoice_tax "
-    " WHERE invoice_id = ANY(:ids) ORDER BY invoice_id, category, percent"
+    "SELECT invoice_id, category, percent, treatment, basis, tax FROM invoice_tax "
+    " WHERE invoice_id = ANY(:ids) ORDER BY invoice_id, category, percent, treatment"
 )
 
 _STORE = text(
@@ -82,6 +83,7 @@ class PrintedTax:
 
     category: str
     percent: Decimal
+    treatment: str
     basis: Decimal
     tax: Decimal
 
@@ -121,6 +123,7 @@ class PrintedDocument:
     remit_to: str
     colour: str
     footer: str
+    invoice_sections: str  # site, vendor, service
     lines: tuple[PrintedLine, ...]
     taxes: tuple[PrintedTax, ...]
 

@@ -24,6 +24,8 @@ class Payer:
     country: str | None
     is_tax_exempt: bool
     every: Interval = Interval.MONTH
+    customer_kind: str = "business"  # or person: rates may differ
+    invoice_sections: str = "site"  # or vendor, service: what lines are grouped by
 
     @property
     def cycle(self) -> Cycle:
@@ -94,7 +96,8 @@ class BookedLine:
     service_to: date
     tax_category: str
     tax_percent: Decimal
-    left: Decimal
+    left: Decimal  # with the tax, where the price contains it
+    tax_treatment: str = "exclusive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,7 @@ class TaxedLine:
     tax_category: str
     tax_percent: Decimal
     tax_amount: Decimal
+    tax_treatment: str = "exclusive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,11 @@ class TaxTotal:
     percent: Decimal
     basis: Decimal
     tax: Decimal
+    treatment: str = "exclusive"
+
+
+LineMark = tuple[int | None, Decimal, Decimal, date, date]  # charge, amount, tax, from, to
+Fingerprint = tuple[str, tuple[LineMark, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +166,16 @@ class DocumentDraft:
     subtotal: Decimal = field(init=False)
     tax: Decimal = field(init=False)
     total: Decimal = field(init=False)
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """What two drafts have in common that are worth the same, line by line."""
+        marks = (
+            (one.line.charge.id, one.line.amount, one.tax_amount, one.line.service_from,
+             one.line.service_to)
+            for one in self.lines
+        )  # fmt: skip
+        return self.type, tuple(marks)
 
     def __post_init__(self) -> None:
         zero = Decimal(0)

@@ -14,13 +14,13 @@ from functools import cache
 from typing import Any
 
 from connector.billing.draft import BillableCharge, BookedLine, LineDraft
-from connector.charging.policy import ProrationPolicy, Timing
+from connector.billing.due import Calendar, due_periods, ended_services
+from connector.charging.policy import ProrationPolicy
 from connector.charging.value import (
     Discount,
     Price,
     days_of_period,
     exact_text,
-    periods_of,
     rounded,
     value_of,
 )
@@ -51,29 +51,6 @@ class ForeignChargeCurrency(StateConflict):
     remedy = "Correct the currency of the price or of the rate plan."
 
 
-@dataclass(frozen=True, slots=True)
-class Calendar:
-    """The day a bill goes up to and the payer's billing periods.
-
-    Recurring charges in advance are billed for what begins before the period around the day
-    ends; everything else for what happened before the day, or on it when it is the day of an
-    order.
-    """
-
-    billed_to: date
-    cycle: Cycle
-    is_on_order: bool = False
-
-    @property
-    def advance(self) -> Period:
-        """The billing period that is billed in advance."""
-        return self.cycle.period_of(self.billed_to)
-
-    def has_happened(self, on: date) -> bool:
-        """Return whether what was sold on the day is due."""
-        return on < self.billed_to or (self.is_on_order and on == self.billed_to)
-
-
 def lines_of(
     charges: Sequence[BillableCharge], booked: Iterable[BookedLine], calendar: Calendar
 ) -> tuple[LineDraft, ...]:
@@ -81,7 +58,7 @@ def lines_of(
     by_charge: dict[int, list[BookedLine]] = {}
     for line in booked:
         by_charge.setdefault(line.charge_id, []).append(line)
-    ended = _ended_services(charges, calendar.billed_to)
+    ended = ended_services(charges, calendar.billed_to)
     lines: list[LineDraft] = []
     for charge in charges:
         own = by_charge.get(charge.id, [])
@@ -95,16 +72,6 @@ def lines_of(
     return tuple(lines)
 
 
-def _ended_services(charges: Sequence[BillableCharge], billed_to: date) -> set[int | None]:
-    """Return the services that nobody has any more on the day."""
-    living = {
-        charge.service_id
-        for charge in charges
-        if charge.kind == "recurring" and (charge.ends_on is None or charge.ends_on > billed_to)
-    }
-    return {charge.service_id for charge in charges if charge.kind == "recurring"} - living
-
-
 def _recurring(
     charge: BillableCharge, booked: list[BookedLine], calendar: Calendar, *, is_ended: bool
 ) -> Iterable[LineDraft]:
@@ -113,18 +80,19 @@ def _recurring(
     by_period: dict[Period, list[BookedLine]] = {}
     for line in booked:
         by_period.setdefault(cycle.period_of(line.service_from), []).append(line)
-    due_periods = _due_periods(charge, served, cycle, calendar)
+    periods = due_periods(charge, served, cycle, calendar)
     price = charge.price
-    for period in sorted(due_periods | set(by_period), key=lambda period: period.start):
+    for period in sorted(periods | set(by_period), key=lambda period: period.start):
         own = by_period.get(period, [])
-        value = value_of(price, period, served, charge.policy.basis, cycle)
-        worth = rounded(value, charge.currency, charge.policy.rounding)
-        due = worth - sum((line.left for line in own), Decimal(0))
+        days = period.intersection(served) or Period(period.start, period.start)
+        known = _worth_of(charge, price, period, days, cycle)
+        due = known.rounded - sum((line.left for line in own), Decimal(0))
         if due == 0:
             continue
-        days = period.intersection(served) or Period(period.start, period.start)
-        inputs = _recurring_inputs(charge, period, days, price)
-        derivation = _Derivation(value, worth, tuple(own), due, inputs, _net(charge, period, cycle))
+        derivation = _Derivation(
+            known.exact, known.rounded, tuple(own), due, known.inputs, known.net_unit_price
+        )
+        measure = _measure(charge, derivation) if own else known.measure
         if due > 0:
             yield _debit(
                 charge,
@@ -132,6 +100,7 @@ def _recurring(
                 description=charge.description + _part_text(charge, period, days),
                 days=days,
                 derivation=derivation,
+                measure=measure,
                 unit=_WORDS[cycle.every],
             )
         else:
@@ -144,14 +113,38 @@ def _recurring(
             )
 
 
-def _due_periods(
-    charge: BillableCharge, served: Period, cycle: Cycle, calendar: Calendar
-) -> set[Period]:
-    """Return the periods that are billed: begun ones in advance, finished ones in arrears."""
-    if charge.policy.when is Timing.ADVANCE:
-        return set(periods_of(served, until=_end(calendar.advance), cycle=cycle))
-    begun = periods_of(served, until=calendar.billed_to, cycle=cycle)
-    return {one for one in begun if _end(one.intersection(served) or one) <= calendar.billed_to}
+@dataclass(frozen=True, slots=True)
+class _Worth:
+    """What the days of a period are worth, and what a bill says about it."""
+
+    exact: Fraction
+    rounded: Decimal
+    inputs: dict[str, Any]
+    net_unit_price: Fraction
+    measure: "_Measure"  # of a line that bills all of it
+
+
+_Terms = tuple[Price, Decimal, ProrationPolicy, str, Period, Period, Cycle]
+_known: dict[_Terms, _Worth] = {}
+KNOWN_MAX = 50_000  # about 100 MiB
+
+
+def _worth_of(
+    charge: BillableCharge, price: Price, period: Period, days: Period, cycle: Cycle
+) -> _Worth:
+    """Return what the served days of a period are worth; worked out once for all on equal terms."""
+    terms = (price, charge.unit_cost, charge.policy, charge.currency, period, days, cycle)
+    known = _known.get(terms)
+    if known is None:
+        if len(_known) >= KNOWN_MAX:
+            _known.clear()
+        value = value_of(price, period, days, charge.policy.basis, cycle)
+        worth = rounded(value, charge.currency, charge.policy.rounding)
+        inputs = _recurring_inputs(charge, period, days, price)
+        net = _net(charge, period, cycle)
+        measure = _measure(charge, _Derivation(value, worth, (), worth, inputs, net))
+        known = _known[terms] = _Worth(value, worth, inputs, net, measure)
+    return known
 
 
 def _net(charge: BillableCharge, period: Period, cycle: Cycle) -> Fraction:
@@ -192,6 +185,7 @@ def _whole(
         description=charge.description + (", adjusted" if booked else ""),
         days=Period(charge.starts_on, last),
         derivation=derivation,
+        measure=_measure(charge, derivation),
         unit="" if charge.kind == "usage" else "piece",
     )
 
@@ -212,6 +206,26 @@ class _Derivation:
         return sum((line.left for line in self.booked), Decimal(0))
 
 
+@dataclass(frozen=True, slots=True)
+class _Measure:
+    """How much of what a line bills, as people read it."""
+
+    quantity: Decimal
+    unit_price: Decimal
+    cost: Decimal
+
+
+def _measure(charge: BillableCharge, derivation: _Derivation) -> _Measure:
+    """Return the measure of everything that is due."""
+    exact = derivation.value - Fraction(derivation.booked_amount)
+    quantity, unit_price = _quantity(charge, derivation, exact)
+    return _Measure(
+        rounded_to(quantity, QUANTITY_PLACES),
+        unit_price,
+        rounded_to(quantity * Fraction(charge.unit_cost), EXACT_PLACES),
+    )
+
+
 def _debit(
     charge: BillableCharge,
     *,
@@ -219,23 +233,20 @@ def _debit(
     description: str,
     days: Period,
     derivation: _Derivation,
+    measure: _Measure,
     unit: str,
 ) -> LineDraft:
-    end = _end(days)
-    quantity, unit_price = _quantity(
-        charge, derivation, derivation.value - Fraction(derivation.booked_amount)
-    )
     return LineDraft(
         charge=charge,
         kind=kind,
         description=description,
-        quantity=rounded_to(quantity, QUANTITY_PLACES),
+        quantity=measure.quantity,
         unit=unit,
-        unit_price=unit_price,
+        unit_price=measure.unit_price,
         amount=derivation.due,
-        cost=rounded_to(quantity * Fraction(charge.unit_cost), EXACT_PLACES),
+        cost=measure.cost,
         service_from=days.start,
-        service_to=end,
+        service_to=_end(days),
         explanation=_explanation(charge, derivation, _parts(derivation)),
     )
 

@@ -14,9 +14,11 @@ from connector.billing.draft import (
     BilledUsage,
     BookedLine,
     DocumentDraft,
+    Fingerprint,
+    LineMark,
     Payer,
 )
-from connector.billing.tax import TaxRate, TaxTable
+from connector.billing.tax import TaxRate, TaxTable, Treatment
 from connector.charging.policy import ProrationPolicy
 from connector.kernel.money import round_to_currency
 from connector.store.engine import copy_rows
@@ -24,22 +26,17 @@ from connector.store.tables.billing import invoice, invoice_line, invoice_tax
 
 POLICIES_KEPT = 1_024  # different policies kept parsed at once
 
-_DUE_ACCOUNTS = text(
-    "SELECT b.id FROM billing_account b "
-    " WHERE b.system = 'builtin' AND b.status <> 'Closed' "
-    "   AND (b.anchor_day = :day OR (b.anchor_day > :day AND :is_last_day)) "
-    "   AND EXISTS (SELECT 1 FROM charge c WHERE c.billing_account_id = b.id) "
-    " ORDER BY b.id"
-)
-
 # Commands that change charges take the same lock: a payer's charges stand still while it is billed.
-_LOCK_PAYERS = text(
+_PAYERS = (
     "SELECT b.id AS billing_account_id, b.number, b.brand_id, r.invoice_prefix, b.currency, "
-    "       b.anchor_day, b.payment_terms_days, a.country, a.is_tax_exempt "
+    "       b.anchor_day, b.payment_terms_days, a.country, a.is_tax_exempt, "
+    "       a.kind AS customer_kind, r.invoice_sections "
     "  FROM billing_account b JOIN account a ON a.id = b.account_id "
     "  JOIN brand r ON r.id = b.brand_id "
-    " WHERE b.id = ANY(:ids) ORDER BY b.id FOR NO KEY UPDATE OF b"
+    " WHERE b.id = ANY(:ids) ORDER BY b.id"
 )
+_READ_PAYERS = text(_PAYERS)
+_LOCK_PAYERS = text(f"{_PAYERS} FOR NO KEY UPDATE OF b")
 
 _ALREADY_BILLED = text(
     "SELECT DISTINCT billing_account_id FROM invoice "
@@ -52,19 +49,21 @@ _ORDER_DOCUMENTS = text(
     "   AND run_key LIKE 'order:' || :id || ':' || :on || ':%'"
 )
 
+_DRAFTS = text(
+    "SELECT id FROM invoice "
+    " WHERE billing_account_id = ANY(:ids) AND state = 'draft' AND run_key LIKE 'cycle:%'"
+)
 _DROP_DRAFTS = (
-    text(
-        "DELETE FROM invoice_tax t USING invoice i WHERE t.invoice_id = i.id "
-        "AND i.billing_account_id = ANY(:ids) AND i.state = 'draft' AND i.run_key LIKE 'cycle:%'"
-    ),
-    text(
-        "DELETE FROM invoice_line l USING invoice i WHERE l.invoice_id = i.id "
-        "AND i.billing_account_id = ANY(:ids) AND i.state = 'draft' AND i.run_key LIKE 'cycle:%'"
-    ),
-    text(
-        "DELETE FROM invoice WHERE billing_account_id = ANY(:ids) AND state = 'draft' "
-        "AND run_key LIKE 'cycle:%'"
-    ),
+    text("DELETE FROM invoice_tax WHERE invoice_id = ANY(:ids)"),
+    text("DELETE FROM invoice_line WHERE invoice_id = ANY(:ids)"),
+    text("DELETE FROM invoice WHERE id = ANY(:ids)"),
+)
+_STORED_DRAFTS = text(
+    "SELECT i.id, i.billing_account_id, i.run_key, i.type, l.charge_id, l.amount, l.tax_amount, "
+    "       l.service_from, l.service_to "
+    "  FROM invoice i JOIN invoice_line l ON l.invoice_id = i.id "
+    " WHERE i.billing_account_id = ANY(:ids) AND i.state = 'draft' AND i.bill_run_id = :run_id "
+    " ORDER BY i.id, l.line_no"
 )
 
 _CHARGES = text(
@@ -87,28 +86,21 @@ _CHARGES = text(
 _BOOKED = text(
     "SELECT i.billing_account_id, l.id AS line_id, l.corrects_line_id, l.charge_id, l.invoice_id, "
     "       i.number AS invoice_number, l.line_no, l.service_from, l.service_to, l.tax_category, "
-    "       l.tax_percent, i.currency, l.amount "
+    "       l.tax_percent, l.tax_treatment, i.currency, "
+    "       CASE l.tax_treatment WHEN 'inclusive' THEN l.amount + l.tax_amount ELSE l.amount END "
+    "           AS amount "
     "  FROM invoice i JOIN invoice_line l ON l.invoice_id = i.id "
     " WHERE i.billing_account_id = ANY(:ids) AND i.state = 'finalised' "
     "   AND l.charge_id IS NOT NULL ORDER BY l.id"
 )
 
-_TAX_RATES = text("SELECT country, category, percent, valid_from, valid_to FROM tax_rate")
+_TAX_RATES = text(
+    "SELECT country, category, percent, valid_from, valid_to, customer, treatment FROM tax_rate"
+)
 
 _INVOICE_IDS = text(
     "SELECT nextval(pg_get_serial_sequence('invoice', 'id')) FROM generate_series(1, :count)"
 )
-
-_START_RUN = text(
-    "INSERT INTO bill_run (key, billed_to, started_at) VALUES (:key, :billed_to, :now) "
-    "ON CONFLICT (key) DO UPDATE SET key = excluded.key RETURNING id"
-)
-
-_END_RUN = text(
-    "UPDATE bill_run SET finished_at = :now, accounts = :accounts, "
-    "       problems = CAST(:problems AS jsonb) WHERE id = :id"
-)
-
 
 _LAST_RUN = text(
     "SELECT max(billed_to) FROM bill_run WHERE finished_at IS NOT NULL AND billed_to <= :today"
@@ -118,6 +110,14 @@ _UNSETTLED_RUNS = text(
     "SELECT billed_to FROM bill_run WHERE billed_to BETWEEN :since AND :today "
     "   AND (finished_at IS NULL OR problems <> '[]'::jsonb)"
 )
+
+_REVIEWED_RUNS = text(
+    "SELECT r.billed_to FROM bill_run r "
+    " WHERE r.mode <> 'bill' AND (r.finished_at IS NULL OR EXISTS "
+    "   (SELECT 1 FROM invoice i WHERE i.bill_run_id = r.id AND i.state = 'draft'))"
+)
+
+_IS_RUNNING = text("SELECT finished_at IS NULL FROM bill_run WHERE id = :run_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +129,12 @@ class PayerBook:
     booked: tuple[BookedLine, ...]
 
 
-def due_accounts(tx: Connection, *, billed_to: date, is_last_day: bool) -> list[int]:
-    """Return the billing accounts whose billing month begins on the day."""
-    return list(tx.scalars(_DUE_ACCOUNTS, {"day": billed_to.day, "is_last_day": is_last_day}))
+@dataclass(frozen=True, slots=True)
+class StoredDraft:
+    """A draft in the store, by what a reader of it would approve."""
+
+    id: int
+    fingerprint: Fingerprint
 
 
 def last_run(tx: Connection, *, today: date) -> date | None:
@@ -145,9 +148,25 @@ def unsettled_runs(tx: Connection, *, since: date, today: date) -> set[date]:
     return set(tx.scalars(_UNSETTLED_RUNS, {"since": since, "today": today}))
 
 
-def load_books(tx: Connection, *, ids: Sequence[int], horizon: date) -> list[PayerBook]:
-    """Lock the payers and return their charges and booked lines, in three queries."""
-    payers = [Payer(**row._mapping) for row in tx.execute(_LOCK_PAYERS, {"ids": list(ids)})]
+def reviewed_runs(tx: Connection) -> set[date]:
+    """Return the days of runs whose drafts wait for a person."""
+    return set(tx.scalars(_REVIEWED_RUNS))
+
+
+def is_running(tx: Connection, *, run_id: int) -> bool:
+    """Return whether chunks of a run are left."""
+    return bool(tx.scalar(_IS_RUNNING, {"run_id": run_id}))
+
+
+def load_books(
+    tx: Connection, *, ids: Sequence[int], horizon: date, lock: bool = True
+) -> list[PayerBook]:
+    """Return the payers with their charges and booked lines, in three queries.
+
+    They are locked until the transaction ends, unless it only looks.
+    """
+    payers_query = _LOCK_PAYERS if lock else _READ_PAYERS
+    payers = [Payer(**row._mapping) for row in tx.execute(payers_query, {"ids": list(ids)})]
     charges: dict[int, list[BillableCharge]] = {}
     for row in tx.execute(_CHARGES, {"ids": list(ids), "horizon": horizon}):
         charges.setdefault(row.billing_account_id, []).append(_charge(row))
@@ -189,27 +208,33 @@ def free_order_key(tx: Connection, *, billing_account_id: int, on: date) -> str:
 
 def drop_drafts(tx: Connection, *, ids: Sequence[int]) -> None:
     """Delete the payers' drafts: a draft is recomputed, never credited (domain 3.4, golden 15)."""
-    for statement in _DROP_DRAFTS:
-        tx.execute(statement, {"ids": list(ids)})
+    drafts = list(tx.scalars(_DRAFTS, {"ids": list(ids)}))
+    if drafts:
+        for statement in _DROP_DRAFTS:
+            tx.execute(statement, {"ids": drafts})
+
+
+def stored_drafts(
+    tx: Connection, *, ids: Sequence[int], run_id: int
+) -> dict[int, dict[str, StoredDraft]]:
+    """Return the drafts of payers that a run made, by payer and run key."""
+    rows: dict[tuple[int, str, str, int], list[LineMark]] = {}
+    for row in tx.execute(_STORED_DRAFTS, {"ids": list(ids), "run_id": run_id}):
+        document = (row.billing_account_id, row.run_key, row.type, row.id)
+        mark = (row.charge_id, row.amount, row.tax_amount, row.service_from, row.service_to)
+        rows.setdefault(document, []).append(mark)
+    drafts: dict[int, dict[str, StoredDraft]] = {}
+    for (payer_id, key, kind, invoice_id), marks in rows.items():
+        drafts.setdefault(payer_id, {})[key] = StoredDraft(invoice_id, (kind, tuple(marks)))
+    return drafts
 
 
 def load_taxes(tx: Connection) -> TaxTable:
     """Return the tax table."""
-    return TaxTable(TaxRate(**row._mapping) for row in tx.execute(_TAX_RATES))
-
-
-def start_run(tx: Connection, *, key: str, billed_to: date, now: datetime) -> int:
-    """Return the id of the run with this key, making it the first time."""
-    values = {"key": key, "billed_to": billed_to, "now": now}
-    return int(tx.execute(_START_RUN, values).scalar_one())
-
-
-def end_run(
-    tx: Connection, *, run_id: int, accounts: int, problems_json: str, now: datetime
-) -> None:
-    """Record how a run ended."""
-    values = {"id": run_id, "accounts": accounts, "problems": problems_json, "now": now}
-    tx.execute(_END_RUN, values)
+    return TaxTable(
+        TaxRate(**dict(row._mapping) | {"treatment": Treatment(row.treatment)})
+        for row in tx.execute(_TAX_RATES)
+    )
 
 
 def insert_drafts(
@@ -227,8 +252,12 @@ def insert_drafts(
     copy_rows(
         tx,
         invoice_tax,
-        ("invoice_id", "category", "percent", "basis", "tax"),
-        ((i, t.category, t.percent, t.basis, t.tax) for i, d in numbered for t in d.taxes),
+        ("invoice_id", "category", "percent", "treatment", "basis", "tax"),
+        (
+            (i, t.category, t.percent, t.treatment, t.basis, t.tax)
+            for i, d in numbered
+            for t in d.taxes
+        ),
     )
     return ids
 
@@ -270,6 +299,7 @@ _LINE_COLUMNS = (
     "cost",
     "tax_category",
     "tax_percent",
+    "tax_treatment",
     "tax_amount",
     "service_from",
     "service_to",
@@ -321,6 +351,7 @@ def _lines(invoice_id: int, document: DocumentDraft) -> list[tuple[object, ...]]
             taxed.line.cost,
             taxed.tax_category,
             taxed.tax_percent,
+            taxed.tax_treatment,
             taxed.tax_amount,
             taxed.line.service_from,
             taxed.line.service_to,
@@ -376,4 +407,5 @@ def _booked(row: Row[Any], left: Decimal) -> BookedLine:
         tax_category=row.tax_category,
         tax_percent=row.tax_percent,
         left=round_to_currency(left, row.currency),
+        tax_treatment=row.tax_treatment,
     )

@@ -1,11 +1,23 @@
 """The use-cases of the business: catalogue, delivery, usage, bills, payments."""
 
 from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 
-from connector.billing.bill_run import BillRunReport, run_cycle, run_due_cycles
+from connector.billing.bill_run import (
+    BillRunReport,
+    plan_run,
+    run_cycle,
+    run_due_cycles,
+    work_off_one,
+)
+from connector.billing.documents import render_missing
+from connector.billing.finalise_run import finalise_run
 from connector.billing.payment_csv import PaymentReport, import_payments_csv
-from connector.bootstrap.job_names import BILLING, PUSH, TASKS
+from connector.billing.run_plan import Mode, Plan
+from connector.billing.void import void_invoice
+from connector.billing.write_off import write_off_invoice
+from connector.bootstrap.job_names import BILL_CHUNK, BILLING, PUSH, TASKS
 from connector.bootstrap.wiring import Wiring
 from connector.catalog.load import CatalogReport, load_catalog
 from connector.errors import Misconfigured
@@ -85,13 +97,57 @@ class BusinessUseCases(Wiring):
         self.queue.nudge(PUSH)
         return reports
 
-    def run_bills(self, billed_to: date) -> BillRunReport:
-        """Bill everybody whose billing month begins on the day."""
+    def run_bills(self, billed_to: date, *, keep_drafts: bool = False) -> BillRunReport:
+        """Bill everybody whose billing month begins on the day, or keep drafts for review."""
         report = run_cycle(
+            store=self.store,
+            billed_to=billed_to,
+            now=self.clock.now(),
+            render=None if keep_drafts else self.render,
+            keep_drafts=keep_drafts,
+        )
+        self.queue.nudge(PUSH)
+        return report
+
+    def finalise_bills(self, billed_to: date) -> BillRunReport:
+        """Finalise the drafts of a day that were reviewed."""
+        report = finalise_run(
             store=self.store, billed_to=billed_to, now=self.clock.now(), render=self.render
         )
         self.queue.nudge(PUSH)
         return report
+
+    def hand_over_bills(self, billed_to: date, *, keep_drafts: bool = False) -> Plan:
+        """Plan a bill run and leave it to the workers, a job for each chunk."""
+        mode = Mode.DRAFT if keep_drafts else Mode.BILL
+        with self.store.transaction() as tx:
+            plan = plan_run(tx, billed_to=billed_to, now=self.clock.now(), mode=mode)
+            for _ in range(plan.chunks):
+                self.queue.defer(BILL_CHUNK, tx=tx, arguments={"run_id": plan.run_id})
+        return plan
+
+    def bill_chunk(self, run_id: int) -> None:
+        """Bill one chunk of a run; with the last one its documents are rendered."""
+        now = self.clock.now()
+        if work_off_one(store=self.store, run_id=run_id, now=now):
+            render_missing(store=self.store, render=self.render, now=now)
+            self.queue.nudge(PUSH)
+
+    def void_invoice(self, number: str, *, reason: str) -> str:
+        """Give back an invoice by a credit note; return the note's number."""
+        now = self.clock.now()
+        note = void_invoice(store=self.store, number=number, reason=reason, now=now)
+        render_missing(store=self.store, render=self.render, now=now)
+        self.queue.nudge(PUSH)
+        return note
+
+    def write_off_invoice(self, number: str, *, reason: str) -> Decimal:
+        """Write off what is open on an invoice; return how much."""
+        amount = write_off_invoice(
+            store=self.store, number=number, reason=reason, now=self.clock.now()
+        )
+        self.queue.nudge(PUSH)
+        return amount
 
     def import_payments(self, text: str) -> PaymentReport:
         """Record the payments of a bank file."""

@@ -21,6 +21,7 @@ class Brand:
     colour: str
     invoice_prefix: str
     footer: str
+    invoice_sections: str = "site"
 
 
 @dataclass(frozen=True, slots=True)

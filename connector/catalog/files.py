@@ -11,6 +11,7 @@ from pathlib import Path
 from connector.catalog.domain import CALL_UNIT, BlockPrice, Brand, block_price
 from connector.catalog.source import BadFile, Entry, parse_decimal, read_yaml
 from connector.kernel.money import UnknownCurrency, minor_digits
+from connector.store.tables.base import INVOICE_SECTIONS, TAX_TREATMENTS
 
 REQUEST_TYPES = (
     "NEW",
@@ -156,6 +157,8 @@ class TaxDraft:
     note: str
     path: Path
     line: int
+    customer: str = "any"
+    treatment: str = "exclusive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +237,7 @@ def _brand(entry: Entry) -> Brand:
         colour=entry.text("colour", "#1f4e79"),
         invoice_prefix=entry.text("invoice_prefix"),
         footer=entry.text("footer", ""),
+        invoice_sections=entry.one_of("invoice_sections", INVOICE_SECTIONS, "site"),
     )
     entry.finish()
     return brand
@@ -357,8 +361,13 @@ def _tax(entry: Entry) -> TaxDraft:
         note=entry.text("note", ""),
         path=entry.path,
         line=entry.line,
+        customer=entry.one_of("customer", ("any", "business", "person"), "any"),
+        treatment=entry.one_of("treatment", TAX_TREATMENTS, "exclusive"),
     )
     entry.finish()
+    if tax.treatment in ("exempt", "reverse_charge") and tax.percent:
+        untaxed = tax.treatment.replace("_", " ")
+        raise entry.error(f"What is '{untaxed}' has percent 0, not {tax.percent}.", key="percent")
     return tax
 
 

@@ -139,19 +139,19 @@ def load_taxes(tx: Connection, drafts: Iterable[TaxDraft]) -> int:
     Raises:
         BadFile: A rate that has begun is rewritten.
     """
-    stored: dict[tuple[str, str], list[Stored[Decimal]]] = defaultdict(list)
+    stored: dict[tuple[str, str, str], list[Stored[tuple[Decimal, str]]]] = defaultdict(list)
     for row in tx.execute(select(tax_rate)):
-        stored[(row.country, row.category)].append(
-            Stored(row.id, row.valid_from, row.valid_to, Decimal(row.percent))
+        stored[(row.country, row.category, row.customer)].append(
+            Stored(row.id, row.valid_from, row.valid_to, (Decimal(row.percent), row.treatment))
         )
-    by_slot: dict[tuple[str, str], list[TaxDraft]] = defaultdict(list)
+    by_slot: dict[tuple[str, str, str], list[TaxDraft]] = defaultdict(list)
     for draft in drafts:
-        by_slot[(draft.country, draft.category)].append(draft)
+        by_slot[(draft.country, draft.category, draft.customer)].append(draft)
     rows: list[dict[str, Any]] = []
-    for (country, category), taxes in by_slot.items():
+    for (country, category, customer), taxes in by_slot.items():
         changes = dated_changes(
-            stored[(country, category)],
-            [Wanted(one.valid_from, None, one.percent, one.line) for one in taxes],
+            stored[(country, category, customer)],
+            [Wanted(one.valid_from, None, (one.percent, one.treatment), one.line) for one in taxes],
             refusal(taxes[0].path, f"tax rate of {country}, {category}"),
         )
         close_entries(tx, tax_rate, changes.closed)
@@ -160,7 +160,9 @@ def load_taxes(tx: Connection, drafts: Iterable[TaxDraft]) -> int:
             {
                 "country": country,
                 "category": category,
-                "percent": want.content,
+                "customer": customer,
+                "percent": want.content[0],
+                "treatment": want.content[1],
                 "valid_from": want.valid_from,
                 "valid_to": want.valid_to,
                 "note": notes[want.valid_from],

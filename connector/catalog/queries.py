@@ -73,7 +73,7 @@ def prices_on(
 
 
 def tax_percent(*, tx: Connection, country: str, category: str, on: date) -> Decimal:
-    """Return the tax rate in percent on a day.
+    """Return the tax rate in percent on a day, for customers without a rate of their own kind.
 
     Raises:
         NoTaxRate: None is in force.
@@ -82,6 +82,7 @@ def tax_percent(*, tx: Connection, country: str, category: str, on: date) -> Dec
         select(tax_rate.c.percent).where(
             tax_rate.c.country == country,
             tax_rate.c.category == category,
+            tax_rate.c.customer == "any",
             tax_rate.c.valid_from <= on,
             or_(tax_rate.c.valid_to.is_(None), tax_rate.c.valid_to > on),
         )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 from connector.catalog.pricing.discounts import Discount as PercentOff
 from connector.catalog.pricing.price import Adjustments, unrounded_price
@@ -14,6 +15,7 @@ from connector.kernel.money import Rounding, minor_digits, of_units, rounded_to
 from connector.kernel.period import Cycle, Interval, Period
 
 FIXED_MONTH_DAYS = 30
+TEXTS_KEPT = 16_384  # many customers pay the same price
 PERIODS_MAX = 1_200  # a century of months: more is a date that cannot be meant
 
 
@@ -169,6 +171,7 @@ def rounded(value: Fraction, currency: str, mode: Rounding = Rounding.HALF_UP) -
     return rounded_to(value, minor_digits(currency), mode)
 
 
+@lru_cache(maxsize=TEXTS_KEPT)
 def exact_text(value: Fraction) -> str:
     """Write an exact value for people: as a decimal when it ends, else as a fraction too.
 

@@ -134,6 +134,14 @@ def latency(*, changes: int, pending: int, sweep_every_s: int, as_json: bool) ->
     _report(result, as_json=as_json)
 
 
+@bench.command("bill-run")
+@click.option("--accounts", type=click.IntRange(1, 10_000_000), default=2_000, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object last.")
+def bill_run(*, accounts: int, as_json: bool) -> None:
+    """Bill accounts of ten lines each; reference: COPY of the very rows the run wrote."""
+    _report(_benchmark("bill_run")(accounts=accounts), as_json=as_json)
+
+
 def _benchmark(name: str) -> Callable[..., dict[str, Any]]:
     # The benchmarks are a package of their own beside the connector, as jobs and sandbox are.
     run: Callable[..., dict[str, Any]] = importlib.import_module(f"l2c_bench.{name}").run

@@ -1,15 +1,18 @@
 """`l2c bill`: run and preview the billing cycle."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import click
 
+from connector.billing.bill_run import BillRunReport, preview_run
 from connector.billing.bill_run import preview as preview_bill
-from connector.billing.bill_run import run_cycle
 from connector.billing.draft import DocumentDraft
 from connector.billing.invoices import billing_account_id
+from connector.billing.leakage import find_leaks, sums_of
 from connector.billing.order_bill import bill_order
+from connector.billing.review import list_runs, review
 from connector.cli.printing import print_json, table
 from connector.cli.session import Session
 
@@ -24,24 +27,103 @@ def bill() -> None:
 @bill.command()
 @click.option("--to", "billed_to", type=DAY, required=True, help="First day not billed any more.")
 @click.option("--draft", is_flag=True, help="Keep drafts for review; the next run makes them anew.")
+@click.option("--preview", "only_shows", is_flag=True, help="Write nothing, show the totals.")
+@click.option("--on-workers", is_flag=True, help="Leave the chunks to the workers.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def run(session: Session, *, billed_to: datetime, draft: bool, as_json: bool) -> int:
+def run(
+    session: Session,
+    *,
+    billed_to: datetime,
+    draft: bool,
+    only_shows: bool,
+    on_workers: bool,
+    as_json: bool,
+) -> int:
     """Bill every account whose billing month begins on the day; run again, it finds its work."""
     app = session.app()
-    if draft:
-        report = run_cycle(
-            store=app.store, billed_to=billed_to.date(), now=app.clock.now(), keep_drafts=True
-        )
+    if only_shows and (draft or on_workers):
+        raise click.UsageError("--preview writes nothing: leave out --draft and --on-workers.")
+    if on_workers:
+        plan = app.hand_over_bills(billed_to.date(), keep_drafts=draft)
+        said = f"{plan.accounts} billing accounts in {plan.chunks} chunks are left to the workers."
+        print_json(plan) if as_json else click.echo(said)
+        return 0
+    if only_shows:
+        with app.store.read() as tx:
+            report = preview_run(tx=tx, billed_to=billed_to.date(), now=app.clock.now())
     else:
-        report = app.run_bills(billed_to.date())
+        report = app.run_bills(billed_to.date(), keep_drafts=draft)
+    return _told(report, as_json=as_json)
+
+
+@bill.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def runs(session: Session, *, as_json: bool) -> None:
+    """List bill runs and how far they are, the latest day first."""
+    with session.app().store.read() as tx:
+        found = list_runs(tx=tx)
     if as_json:
-        print_json(report)
-    else:
-        click.echo(report)
-        for problem in report.problems:
-            click.echo(f"  {problem.code}: {problem.reason} {problem.remedy}", err=True)
-    return 1 if report.problems else 0
+        print_json(found)
+        return
+    click.echo(
+        table(
+            ("Run", "Accounts", "Chunks", "Drafts", "Finalised", "Problems", "State"),
+            [
+                (
+                    one.billed_to,
+                    one.accounts,
+                    f"{one.done} of {one.chunks}",
+                    one.drafts,
+                    one.finalised,
+                    one.problems,
+                    "running" if one.finished_at is None else "in review" if one.drafts else "done",
+                )
+                for one in found
+            ],
+        )
+    )
+
+
+@bill.command("review")
+@click.argument("run", type=DAY)
+@click.option("--percent", type=click.INT, default=50, show_default=True, help="A jump from here.")
+@click.option("--amount", type=click.INT, default=10, show_default=True, help="And by so much.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def review_(session: Session, *, run: datetime, percent: int, amount: int, as_json: bool) -> None:
+    """Compare a run (its day) with the bills before: who jumps, is missing or gets money back."""
+    with session.app().store.read() as tx:
+        seen = review(
+            tx=tx,
+            billed_to=run.date(),
+            jump_percent=Decimal(percent),
+            jump_amount=Decimal(amount),
+        )
+    if as_json:
+        print_json(seen)
+        return
+    for currency, total in sorted(seen.totals.items()):
+        click.echo(f"{currency} {total:.2f}, last time {seen.before[currency]:.2f}")
+    click.echo(
+        ", ".join(f"{count} {flag}" for flag, count in sorted(seen.flags.items())) or "Even."
+    )
+    if seen.outliers:
+        rows = [
+            (one.flag, one.account, one.customer, one.total, one.before, one.currency)
+            for one in seen.outliers
+        ]
+        click.echo(table(("Why", "Account", "Customer", "Now", "Last time", ""), rows))
+
+
+@bill.command()
+@click.argument("run", type=DAY)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def finalise(session: Session, *, run: datetime, as_json: bool) -> int:
+    """Give the drafts of a run (its day) their numbers; what changed meanwhile stays a draft."""
+    return _told(session.app().finalise_bills(run.date()), as_json=as_json)
 
 
 @bill.command()
@@ -82,6 +164,51 @@ def order(session: Session, *, account: str, on: datetime | None, as_json: bool)
         print_json({"documents": numbers})
     else:
         click.echo("\n".join(numbers) or "Nothing is due on order.")
+
+
+@bill.command()
+@click.option("--on", type=DAY, default=None, help="Look at this day; default today.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def leakage(session: Session, *, on: datetime | None, as_json: bool) -> int:
+    """Find services without charges, charges without services and usage without a price.
+
+    Exit code 1 when there are any.
+    """
+    app = session.app()
+    with app.store.read() as tx:
+        leaks = find_leaks(tx=tx, on=on.date() if on else app.clock.now().date())
+    if as_json:
+        print_json({"sums": sums_of(leaks), "leaks": leaks})
+    elif leaks:
+        heads = ("Check", "What", "Account", "Customer", "Since", "Amount", "", "Why")
+        rows = [
+            (
+                one.check_name,
+                one.what,
+                one.account,
+                one.customer,
+                one.since,
+                "" if one.amount is None else f"{one.amount:.2f}",
+                one.currency,
+                one.reason,
+            )
+            for one in leaks
+        ]
+        click.echo(table(heads, rows))
+    else:
+        click.echo("Nothing leaks.")
+    return 1 if leaks else 0
+
+
+def _told(report: BillRunReport, *, as_json: bool) -> int:
+    if as_json:
+        print_json(report)
+    else:
+        click.echo(report)
+        for problem in report.problems:
+            click.echo(f"  {problem.code}: {problem.reason} {problem.remedy}", err=True)
+    return 1 if report.problems else 0
 
 
 def _as_json(document: DocumentDraft) -> dict[str, Any]:

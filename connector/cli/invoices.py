@@ -9,6 +9,8 @@ from connector.billing.explain import explain_line
 from connector.cli.printing import print_json, table
 from connector.cli.session import Session
 
+REASONS = ("Cancellation", "Correction", "Dispute", "Goodwill", "SLA")
+
 
 @click.group()
 def invoices() -> None:
@@ -65,7 +67,7 @@ def show(session: Session, *, number: str, as_json: bool) -> None:
     )
     click.echo(
         table(
-            ("No.", "Site", "What", "From", "To", "Net", "Tax"),
+            ("No.", "Section", "What", "From", "To", "Net", "Tax"),
             [
                 (
                     line["line_no"],
@@ -130,6 +132,36 @@ def pdf(session: Session, *, number: str, out: Path | None, as_json: bool) -> No
         print_json({"file": str(target), "bytes": len(content)})
     else:
         click.echo(f"{target} ({len(content)} bytes)")
+
+
+@invoices.command()
+@click.argument("number")
+@click.option(
+    "--reason", type=click.Choice(REASONS), default="Correction", show_default=True, help="Why."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def void(session: Session, *, number: str, reason: str, as_json: bool) -> None:
+    """Give back all that is left of an invoice by a credit note; it is billed anew if still due."""
+    note = session.app().void_invoice(number, reason=reason)
+    if as_json:
+        print_json({"invoice": number, "credit_note": note})
+    else:
+        click.echo(f"{number} is void: credit note {note}.")
+
+
+@invoices.command("write-off")
+@click.argument("number")
+@click.option("--reason", required=True, help="Why nobody will pay, in a few words.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def write_off(session: Session, *, number: str, reason: str, as_json: bool) -> None:
+    """Book what is open on an invoice as a loss."""
+    amount = session.app().write_off_invoice(number, reason=reason)
+    if as_json:
+        print_json({"invoice": number, "written_off": amount})
+    else:
+        click.echo(f"{number}: {amount} written off.")
 
 
 @invoices.command()

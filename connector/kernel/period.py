@@ -4,6 +4,7 @@ from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from connector.errors import InvalidInput
@@ -88,6 +89,7 @@ _MONTHS = {
 _WEEK = timedelta(days=7)
 _JANUARY_31_DAYS = (2000, 1)  # a month and year in which any anchor day exists
 _MONDAY = date(2000, 1, 3)
+PERIODS_KEPT = 65_536  # a bill run asks for the same few periods a million times
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +121,7 @@ class Cycle:
 
     def period_of(self, day: date) -> Period:
         """Return the period that contains the day."""
-        if self.every is Interval.WEEK:
-            weeks = (day - self.anchored_on) // _WEEK
-            start = self.anchored_on + weeks * _WEEK
-            return Period(start, start + _WEEK)
-        first, size = self.anchored_on, self.every.months
-        months = (day.year - first.year) * 12 + day.month - first.month
-        count = months // size
-        if self._boundary(count) > day:
-            count -= 1
-        return Period(self._boundary(count), self._boundary(count + 1))
+        return _period_of(self.every, self.anchored_on, day)
 
     def following(self, period: Period) -> Period:
         """Return the period that comes next."""
@@ -142,9 +135,21 @@ class Cycle:
         assert period.end is not None
         return day if period.start == day else period.end
 
-    def _boundary(self, count: int) -> date:
-        first = self.anchored_on
-        return anchored(first.year, first.month + count * self.every.months, first.day)
+
+@lru_cache(maxsize=PERIODS_KEPT)
+def _period_of(every: Interval, first: date, day: date) -> Period:
+    if every is Interval.WEEK:
+        start = first + (day - first) // _WEEK * _WEEK
+        return Period(start, start + _WEEK)
+    months = (day.year - first.year) * 12 + day.month - first.month
+    count = months // every.months
+    if _boundary(every, first, count) > day:
+        count -= 1
+    return Period(_boundary(every, first, count), _boundary(every, first, count + 1))
+
+
+def _boundary(every: Interval, first: date, count: int) -> date:
+    return anchored(first.year, first.month + count * every.months, first.day)
 
 
 def billing_month(day: date, anchor_day: int) -> Period:

@@ -45,7 +45,7 @@ class Entry:
     """
 
     brand_id: int | None
-    document_type: str  # invoice, credit_note, payment, allocation, payment_assignment
+    document_type: str  # invoice, credit_note, write_off, payment, allocation, payment_assignment
     document_id: int
     posted_on: date
     currency: str

@@ -22,6 +22,7 @@ from connector.store.tables.catalog import (
     rate,
     rate_deck,
     rate_plan,
+    tax_rate,
 )
 
 EXAMPLE = Path(__file__).parent / "data"
@@ -170,6 +171,29 @@ class TestDating:
             .order_by(meter_price.c.valid_from)
         ).all()
         assert hours == [(45, date(2026, 7, 1)), (50, None)]
+
+
+class TestTaxes:
+    STANDARD = "{country: DE, category: standard, percent: 19, from: 2020-01-01}"
+
+    def test_may_differ_by_kind_of_customer_and_treatment(
+        self, tx: Connection, folder: Path
+    ) -> None:
+        abroad = "{country: FR, category: standard, customer: business, treatment: reverse_charge, "
+        edit(folder, self.STANDARD, f"{self.STANDARD}\n  - {abroad}percent: 0, from: 2020-01-01}}")
+
+        first = load_catalog(tx=tx, folder=folder, now=NOW)
+        again = load_catalog(tx=tx, folder=folder, now=NOW)
+
+        assert (first.taxes, again.taxes) == (3, 0)
+        row = tx.execute(select(tax_rate).where(tax_rate.c.country == "FR")).one()
+        assert (row.customer, row.treatment, row.percent) == ("business", "reverse_charge", 0)
+
+    def test_of_what_is_exempt_are_zero(self, tx: Connection, folder: Path) -> None:
+        edit(folder, self.STANDARD, self.STANDARD.replace("percent", "treatment: exempt, percent"))
+
+        with pytest.raises(BadFile, match=r"catalog\.yaml:15: .*'exempt' has percent 0, not 19"):
+            load_catalog(tx=tx, folder=folder, now=NOW)
 
 
 class TestBadFiles:

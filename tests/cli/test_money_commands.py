@@ -147,3 +147,35 @@ def test_a_mistake_ends_in_a_sentence(
 ) -> None:
     with pytest.raises(ConnectorError, match=said):
         shell.run(command, *arguments)
+
+
+def test_drafts_are_shown_reviewed_finalised_and_an_invoice_voided(shell: Shell) -> None:
+    shown = shell.json(bill, "run", "--to", "2026-07-01", "--preview")
+    shell.run(bill, "run", "--to", "2026-07-01", "--draft")
+    reviewed = shell.json(bill, "review", "2026-07-01")
+    finalised = shell.json(bill, "finalise", "2026-07-01")
+    with pytest.raises(ConnectorError, match="is finalised"):
+        shell.run(bill, "finalise", "2026-07-01")
+    listed = shell.json(bill, "runs")
+    voided = shell.json(invoices, "void", "RT-000001")
+    explained = shell.run(invoices, "explain", "RT-CN-000001")
+
+    assert shown["totals"] == reviewed["totals"] == finalised["totals"] == {"EUR": "17.85"}
+    assert (reviewed["flags"], reviewed["run"]["drafts"]) == ({"first": 1}, 1)
+    assert (listed[0]["billed_to"], listed[0]["drafts"], listed[0]["finalised"]) == (
+        "2026-07-01",
+        0,
+        1,
+    )
+    assert voided == {"invoice": "RT-000001", "credit_note": "RT-CN-000001"}
+    assert "-10.00  given back of RT-000001 line 1" in explained
+
+
+def test_what_nobody_pays_is_written_off_and_what_leaks_is_found(shell: Shell) -> None:
+    shell.run(bill, "run", "--to", "2026-07-01")
+
+    written_off = shell.json(invoices, "write-off", "RT-000001", "--reason", "insolvent")
+    leaks = shell.json(bill, "leakage", code=1)
+
+    assert written_off == {"invoice": "RT-000001", "written_off": "17.85"}
+    assert [leak["check_name"] for leak in leaks["leaks"]] == ["charge_without_service"]

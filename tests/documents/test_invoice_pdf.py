@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 from billing_world import BillingWorld, at
+from sqlalchemy import text
 
 from connector.adapters.documents.invoice_pdf import InvoicePdf
 from connector.adapters.documents.invoice_text import printed, span_text
@@ -71,6 +72,16 @@ class TestInvoice:
         )
         assert [(tax["percent"], tax["tax"]) for tax in data["taxes"]] == [("19\u00a0%", "153.71")]
 
+    def test_groups_lines_by_what_the_brand_says(self, world: BillingWorld) -> None:
+        with world.store.transaction() as tx:
+            tx.execute(text("UPDATE brand SET invoice_sections = 'service'"))
+        world.bill(date(2026, 9, 1))
+
+        data = printed(documents(world)[-1])
+
+        number = world.one("SELECT number FROM service ORDER BY id LIMIT 1")[0]
+        assert [section["title"] for section in data["sections"]] == [number]
+
     def test_adds_up_in_print(self, world: BillingWorld) -> None:
         for document in documents(world):
             data = printed(document)
@@ -78,6 +89,23 @@ class TestInvoice:
             assert _sum(section["subtotal"] for section in data["sections"]) == document.subtotal
             assert _sum(amount for _, amount in data["summary"]) == document.subtotal
             assert document.subtotal + document.tax == document.total
+
+    @pytest.mark.parametrize(
+        ("treatment", "words"),
+        [
+            ("reverse_charge", "the customer owes the tax"),
+            ("exempt", "Exempt from tax"),
+            ("inclusive", "Prices contain the tax"),
+        ],
+    )
+    def test_says_when_the_tax_is_not_on_top(
+        self, world: BillingWorld, treatment: str, words: str
+    ) -> None:
+        plain = documents(world)[0]
+        taxes = tuple(replace(tax, treatment=treatment) for tax in plain.taxes)
+
+        assert words not in str(printed(plain)["notes"])
+        assert words in str(printed(replace(plain, taxes=taxes))["notes"])
 
     def test_credit_note_names_what_it_corrects_and_uses_a_real_minus(
         self, world: BillingWorld

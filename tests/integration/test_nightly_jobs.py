@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
+from time import sleep
 
 import pytest
 from billing_world import BillingWorld
 from l2c_jobs import bill_cycle, rate_usage
 
+from connector.billing.bill_run import plan_run
 from connector.bootstrap import App
 from connector.config import load_settings
 from connector.kernel.clock import MovableClock
@@ -67,3 +70,41 @@ def test_a_month_is_closed_by_the_first_night_that_comes_after_it(nights: Nights
         "WHERE state = 'published' AND period_start = '2026-06-01'"
     )
     assert rated_at == nights.clock.now()
+
+
+def test_a_bill_run_left_to_the_workers_is_done_by_them(nights: Nights) -> None:
+    world = nights.world
+    for _ in range(2):
+        world.start(world.service(world.payer(), world.product("seat"), "10.00"), date(2026, 7, 1))
+    nights.at(date(2026, 7, 1))
+    with nights.app.store.transaction() as tx:
+        plan_run(tx, billed_to=date(2026, 7, 1), now=nights.clock.now(), chunk_accounts=1)
+
+    plan = nights.app.hand_over_bills(date(2026, 7, 1))
+    nights.app.start_background(scheduler=False)
+    for _ in range(400):
+        if world.one("SELECT finished_at FROM bill_run")[0] is not None:
+            break
+        sleep(0.05)
+    nights.app.stop_background()
+
+    assert (plan.accounts, plan.chunks) == (2, 2)
+    assert [d["number"] for d in world.documents()] == ["RT-000001", "RT-000002"]
+
+
+def test_a_month_end_bills_everybody_but_the_broken_account(nights: Nights) -> None:
+    world = nights.world
+    for country in ("DE", "XX", "DE"):
+        service = world.service(world.payer(country=country), world.product("seat"), "10.00")
+        world.start(service, date(2026, 7, 1))
+
+    nights.at(date(2026, 7, 1))
+    bill_cycle.run(nights.app)
+
+    assert [(d["status"], d["total"]) for d in world.documents()] == [
+        ("Issued", Decimal("11.90")),
+        ("Issued", Decimal("11.90")),
+    ]
+    (waiting,) = world.one("SELECT problems FROM bill_run")[0]
+    assert waiting["code"] == "billing.no_tax_rate"
+    assert "XX" in waiting["reason"]

@@ -1,6 +1,5 @@
 """What stands on an invoice, as text ready for print."""
 
-from collections.abc import Iterable
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import groupby
@@ -11,7 +10,11 @@ from connector.kernel.money import minor_digits
 
 MINUS = "\u2212"
 NO_BREAK = "\u00a0"
-ACCOUNT_LEVEL = "Not tied to a site"
+NO_SECTION = {
+    "site": "Not tied to a site",
+    "vendor": "Of no vendor",
+    "service": "Not tied to a service",
+}
 SUMMARY_LINES_MAX = 8
 
 
@@ -56,7 +59,7 @@ def printed(document: PrintedDocument) -> dict[str, Any]:
                 "lines": [_line(line, money) for line in lines],
                 "subtotal": money(sum((line.amount for line in lines), Decimal(0))),
             }
-            for title, lines in _sections(document.lines)
+            for title, lines in _sections(document)
         ],
         "notes": _notes(document),
         "questions": f"Questions? Write to {document.email}." if document.email else "",
@@ -107,10 +110,10 @@ def _headline(document: PrintedDocument, money: _Money, *, is_credit: bool) -> d
 
 
 def _summary(document: PrintedDocument) -> list[tuple[str, Decimal]]:
-    """Return the net amount of each site; of many sites the largest, and the rest in one line."""
+    """Return the net amount of each section; of many the largest, and the rest in one line."""
     rows = [
         (title, sum((line.amount for line in lines), Decimal(0)))
-        for title, lines in _sections(document.lines)
+        for title, lines in _sections(document)
     ]
     if len(rows) <= SUMMARY_LINES_MAX:
         return rows
@@ -119,13 +122,13 @@ def _summary(document: PrintedDocument) -> list[tuple[str, Decimal]]:
     rest = sum((amount for _, amount in rows), Decimal(0)) - sum(
         (amount for _, amount in kept), Decimal(0)
     )
-    return [*kept, (f"{len(rows) - len(kept)} other sites", rest)]
+    return [*kept, (f"{len(rows) - len(kept)} other {document.invoice_sections}s", rest)]
 
 
-def _sections(lines: Iterable[PrintedLine]) -> list[tuple[str, list[PrintedLine]]]:
+def _sections(document: PrintedDocument) -> list[tuple[str, list[PrintedLine]]]:
     return [
-        (section or ACCOUNT_LEVEL, list(members))
-        for section, members in groupby(lines, key=lambda line: line.section)
+        (section or NO_SECTION[document.invoice_sections], list(members))
+        for section, members in groupby(document.lines, key=lambda line: line.section)
     ]
 
 
@@ -160,13 +163,21 @@ def _detail(line: PrintedLine) -> str:
     return " · ".join(parts)
 
 
+_TAX_NOTES = {
+    "inclusive": "Prices contain the tax; the lines show them without.",
+    "exempt": "Exempt from tax.",
+    "reverse_charge": "Reverse charge: the customer owes the tax.",
+}
+
+
 def _notes(document: PrintedDocument) -> list[str]:
     notes = []
     if document.remit_to and document.type != "Credit Note":
         notes.append(f"Pay to: {document.remit_to}")
+    treatments = {tax.treatment for tax in document.taxes}
     if document.is_tax_exempt:
-        notes.append("Exempt from tax.")
-    return notes
+        treatments.add("exempt")
+    return notes + [text for treatment, text in _TAX_NOTES.items() if treatment in treatments]
 
 
 def day_text(day: date) -> str:

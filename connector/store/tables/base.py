@@ -32,6 +32,11 @@ metadata = MetaData(
 _FROM_CRM = "from_crm"
 
 
+INVOICE_SECTIONS = ("site", "vendor", "service")  # what the lines of an invoice are grouped by
+# How tax is due: on top of prices, contained in them, not at all, or by the customer.
+TAX_TREATMENTS = ("exclusive", "inclusive", "exempt", "reverse_charge")
+
+
 def identity() -> Column[int]:
     """Return the primary key column."""
     return Column("id", BigInteger, Identity(), primary_key=True)

@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import text as sql
 
 from connector.store.tables.base import (
+    TAX_TREATMENTS,
     billing_system,
     brand,
     day,
@@ -45,10 +46,27 @@ bill_run = Table(
     identity(),
     Column("key", Text, nullable=False, unique=True),  # "cycle:2026-07-01"
     day("billed_to"),
+    # What it is doing, or did last: bill at once, make drafts, or finalise the drafts it made.
+    *one_of("mode", ("bill", "draft", "finalise"), default="bill"),
     instant("started_at"),
-    instant("finished_at", nullable=True),
+    instant("finished_at", nullable=True),  # every chunk is done
     Column("accounts", Integer, nullable=False, server_default="0"),
     Column("problems", JSONB, nullable=False, server_default="[]"),
+)
+
+# The accounts of a run, cut into ranges of their ids. A worker holds the row's lock while it bills
+# the range, in one transaction: the lock is its lease and goes with it when it dies.
+bill_chunk = Table(
+    "bill_chunk",
+    metadata,
+    identity(),
+    reference("bill_run_id", "bill_run", index=False),
+    Column("after_id", BigInteger, nullable=False),  # the range begins behind it
+    Column("last_id", BigInteger, nullable=False),
+    Column("accounts", Integer, nullable=False),
+    Column("problems", JSONB, nullable=False, server_default="[]"),
+    instant("finished_at", nullable=True),
+    UniqueConstraint("bill_run_id", "after_id"),
 )
 
 
@@ -121,6 +139,7 @@ invoice_line = Table(
     exact("cost", default="0"),
     text("tax_category"),
     exact("tax_percent"),
+    *one_of("tax_treatment", TAX_TREATMENTS, default="exclusive"),
     money("tax_amount"),
     day("service_from"),
     day("service_to"),
@@ -142,9 +161,10 @@ invoice_tax = Table(
     reference("invoice_id", "invoice"),
     text("category"),
     exact("percent"),
+    *one_of("treatment", TAX_TREATMENTS, default="exclusive"),
     money("basis"),
     money("tax"),
-    UniqueConstraint("invoice_id", "category", "percent"),
+    UniqueConstraint("invoice_id", "category", "percent", "treatment"),
 )
 
 invoice_document = Table(
@@ -190,6 +210,19 @@ payment = Table(
         unique=True,
         postgresql_where=sql("system = 'builtin'"),
     ),
+    CheckConstraint("amount > 0", name="amount_positive"),
+)
+
+# What was given up of an invoice, once: it counts with its credits.
+write_off = Table(
+    "write_off",
+    metadata,
+    identity(),
+    Column("invoice_id", BigInteger, ForeignKey("invoice.id"), nullable=False, unique=True),
+    money("amount"),
+    text("reason"),
+    day("written_off_on"),
+    instant("created_at"),
     CheckConstraint("amount > 0", name="amount_positive"),
 )
 

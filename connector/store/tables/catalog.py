@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import JSONB, ExcludeConstraint
 from sqlalchemy.sql import text as sql
 
 from connector.store.tables.base import (
+    TAX_TREATMENTS,
     brand,
     day,
     exact,
@@ -175,11 +176,16 @@ tax_rate = Table(
     identity(),
     text("country"),
     text("category"),
+    *one_of("customer", ("any", "business", "person"), default="any"),  # the particular one counts
+    *one_of("treatment", TAX_TREATMENTS, default="exclusive"),
     exact("percent"),
     day("valid_from"),
     day("valid_to", nullable=True),
     text("note", default=""),
-    UniqueConstraint("country", "category", "valid_from"),
+    UniqueConstraint("country", "category", "customer", "valid_from"),
+    CheckConstraint(
+        "treatment IN ('exclusive', 'inclusive') OR percent = 0", name="untaxed_is_zero"
+    ),
 )
 
 catalog_load = Table(

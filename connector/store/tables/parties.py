@@ -14,6 +14,7 @@ from sqlalchemy import (
 from sqlalchemy import text as sql
 
 from connector.store.tables.base import (
+    INVOICE_SECTIONS,
     brand,
     flag,
     identity,
@@ -37,6 +38,7 @@ brand_table = Table(
     text("remit_to", default=""),
     text("colour", default="#1f4e79"),
     text("invoice_prefix"),
+    *one_of("invoice_sections", INVOICE_SECTIONS, default="site"),
     text("footer", default=""),
 )
 

@@ -1,13 +1,32 @@
 -- What is paid, credited, open and left over. Balances are never stored: they follow allocations.
 -- Lateral joins, because most readers ask for a few rows and must not pay for all of them.
 
+-- What earlier credits left of each line of a finalised document, where anything is left. A line
+-- that is a credit itself has no credits of its own.
+CREATE VIEW v_invoice_line_left AS
+SELECT l.id AS line_id, l.invoice_id, l.amount + c.amount AS amount_left,
+       l.tax_amount + c.tax AS tax_left
+  FROM invoice_line l
+  JOIN invoice i ON i.id = l.invoice_id AND i.state = 'finalised'
+  CROSS JOIN LATERAL (
+      SELECT coalesce(sum(g.amount), 0) AS amount, coalesce(sum(g.tax_amount), 0) AS tax
+        FROM invoice_line g
+        JOIN invoice n ON n.id = g.invoice_id AND n.state = 'finalised'
+       WHERE g.corrects_line_id = l.id
+  ) c
+ WHERE (l.amount + c.amount <> 0 OR l.tax_amount + c.tax <> 0)
+   AND NOT EXISTS (SELECT 1 FROM invoice v WHERE v.run_key = 'void:' || l.invoice_id
+                      AND v.state = 'finalised');
+
 -- balance = total - paid - credited, for invoices and for credit notes. A credit note's total is
--- negative; what is used of it counts as a negative credit, so its balance rises to zero.
+-- negative; what is used of it counts as a negative credit, so its balance rises to zero. What was
+-- written off counts as credited.
 CREATE VIEW v_invoice_balance AS
 SELECT s.invoice_id, s.paid, s.credited, s.balance,
        CASE
            WHEN s.state = 'draft' THEN 'Draft'
-           WHEN s.voided_at IS NOT NULL THEN 'Void'
+           WHEN s.voided_at IS NOT NULL OR s.is_void THEN 'Void'
+           WHEN s.written_off > 0 THEN 'Written Off'
            WHEN s.type = 'Credit Note' THEN
                CASE WHEN s.balance = 0 THEN 'Credited' ELSE 'Issued' END
            WHEN s.balance = 0 THEN
@@ -16,13 +35,15 @@ SELECT s.invoice_id, s.paid, s.credited, s.balance,
            ELSE 'Issued'
        END AS status,
        CASE WHEN s.type <> 'Credit Note' AND s.state = 'finalised' AND s.balance = 0
-                 AND s.voided_at IS NULL
+                 AND s.voided_at IS NULL AND s.written_off = 0 AND NOT s.is_void
             THEN coalesce(s.last_on, s.invoice_on) END AS paid_on
   FROM (
       SELECT i.id AS invoice_id, i.type, i.state, i.voided_at, i.invoice_on, g.last_on,
-             g.paid, g.credited - u.used AS credited,
-             CASE WHEN i.voided_at IS NULL THEN i.total - g.paid - g.credited + u.used ELSE 0 END
-                 AS balance
+             g.paid, g.credited - u.used + w.amount AS credited, w.amount AS written_off,
+             CASE WHEN i.voided_at IS NULL
+                  THEN i.total - g.paid - g.credited + u.used - w.amount ELSE 0 END AS balance,
+             EXISTS (SELECT 1 FROM invoice v
+                      WHERE v.run_key = 'void:' || i.id AND v.state = 'finalised') AS is_void
         FROM invoice i
         CROSS JOIN LATERAL (
             SELECT coalesce(sum(a.amount) FILTER (WHERE a.payment_id IS NOT NULL), 0) AS paid,
@@ -39,6 +60,11 @@ SELECT s.invoice_id, s.paid, s.credited, s.balance,
               FROM allocation a
              WHERE a.credit_invoice_id = i.id AND NOT a.is_reversed
         ) u
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(o.amount), 0) AS amount
+              FROM write_off o
+             WHERE o.invoice_id = i.id
+        ) w
   ) s;
 
 -- Money nobody has used yet stays visible, also when its owner is not known.
