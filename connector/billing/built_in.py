@@ -11,13 +11,14 @@ from connector.billing.requests import (
     StartRequest,
     payer_of,
 )
+from connector.catalog.pricing.document import optional_pricing
 from connector.charging.charges import OneTimeCharge, charge_one_time
 from connector.charging.recurring import (
-    RecurringPrice,
     change_recurring,
     end_recurring,
     start_recurring,
 )
+from connector.charging.shares import RecurringPrice
 from connector.parties.billing_accounts import PayerTerms, open_billing_account
 
 
@@ -45,7 +46,11 @@ class BuiltInBilling:
     def change(self, *, tx: Connection, request: ChangeRequest, now: datetime) -> int:
         """Go on with another recurring charge; return its id."""
         price = RecurringPrice(
-            request.product_id, request.quantity, request.mr_price, request.mr_cost
+            request.product_id,
+            request.quantity,
+            request.mr_price,
+            request.mr_cost,
+            pricing=optional_pricing(request.pricing),
         )
         return change_recurring(
             tx=tx,

@@ -17,6 +17,8 @@ from connector.billing.draft import (
     Payer,
 )
 from connector.billing.tax import TaxRate, TaxTable
+from connector.catalog.pricing.document import optional_pricing
+from connector.charging.granted import read_discounts
 from connector.charging.policy import ProrationPolicy
 from connector.kernel.money import round_to_currency
 from connector.store.engine import copy_rows
@@ -72,8 +74,8 @@ _CHARGES = text(
     "       service_number, coalesce(l.name, '') AS site, p.vendor, c.product_id, "
     "       p.key AS product_key, c.order_line_id, c.description, c.quantity, c.unit_price, "
     "       c.unit_cost, c.discount_percent, c.currency, c.starts_on, c.ends_on, c.tax_category, "
-    "       c.accounting_code, c.policy, u.id AS summary_id, u.usage_class, u.units, "
-    "       u.included_units, u.unit, u.records, u.rating_run_id "
+    "       c.accounting_code, c.policy, c.pricing, c.discounts, u.id AS summary_id, "
+    "       u.usage_class, u.units, u.included_units, u.unit, u.records, u.rating_run_id "
     "  FROM charge c JOIN product p ON p.id = c.product_id "
     "  LEFT JOIN service s ON s.id = c.service_id "
     "  LEFT JOIN order_line o ON o.id = c.order_line_id "
@@ -348,6 +350,8 @@ def _charge(row: Row[Any]) -> BillableCharge:
         **{name: values[name] for name in _CHARGE_FIELDS},
         policy=_policy(tuple(row.policy.items())),
         usage=usage,
+        pricing=optional_pricing(row.pricing),
+        discounts=read_discounts(row.discounts),
     )
 
 
@@ -358,7 +362,7 @@ def _policy(items: tuple[tuple[str, Any], ...]) -> ProrationPolicy:
 
 
 # What the store does not keep of a charge is what a bill assumes of every one.
-_NOT_STORED = ("policy", "usage", "discounts", "minimum", "tax_country")
+_NOT_STORED = ("policy", "usage", "pricing", "discounts", "minimum", "tax_country")
 _CHARGE_FIELDS = tuple(
     name for name in BillableCharge.__dataclass_fields__ if name not in _NOT_STORED
 )

@@ -9,8 +9,19 @@ from hashlib import sha256
 from pathlib import Path
 
 from connector.catalog.domain import CALL_UNIT, BlockPrice, Brand, block_price
+from connector.catalog.pricing.document import Pricing
+from connector.catalog.pricing_files import (
+    ClassPriceDraft,
+    DiscountDraft,
+    PartDraft,
+    VendorRuleDraft,
+    read_bundle,
+    read_class_price,
+    read_discount,
+    read_recurring,
+    read_vendor_rule,
+)
 from connector.catalog.source import BadFile, Entry, parse_decimal, read_yaml
-from connector.kernel.money import UnknownCurrency, minor_digits
 
 REQUEST_TYPES = (
     "NEW",
@@ -61,6 +72,7 @@ class PriceDraft:
     valid_from: date
     valid_to: date | None
     line: int
+    pricing: Pricing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +94,7 @@ class ProductDraft:
     prices: tuple[PriceDraft, ...]
     path: Path
     line: int
+    bundle: tuple[PartDraft, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +156,7 @@ class PlanDraft:
     allowances: tuple[AllowanceDraft, ...]
     path: Path
     line: int
+    class_prices: tuple[ClassPriceDraft, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +181,8 @@ class CatalogFiles:
     decks: tuple[DeckDraft, ...]
     plans: tuple[PlanDraft, ...]
     taxes: tuple[TaxDraft, ...]
+    discounts: tuple[DiscountDraft, ...]
+    vendor_rules: tuple[VendorRuleDraft, ...]
     sha256: str
 
 
@@ -185,6 +201,8 @@ def read_catalog(folder: Path) -> CatalogFiles:
     decks: list[DeckDraft] = []
     plans: list[PlanDraft] = []
     taxes: list[TaxDraft] = []
+    discounts: list[DiscountDraft] = []
+    vendor_rules: list[VendorRuleDraft] = []
     for path in paths:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
         top = read_yaml(path)
@@ -193,6 +211,8 @@ def read_catalog(folder: Path) -> CatalogFiles:
         decks += [_deck(entry) for entry in top.entries("decks")]
         plans += [_plan(entry) for entry in top.entries("rate_plans")]
         taxes += [_tax(entry) for entry in top.entries("taxes")]
+        discounts += [read_discount(entry) for entry in top.entries("discounts")]
+        vendor_rules += [read_vendor_rule(entry) for entry in top.entries("vendor_rules")]
         top.finish()
     for deck in sorted(decks, key=lambda one: (one.key, one.valid_from)):
         digest.update(f"{deck.key} {deck.valid_from} {deck.sha256}".encode())
@@ -204,6 +224,8 @@ def read_catalog(folder: Path) -> CatalogFiles:
         decks=tuple(decks),
         plans=tuple(plans),
         taxes=tuple(taxes),
+        discounts=tuple(discounts),
+        vendor_rules=tuple(vendor_rules),
         sha256=digest.hexdigest(),
     )
 
@@ -239,15 +261,6 @@ def _brand(entry: Entry) -> Brand:
     return brand
 
 
-def _currency(entry: Entry) -> str:
-    currency = entry.text("currency")
-    try:
-        minor_digits(currency)
-    except UnknownCurrency as error:
-        raise entry.error(error.message, remedy=error.remedy, key="currency") from None
-    return currency
-
-
 def _product(entry: Entry) -> ProductDraft:
     name = entry.text("name")
     product = ProductDraft(
@@ -266,17 +279,19 @@ def _product(entry: Entry) -> ProductDraft:
         prices=tuple(_price(one) for one in entry.entries("prices")),
         path=entry.path,
         line=entry.line,
+        bundle=read_bundle(entry),
     )
     entry.finish()
     return product
 
 
 def _price(entry: Entry) -> PriceDraft:
+    mr_price, pricing = read_recurring(entry)
     price = PriceDraft(
         request_type=entry.one_of("request", REQUEST_TYPES),
         term_months=entry.whole("term", 0),
-        currency=_currency(entry),
-        mr_price=entry.decimal("mr", "0"),
+        currency=entry.currency("currency"),
+        mr_price=mr_price,
         nr_price=entry.decimal("nr", "0"),
         mr_cost=entry.decimal("mr_cost", "0"),
         nr_cost=entry.decimal("nr_cost", "0"),
@@ -285,6 +300,7 @@ def _price(entry: Entry) -> PriceDraft:
         valid_from=entry.day("from"),
         valid_to=entry.optional_day("until"),
         line=entry.line,
+        pricing=pricing,
     )
     if price.valid_to is not None and price.valid_to <= price.valid_from:
         raise entry.error(f"The price ends ({price.valid_to}) before it begins.", key="until")
@@ -296,12 +312,13 @@ def _plan(entry: Entry) -> PlanDraft:
     plan = PlanDraft(
         key=entry.text("key"),
         name=entry.text("name"),
-        currency=_currency(entry),
+        currency=entry.currency("currency"),
         deck_key=entry.optional_text("deck"),
         meters=tuple(_meter(one) for one in entry.entries("meters")),
         allowances=tuple(_allowance(one) for one in entry.entries("allowances")),
         path=entry.path,
         line=entry.line,
+        class_prices=tuple(read_class_price(one) for one in entry.entries("class_prices")),
     )
     entry.finish()
     _refuse_mixed_units(plan)
@@ -369,7 +386,7 @@ def _deck(entry: Entry) -> DeckDraft:
     rates = read_deck(file)
     deck = DeckDraft(
         key=entry.text("key"),
-        currency=_currency(entry),
+        currency=entry.currency("currency"),
         valid_from=entry.day("from"),
         rates=rates,
         sha256=_deck_hash(rates),

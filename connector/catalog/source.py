@@ -4,10 +4,14 @@ from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from connector.errors import InvalidInput
+from connector.kernel.money import UnknownCurrency, minor_digits
+
+_NULL = "tag:yaml.org,2002:null"
 
 
 class BadFile(InvalidInput):
@@ -99,6 +103,15 @@ class Entry:
         """Return a date, or None when the key is missing."""
         return self.day(key) if key in self._values else None
 
+    def currency(self, key: str) -> str:
+        """Return the code of a currency."""
+        code = self.text(key)
+        try:
+            minor_digits(code)
+        except UnknownCurrency as error:
+            raise self.error(error.message, remedy=error.remedy or "", key=key) from None
+        return code
+
     def entries(self, key: str) -> Iterator["Entry"]:
         """Return the mappings listed under a key; none when it is missing."""
         self._asked.add(key)
@@ -115,6 +128,28 @@ class Entry:
         self._asked.add(key)
         node = self._values.get(key)
         return None if node is None else Entry(self.path, node, key)
+
+    def document(self, key: str) -> dict[str, Any] | None:
+        """Return the mapping under a key as plain texts, lists and mappings; None when missing.
+
+        Numbers are texts as written, null is None: nothing passes through a float.
+        """
+        self._asked.add(key)
+        node = self._values.get(key)
+        if node is None:
+            return None
+        if not isinstance(node, yaml.MappingNode):
+            raise self.error(f"{key} must be a mapping of names to values.", key=key)
+        found: dict[str, Any] = _plain(node, self)
+        return found
+
+    def optional_names(self, key: str) -> tuple[str, ...]:
+        """Return a list of texts; an empty one when the key is missing."""
+        return self.names(key) if key in self._values else self._nothing(key)
+
+    def _nothing(self, key: str) -> tuple[str, ...]:
+        self._asked.add(key)
+        return ()
 
     def names(self, key: str) -> tuple[str, ...]:
         """Return a list of texts."""
@@ -151,6 +186,21 @@ class Entry:
         if not isinstance(node, yaml.ScalarNode):
             raise self.error(f"{key} must be a single value.", key=key)
         return node
+
+
+def _plain(node: yaml.Node, entry: Entry) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        found: dict[str, Any] = {}
+        for name, value in node.value:
+            if name.value in found:
+                line = name.start_mark.line + 1
+                problem = f"'{name.value}' is there twice."
+                raise BadFile(path=entry.path, line=line, problem=problem)
+            found[str(name.value)] = _plain(value, entry)
+        return found
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item, entry) for item in node.value]
+    return None if node.tag == _NULL else str(node.value)
 
 
 def read_yaml(path: Path) -> Entry:

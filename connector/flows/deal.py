@@ -7,15 +7,18 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
+from typing import Any
 
 from sqlalchemy import Connection
 
 from connector.catalog.domain import PriceEntry, Product
-from connector.catalog.queries import prices_on, products_by_keys
+from connector.catalog.pricing.document import discounted_pricing, read_pricing
+from connector.catalog.queries import own_prices_on, prices_on, products_by_keys
 from connector.errors import ConnectorError
 from connector.flows.rules import DeliveryRules
 from connector.inventory.states import ServiceState
-from connector.kernel.money import minor_digits, round_to_currency
+from connector.kernel.money import minor_digits, round_to_currency, rounded_to
 from connector.ordering.decompose import template_for
 from connector.ordering.orders import LineDraft
 from connector.ordering.queries import Target, targets
@@ -39,6 +42,7 @@ _DEFAULT_REQUEST = {
     "Service Request": RequestType.SERVICE_REQUEST,
 }
 _SAME_PRODUCT = frozenset({RequestType.RE_RATE, RequestType.CANCEL})
+_PRICE_DIGITS = 9
 _PRICE_PLACES = Decimal("1e-9")
 
 
@@ -65,6 +69,7 @@ class _Known:
     today: date
     products: dict[str, Product]
     prices: dict[tuple[int, str], tuple[PriceEntry, ...]]
+    own_prices: dict[int, Decimal]
     targets: dict[int, Target]
     used: Counter[int]
     rules: DeliveryRules
@@ -149,6 +154,12 @@ def _known(
         prices=prices_on(
             tx=tx, product_ids=[one.id for one in products.values()], currency=currency, on=today
         ),
+        own_prices=own_prices_on(
+            tx=tx,
+            account_sfid=tree.account.sfid if tree.account else "",
+            currency=currency,
+            on=today,
+        ),
         targets=targets(tx=tx, ids=named),
         used=Counter(one for line in tree.lines if (one := _changed_service(line)) is not None),
         rules=rules,
@@ -187,7 +198,14 @@ def _line(line: DealLine, tree: OpportunityTree, known: _Known) -> LineDraft:
         quantity = target.quantity
     if not 0 <= line.discount_percent <= 100:
         raise _Refused(f"the discount is {line.discount_percent} %")
-    mr_price, nr_price = _sold_at(line, entry, request_type, request, quantity, known.currency)
+    own = known.own_prices.get(product.id)
+    mr_price, nr_price = _sold_at(line, entry, request_type, request, quantity, known.currency, own)
+    pricing = None
+    if own is None:
+        pricing = _pricing(line, entry, request_type, request, known.currency)
+    if pricing is not None:
+        _, whole = read_pricing(pricing).unrounded(quantity)
+        mr_price = rounded_to(whole / Fraction(quantity), _PRICE_DIGITS)
     if mr_price < 0 or nr_price < 0:
         raise _Refused(f"its price is below zero ({min(mr_price, nr_price).normalize():f})")
     return LineDraft(
@@ -205,6 +223,7 @@ def _line(line: DealLine, tree: OpportunityTree, known: _Known) -> LineDraft:
         requested_on=line.requested_on or tree.requested_on,
         origin_line_sfid=line.sfid,
         description=line.description,
+        pricing=pricing,
     )
 
 
@@ -288,8 +307,12 @@ def _sold_at(
     request: Request,
     quantity: Decimal,
     currency: str,
+    own: Decimal | None,
 ) -> tuple[Decimal, Decimal]:
-    """Return the monthly and the one-time price of one unit, as sold."""
+    """Return the monthly and the one-time price of one unit, as sold.
+
+    A customer's own price takes the place of the list price, not of one agreed on the quote.
+    """
     if request.effect is Effect.END:
         return Decimal(0), entry.nr_price
     if request.effect is Effect.CHARGE:
@@ -298,11 +321,36 @@ def _sold_at(
         return (line.new_mrr / quantity).quantize(_PRICE_PLACES), entry.nr_price
     if request_type is RequestType.RE_RATE:
         raise _Refused("RE_RATE needs the new monthly charge")
+    if own is not None and _is_listed(line, entry, currency):
+        return _discounted(own, line), entry.nr_price
     return _unit(line, entry.mr_price, currency), entry.nr_price
+
+
+def _pricing(
+    line: DealLine, entry: PriceEntry, request_type: RequestType, request: Request, currency: str
+) -> dict[str, Any] | None:
+    """Return the price model a line was sold at; a price agreed on the quote takes its place."""
+    agreed = line.new_mrr is not None or request_type is RequestType.RE_RATE
+    recurs = request.effect in (Effect.START, Effect.CHANGE)
+    if entry.pricing is None or agreed or not recurs or not _is_listed(line, entry, currency):
+        return None
+    if not line.discount_percent:
+        return entry.pricing
+    return discounted_pricing(entry.pricing, line.discount_percent)
+
+
+def _is_listed(line: DealLine, entry: PriceEntry, currency: str) -> bool:
+    # The CRM keeps the currency's places; a list price nobody touched keeps its own.
+    listed = round_to_currency(entry.mr_price, currency)
+    return line.unit_price is None or line.unit_price == listed
 
 
 def _unit(line: DealLine, listed: Decimal, currency: str) -> Decimal:
     # The CRM keeps the currency's places; a list price nobody touched keeps its own.
     is_listed = line.unit_price is None or line.unit_price == round_to_currency(listed, currency)
     price = listed if is_listed or line.unit_price is None else line.unit_price
+    return _discounted(price, line)
+
+
+def _discounted(price: Decimal, line: DealLine) -> Decimal:
     return (price * (100 - line.discount_percent) / 100).quantize(_PRICE_PLACES)

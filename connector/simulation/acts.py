@@ -95,7 +95,7 @@ def _(event: events.Start, world: World) -> None:
 @act.register
 def _(event: events.Change, world: World) -> None:
     service, base = base_of(world, event.change)
-    if event.plan is not None and world.plan(event.plan).recurring is None:
+    if event.plan is not None and not world.plan(event.plan).recurs:
         raise NotThatKindOfPlan(f"The plan '{event.plan}' has no recurring price.")
     on = effective_day(world, service, event)
     succeed(world, service, base, on, plan=event.plan, price=event.price, quantity=event.quantity)
@@ -290,19 +290,23 @@ def _(event: events.Use, world: World) -> None:
         raise NotThatKindOfPlan(f"The plan '{name}' has no price for usage.")
     ledger = world.ledger(service.account)
     period = ledger.payer.cycle.period_of(day_of(world, event.at))
-    amount = Fraction(event.units) * Fraction(metered.price) / Fraction(metered.per)
+    priced = Fraction(metered.price or 0) / Fraction(metered.per)
+    amount = Fraction(event.units) * priced
     for number, charge in ledger.charges.items():
         same = (charge.kind, charge.service_id, charge.product_key, charge.starts_on)
         if same == ("usage", service.id, name, period.start):
             # Kept as the store keeps a summary: exact to nine places, rounded on the line.
             total = rounded_to(Fraction(charge.unit_price) + amount, EXACT_PLACES)
-            ledger.charges[number] = replace(charge, unit_price=total)
+            units = charge.quantity + event.units if metered.pricing else charge.quantity
+            ledger.charges[number] = replace(charge, unit_price=total, quantity=units)
             return
     world.open_charge(
         ledger,
         replace(
             world.blank_charge(ledger, service, name),
             kind="usage",
+            quantity=event.units if metered.pricing else Decimal(1),
+            pricing=metered.pricing,
             unit_price=rounded_to(amount, EXACT_PLACES),
             starts_on=period.start,
             ends_on=period.end,
