@@ -1,19 +1,26 @@
 """A small world for billing: payers, products and services, moved by the billing commands."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from itertools import count
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, delete, insert, select, text
 
 from connector.billing import commands
 from connector.billing.bill_run import BillRunReport, run_cycle
 from connector.charging.recurring import start_recurring
 from connector.parties.billing_accounts import PayerTerms
 from connector.store.engine import Store
-from connector.store.tables.catalog import product, tax_rate
+from connector.store.tables.catalog import (
+    bundle_part,
+    discount,
+    product,
+    tax_rate,
+    vendor_rule,
+)
 from connector.store.tables.inventory import service
 from connector.store.tables.ordering import customer_order, order_line
 from connector.store.tables.parties import account, billing_account, brand_table, location
@@ -102,7 +109,9 @@ class BillingWorld:
             )
             return payer_id
 
-    def product(self, key: str, *, name: str = "", tax_category: str = "standard") -> int:
+    def product(
+        self, key: str, *, name: str = "", tax_category: str = "standard", vendor: str = ""
+    ) -> int:
         if key not in self.products:
             with self.store.transaction() as tx:
                 self.products[key] = _insert(
@@ -113,10 +122,45 @@ class BillingWorld:
                     name=name or key,
                     display_name=name or key,
                     kind="Service",
+                    vendor=vendor,
                     tax_category=tax_category,
                     accounting_code="4400",
                 )
         return self.products[key]
+
+    def bundle(self, key: str, parts: Mapping[str, Decimal]) -> None:
+        with self.store.transaction() as tx:
+            tx.execute(
+                insert(bundle_part),
+                [
+                    {
+                        "product_id": self.products[key],
+                        "part_id": self.products[part],
+                        "position": position,
+                        "weight": weight,
+                    }
+                    for position, (part, weight) in enumerate(parts.items())
+                ],
+            )
+
+    def vendor_rule(self, vendor: str, min_services: int, percent: Decimal) -> None:
+        with self.store.transaction() as tx:
+            tx.execute(
+                insert(vendor_rule).values(
+                    vendor=vendor, min_services=min_services, percent=percent, valid_from=EPOCH
+                )
+            )
+
+    def offer(self, key: str, **terms: Any) -> int:
+        """Enter a discount of the catalogue."""
+        values = {"name": key, "products": [], "customers": [], "valid_from": EPOCH} | terms
+        with self.store.transaction() as tx:
+            return _insert(tx, discount, key=key, **values)
+
+    def withdraw(self, discount_id: int) -> None:
+        """Take a discount out of the catalogue; whoever was granted it keeps it."""
+        with self.store.transaction() as tx:
+            tx.execute(delete(discount).where(discount.c.id == discount_id))
 
     def order_line(self, payer_id: int, product_id: int) -> int:
         """Return a new line of an order: every command of the boundary comes from one."""
@@ -154,6 +198,7 @@ class BillingWorld:
         quantity: str = "1",
         cost: str = "0",
         site: str = "",
+        pricing: dict[str, Any] | None = None,
     ) -> int:
         n = next(self.numbers)
         with self.store.transaction() as tx:
@@ -175,6 +220,7 @@ class BillingWorld:
                 quantity=Decimal(quantity),
                 mr_price=Decimal(price),
                 mr_cost=Decimal(cost),
+                pricing=pricing,
                 currency=owner.currency,
             )
 
@@ -205,6 +251,7 @@ class BillingWorld:
         quantity: str = "1",
         product_id: int | None = None,
         line: int | None = None,
+        pricing: dict[str, Any] | None = None,
     ) -> int:
         line = line or self._line_of(service_id)
         with self.store.transaction() as tx:
@@ -219,6 +266,7 @@ class BillingWorld:
                 mr_price=Decimal(price),
                 mr_cost=Decimal(0),
                 product_id=product_id or standing,
+                pricing=pricing,
                 now=at(on),
             )
 

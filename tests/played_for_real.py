@@ -6,9 +6,10 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from billing_world import BillingWorld, at
+from billing_world import EPOCH, BillingWorld, at
 
 from connector.billing.payments import PaymentNotice, record_payment
+from connector.catalog.pricing.document import Pricing
 from connector.kernel.period import Cycle, Interval, local_date
 from connector.simulation import events
 from connector.simulation.events import Event
@@ -27,7 +28,6 @@ def can_be_played(script: Script) -> bool:
         script.then is not None
         and script.then.refused is None
         and not script.accounts
-        and not script.rules
         and isinstance(script.tax, Decimal)
         and script.calendar.every is Interval.MONTH
         and "invoice_partials_on" not in script.policy.told()
@@ -37,13 +37,13 @@ def can_be_played(script: Script) -> bool:
 
 
 def _is_plain(plan: Plan) -> bool:
-    return not (plan.parts or plan.usage or plan.minimum or plan.early_termination)
+    return not (plan.usage or plan.minimum or plan.early_termination)
 
 
 def _is_known(event: Event) -> bool:
     if isinstance(event, events.Sell) and event.service:
         return False  # the world of the tests sells to accounts
-    terms = (getattr(event, name, None) for name in ("discounts", "steps", "term"))
+    terms = (getattr(event, name, None) for name in ("steps", "term"))
     return isinstance(event, VERBS) and not any(terms)
 
 
@@ -55,6 +55,7 @@ class RealPlay:
     script: Script
     services: dict[str, int] = field(default_factory=dict)
     prices: dict[str, Decimal] = field(default_factory=dict)
+    models: dict[str, Pricing | None] = field(default_factory=dict)
     quantities: dict[str, Decimal] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -68,7 +69,14 @@ class RealPlay:
             anchor_day=calendar.anchor_day,
         )
         for name, plan in self.script.catalogue.items():
-            self.world.product(name, name=plan.name, tax_category=plan.tax_category)
+            self.world.product(
+                name, name=plan.name, tax_category=plan.tax_category, vendor=plan.vendor
+            )
+        for name, plan in self.script.catalogue.items():
+            if plan.parts:
+                self.world.bundle(name, plan.parts)
+        for rule in self.script.rules:
+            self.world.vendor_rule(rule.vendor, rule.min_services, rule.percent)
 
     @staticmethod
     def policies(script: Script) -> dict[str, Any]:
@@ -147,22 +155,39 @@ class RealPlay:
 
     def _start(self, name: str, event: events.Start | events.Replace, on: date) -> None:
         plan = self.script.catalogue[event.plan]
-        price = plan.recurring if event.price is None else event.price
-        assert price is not None
+        model = plan.pricing if event.price is None else None
+        price = (plan.recurring if event.price is None else event.price) or Decimal(0)
         service = self.world.service(
             self.payer,
             self.world.product(event.plan),
             str(price),
             quantity=str(event.quantity),
             site=getattr(event, "site", ""),
+            pricing=model.as_json() if model else None,
         )
         self.services[name] = service
         self.prices[name], self.quantities[name] = price, event.quantity
+        self.models[name] = model
+        offers = [
+            self.world.offer(
+                f"{name}-{number}",
+                products=[event.plan],
+                percent=terms.percent,
+                amount=terms.amount,
+                currency=self.script.calendar.currency,
+                cycles=terms.cycles,
+                valid_from=self._day(terms.from_) if terms.from_ else EPOCH,
+                valid_to=self._day(terms.to) if terms.to else None,
+            )
+            for number, terms in enumerate(getattr(event, "discounts", ()))
+        ]
         discount = getattr(event, "discount", 0)
         if discount:
             self.world.start_discounted(service, on, str(discount))
         else:
             self.world.start(service, on)
+        for offer in offers:
+            self.world.withdraw(offer)
 
     def _change(
         self,
@@ -174,16 +199,19 @@ class RealPlay:
     ) -> None:
         if quantity is not None:
             self.quantities[name] = quantity
-        if price is None:
-            price = self.script.catalogue[plan].recurring if plan else self.prices[name]
-        assert price is not None
-        self.prices[name] = price
+        if price is not None:
+            self.prices[name], self.models[name] = price, None
+        elif plan is not None:
+            told = self.script.catalogue[plan]
+            self.prices[name], self.models[name] = told.recurring or Decimal(0), told.pricing
+        model = self.models[name]
         self.world.change(
             self.services[name],
             on,
-            str(price),
+            str(self.prices[name]),
             quantity=str(self.quantities[name]),
             product_id=self.world.product(plan) if plan else None,
+            pricing=model.as_json() if model else None,
         )
 
     def _effective(self, event: events.Change | events.ReRate, on: date) -> date:

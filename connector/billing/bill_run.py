@@ -15,6 +15,7 @@ from connector.billing.allocate import allocate_open
 from connector.billing.compose import compose
 from connector.billing.documents import DocumentRenderer, render_missing
 from connector.billing.draft import DocumentDraft
+from connector.billing.earned_discounts import with_earned_discounts
 from connector.billing.finalise import finalise
 from connector.billing.queries import PayerBook
 from connector.billing.tax import TaxTable
@@ -215,7 +216,7 @@ def preview(*, tx: Connection, billing_account_id: int, billed_to: date) -> list
     books = queries.load_books(tx, ids=[billing_account_id], horizon=billed_to + HORIZON)
     if not books:
         raise NothingToPreview(f"There is no billing account {billing_account_id}.")
-    book = books[0]
+    (book,) = with_earned_discounts(tx, books=books, billed_to=billed_to, keep=False)
     begins = billing_month(billed_to, book.payer.anchor_day).start
     if begins != billed_to:
         raise NothingToPreview(
@@ -245,12 +246,12 @@ def _bill(store: Store, ids: Sequence[int], run: _Run) -> list[_ChunkResult]:
 def _bill_chunk(tx: Connection, ids: Sequence[int], run: _Run) -> _ChunkResult:
     books = queries.load_books(tx, ids=ids, horizon=run.billed_to + HORIZON)
     done = queries.already_billed(tx, ids=ids, billed_to=run.billed_to)
+    due = [book for book in books if book.payer.billing_account_id not in done]
+    due = with_earned_discounts(tx, books=due, billed_to=run.billed_to, keep=not run.keep_drafts)
     queries.drop_drafts(tx, ids=[one for one in ids if one not in done])
     documents: list[DocumentDraft] = []
     problems: list[Problem] = []
-    for book in books:
-        if book.payer.billing_account_id in done:
-            continue
+    for book in due:
         try:
             documents += _compose(book, run.taxes, run.billed_to)
         except (ConnectorError, ArithmeticError, LookupError, ValueError) as error:
