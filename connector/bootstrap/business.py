@@ -7,6 +7,7 @@ from connector.billing.bill_run import BillRunReport, run_cycle, run_due_cycles
 from connector.billing.payment_csv import PaymentReport, import_payments_csv
 from connector.bootstrap.job_names import BILLING, PUSH, TASKS
 from connector.bootstrap.wiring import Wiring
+from connector.catalog.diff import Difference, catalog_differences
 from connector.catalog.load import CatalogReport, load_catalog
 from connector.errors import Misconfigured
 from connector.flows.billing_systems import PullReport, pull_each
@@ -28,6 +29,13 @@ class BusinessUseCases(Wiring):
             report = load_catalog(tx=tx, folder=folder, now=self.clock.now())
         self.queue.nudge(PUSH)
         return report
+
+    def catalog_differences(self, folder: Path) -> tuple[Difference, ...]:
+        """Return what loading a folder would change; nothing is loaded."""
+        with self.store.transaction() as tx:
+            found = catalog_differences(tx=tx, folder=folder, now=self.clock.now())
+            tx.rollback()
+        return found
 
     def run_tasks(self) -> CodeTaskReport:
         """Run the code tasks that are due and apply the changes whose day has come."""

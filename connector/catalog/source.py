@@ -1,15 +1,17 @@
 """YAML files read strictly: every value knows its line, decimals stay exact, nothing is guessed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from connector.errors import InvalidInput
 from connector.kernel.money import UnknownCurrency, minor_digits
+
+Item = TypeVar("Item")
 
 _NULL = "tag:yaml.org,2002:null"
 
@@ -23,12 +25,19 @@ class BadFile(InvalidInput):
         super().__init__(f"{path}:{line}: {problem}", remedy=remedy)
         self.path = path
         self.line = line
+        self.problem = problem
 
 
 class Entry:
-    """One mapping of a file. Each key is asked for once; `finish` refuses what nobody asked for."""
+    """One mapping of a file. Each key is asked for once; `finish` refuses what nobody asked for.
 
-    def __init__(self, path: Path, node: yaml.Node, what: str) -> None:
+    `findings` is shared by everything in a file: what `read_each` had to leave out.
+    """
+
+    def __init__(
+        self, path: Path, node: yaml.Node, what: str, findings: list[BadFile] | None = None
+    ) -> None:
+        self.findings: list[BadFile] = [] if findings is None else findings
         self.path = path
         self.line = node.start_mark.line + 1
         self.what = what
@@ -121,13 +130,26 @@ class Entry:
         if not isinstance(node, yaml.SequenceNode):
             raise self.error(f"{key} must be a list.", key=key)
         for item in node.value:
-            yield Entry(self.path, item, f"An entry of {key}")
+            yield Entry(self.path, item, f"An entry of {key}", self.findings)
+
+    def read_each(self, key: str, read: Callable[["Entry"], Item]) -> tuple[Item, ...]:
+        """Return what is read of each mapping listed under a key; what cannot be is a finding."""
+        done: list[Item] = []
+        try:
+            for entry in self.entries(key):
+                try:
+                    done.append(read(entry))
+                except BadFile as error:
+                    self.findings.append(error)
+        except BadFile as error:
+            self.findings.append(error)
+        return tuple(done)
 
     def entry(self, key: str) -> "Entry | None":
         """Return the mapping under a key, or None when it is missing."""
         self._asked.add(key)
         node = self._values.get(key)
-        return None if node is None else Entry(self.path, node, key)
+        return None if node is None else Entry(self.path, node, key, self.findings)
 
     def document(self, key: str) -> dict[str, Any] | None:
         """Return the mapping under a key as plain texts, lists and mappings; None when missing.
@@ -165,7 +187,7 @@ class Entry:
         Raises:
             BadFile: There is one.
         """
-        for key in self._values.keys() - self._asked:
+        for key in (name for name in self._values if name not in self._asked):
             raise self.error(
                 f"'{key}' is not known here.",
                 remedy=f"Known keys: {', '.join(sorted(self._asked))}.",

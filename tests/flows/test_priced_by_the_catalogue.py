@@ -46,13 +46,27 @@ products:
   - key: branch
     brand: default
     name: Branch package
-    bundle: [{{product: sip, weight: 60}}, {{product: wan, weight: 40}}, {{product: cloud, weight: 20}}]
+    bundle:
+      - {{product: sip, weight: 60}}
+      - {{product: wan, weight: 40}}
+      - {{product: cloud, weight: 20}}
     prices:
       - {{request: NEW, currency: EUR, mr: 100, template: provision-cloud, from: 2026-01-01}}
 
 discounts:
-  - {{key: welcome, name: Welcome, percent: 20, cycles: 2, new_customers_only: true, products: [cloud], from: 2026-01-01}}
-  - {{key: theirs, price: 16, currency: EUR, products: [wan], customers: [{CUSTOMER}], from: 2026-01-01}}
+  - key: welcome
+    name: Welcome
+    percent: 20
+    cycles: 2
+    new_customers_only: true
+    products: [cloud]
+    from: 2026-01-01
+  - key: theirs
+    price: 16
+    currency: EUR
+    products: [wan]
+    customers: [{CUSTOMER}]
+    from: 2026-01-01
 """
 
 
