@@ -10,11 +10,10 @@ from connector.billing.draft import (
     DocumentDraft,
     LineDraft,
     Payer,
-    TaxedLine,
-    TaxTotal,
 )
 from connector.billing.lines import Calendar, ForeignChargeCurrency, lines_of
-from connector.billing.tax import TaxTable, share_out, tax_of
+from connector.billing.tax import TaxTable
+from connector.billing.taxed_lines import Left, left_of, taxed
 
 KIND_ORDER = ("Recurring", "Proration", "One-time", "Usage", "Fee", "Discount", "Credit")
 
@@ -59,16 +58,22 @@ def compose(
     if sum((line.amount for line in billed), Decimal(0)) < 0:
         corrected = [line for line in billed if line.credits is not None]
         billed = [line for line in billed if line.credits is None]
+    left = left_of(booked)
     documents = []
     if billed:
-        documents.append(_document(payer, calendar, billed, taxes, suffix="invoice"))
+        documents.append(_document(payer, calendar, billed, left, taxes, suffix="invoice"))
     for group, reason in ((cancelled, "Cancellation"), (corrected, "Correction")):
-        documents += _credit_notes(payer, calendar, group, taxes, reason)
+        documents += _credit_notes(payer, calendar, group, left, taxes, reason)
     return tuple(documents)
 
 
 def _credit_notes(
-    payer: Payer, calendar: Calendar, lines: Sequence[LineDraft], taxes: TaxTable, reason: str
+    payer: Payer,
+    calendar: Calendar,
+    lines: Sequence[LineDraft],
+    left: Left,
+    taxes: TaxTable,
+    reason: str,
 ) -> list[DocumentDraft]:
     by_invoice: dict[int, list[LineDraft]] = {}
     for line in lines:
@@ -79,6 +84,7 @@ def _credit_notes(
             payer,
             calendar,
             by_invoice[invoice_id],
+            left,
             taxes,
             suffix=f"{reason.lower()}:{invoice_id}",
             corrects=by_invoice[invoice_id][0].credits,
@@ -92,13 +98,14 @@ def _document(
     payer: Payer,
     calendar: Calendar,
     lines: Sequence[LineDraft],
+    left: Left,
     taxes: TaxTable,
     *,
     suffix: str,
     corrects: BookedLine | None = None,
     reason: str | None = None,
 ) -> DocumentDraft:
-    taxed, totals = _taxed(payer, _sorted(lines), taxes)
+    with_tax, totals = taxed(payer, _sorted(lines), left, taxes)
     advance = calendar.advance
     assert advance.end is not None
     terms = timedelta(days=0 if corrects else payer.payment_terms_days)
@@ -110,7 +117,7 @@ def _document(
         due_on=calendar.billed_to + terms,
         period_start=advance.start,
         period_end=advance.end,
-        lines=taxed,
+        lines=with_tax,
         taxes=totals,
         corrects_invoice_id=corrects.invoice_id if corrects else None,
         corrects_number=corrects.invoice_number if corrects else None,
@@ -132,42 +139,3 @@ def _sorted(lines: Sequence[LineDraft]) -> list[LineDraft]:
             line.service_from,
         ),
     )
-
-
-def _taxed(
-    payer: Payer, lines: Sequence[LineDraft], taxes: TaxTable
-) -> tuple[tuple[TaxedLine, ...], tuple[TaxTotal, ...]]:
-    """Tax lines once per category and rate, and share the tax out to them."""
-    rates = [_rate(payer, line, taxes) for line in lines]
-    shares: dict[int, Decimal] = {}
-    totals = []
-    for category, percent in sorted(set(rates)):
-        members = [i for i, rate in enumerate(rates) if rate == (category, percent)]
-        amounts = [lines[i].amount for i in members]
-        basis = sum(amounts, Decimal(0))
-        totals.append(TaxTotal(category, percent, basis, tax_of(basis, percent, payer.currency)))
-        parts = share_out(amounts, percent, payer.currency)
-        shares |= dict(zip(members, parts, strict=True))
-    return (
-        tuple(
-            TaxedLine(
-                line_no=i + 1,
-                line=line,
-                section=line.charge.site,
-                tax_category=rates[i][0],
-                tax_percent=rates[i][1],
-                tax_amount=shares[i],
-            )
-            for i, line in enumerate(lines)
-        ),
-        tuple(totals),
-    )
-
-
-def _rate(payer: Payer, line: LineDraft, taxes: TaxTable) -> tuple[str, Decimal]:
-    """Return category and rate; a credit takes over those of the line it gives back."""
-    if line.credits is not None:
-        return line.credits.tax_category, line.credits.tax_percent
-    supplied_on = max(line.service_from, line.service_to - timedelta(days=1))
-    category = line.charge.tax_category
-    return category, taxes.percent(payer, category, supplied_on, line.charge.tax_country)

@@ -90,7 +90,7 @@ class BillableCharge:
 
 @dataclass(frozen=True, slots=True)
 class BookedLine:
-    """A line of a finalised invoice, and what is left of it after the credits it has seen."""
+    """A line of a finalised invoice; what is left of it and of its tax after the credits so far."""
 
     line_id: int
     charge_id: int
@@ -102,6 +102,7 @@ class BookedLine:
     tax_category: str
     tax_percent: Decimal
     left: Decimal
+    tax_left: Decimal
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ _CHARGES = text(
 _BOOKED = text(
     "SELECT i.billing_account_id, l.id AS line_id, l.corrects_line_id, l.charge_id, l.invoice_id, "
     "       i.number AS invoice_number, l.line_no, l.service_from, l.service_to, l.tax_category, "
-    "       l.tax_percent, i.currency, l.amount "
+    "       l.tax_percent, i.currency, l.amount, l.tax_amount "
     "  FROM invoice i JOIN invoice_line l ON l.invoice_id = i.id "
     " WHERE i.billing_account_id = ANY(:ids) AND i.state = 'finalised' "
     "   AND l.charge_id IS NOT NULL ORDER BY l.id"
@@ -154,16 +154,18 @@ def load_books(tx: Connection, *, ids: Sequence[int], horizon: date) -> list[Pay
     for row in tx.execute(_CHARGES, {"ids": list(ids), "horizon": horizon}):
         charges.setdefault(row.billing_account_id, []).append(_charge(row))
     lines = tx.execute(_BOOKED, {"ids": list(ids)}).all()
-    credited: dict[int, Decimal] = {}
+    nothing = (Decimal(0), Decimal(0))
+    credited: dict[int, tuple[Decimal, Decimal]] = {}
     for row in lines:
         if row.corrects_line_id is not None:
-            before = credited.get(row.corrects_line_id, Decimal(0))
-            credited[row.corrects_line_id] = before + row.amount
+            amount, tax = credited.get(row.corrects_line_id, nothing)
+            credited[row.corrects_line_id] = (amount + row.amount, tax + row.tax_amount)
     booked: dict[int, list[BookedLine]] = {}
     for row in lines:
         if row.corrects_line_id is None:
-            left = row.amount + credited.get(row.line_id, Decimal(0))
-            booked.setdefault(row.billing_account_id, []).append(_booked(row, left))
+            amount, tax = credited.get(row.line_id, nothing)
+            line = _booked(row, left=row.amount + amount, tax_left=row.tax_amount + tax)
+            booked.setdefault(row.billing_account_id, []).append(line)
     return [
         PayerBook(
             payer,
@@ -368,7 +370,7 @@ _CHARGE_FIELDS = tuple(
 )
 
 
-def _booked(row: Row[Any], left: Decimal) -> BookedLine:
+def _booked(row: Row[Any], *, left: Decimal, tax_left: Decimal) -> BookedLine:
     return BookedLine(
         line_id=row.line_id,
         charge_id=row.charge_id,
@@ -380,4 +382,5 @@ def _booked(row: Row[Any], left: Decimal) -> BookedLine:
         tax_category=row.tax_category,
         tax_percent=row.tax_percent,
         left=round_to_currency(left, row.currency),
+        tax_left=round_to_currency(tax_left, row.currency),
     )

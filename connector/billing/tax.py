@@ -66,20 +66,27 @@ def tax_of(basis: Decimal, percent: Decimal, currency: str) -> Decimal:
     return rounded(Fraction(basis) * Fraction(percent) / 100, currency)
 
 
-def share_out(amounts: Sequence[Decimal], percent: Decimal, currency: str) -> tuple[Decimal, ...]:
+def share_out(
+    amounts: Sequence[Decimal], percent: Decimal, currency: str, *, tax: Decimal | None = None
+) -> tuple[Decimal, ...]:
     """Return each line's part of the tax on all of them; the parts sum to the tax exactly.
 
     By largest remainder, ties to the lowest line (domain 3.4, golden 6). Negative lines mirror
-    positive ones, so a full credit shares out exactly what the invoice did.
+    positive ones, so a full credit shares out exactly what the invoice did. `tax` says what the
+    tax is where it is not that of the sum, by a coin.
     """
     if amounts and all(amount <= 0 for amount in amounts) and any(amounts):
-        mirrored = share_out([-amount for amount in amounts], percent, currency)
+        turned = None if tax is None else -tax
+        mirrored = share_out([-amount for amount in amounts], percent, currency, tax=turned)
         return tuple(-part if part else part for part in mirrored)
     scale = 10 ** minor_digits(currency)
     exact = [Fraction(amount) * Fraction(percent) * scale / 100 for amount in amounts]
     units = [floor(part) for part in exact]
-    total = tax_of(sum(amounts, Decimal(0)), percent, currency)
-    left_over = int(total * scale) - sum(units)
+    total = tax_of(sum(amounts, Decimal(0)), percent, currency) if tax is None else tax
+    if not units:
+        return ()
+    every, left_over = divmod(int(total * scale) - sum(units), len(units))
+    units = [unit + every for unit in units]
     by_remainder = sorted(range(len(units)), key=lambda i: (-(exact[i] - units[i]), i))
     for i in by_remainder[:left_over]:
         units[i] += 1

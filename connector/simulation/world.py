@@ -208,7 +208,9 @@ class World:
                 if line.credits is not None:
                     given = line.credits.line_id
                     ledger.booked[given] = replace(
-                        ledger.booked[given], left=ledger.booked[given].left + line.amount
+                        ledger.booked[given],
+                        left=ledger.booked[given].left + line.amount,
+                        tax_left=ledger.booked[given].tax_left + taxed.tax_amount,
                     )
                     continue
                 ledger.booked.append(
@@ -223,6 +225,7 @@ class World:
                         tax_category=taxed.tax_category,
                         tax_percent=taxed.tax_percent,
                         left=line.amount,
+                        tax_left=taxed.tax_amount,
                     )
                 )
         ledger.is_touched = False
