@@ -11,6 +11,7 @@ from sqlalchemy import Connection, delete, insert, select, text
 
 from connector.billing import commands
 from connector.billing.bill_run import BillRunReport, run_cycle
+from connector.charging.charges import PricedUnits, UsageCharge, upsert_usage_charges
 from connector.charging.recurring import start_recurring
 from connector.parties.billing_accounts import PayerTerms
 from connector.store.engine import Store
@@ -110,7 +111,13 @@ class BillingWorld:
             return payer_id
 
     def product(
-        self, key: str, *, name: str = "", tax_category: str = "standard", vendor: str = ""
+        self,
+        key: str,
+        *,
+        name: str = "",
+        tax_category: str = "standard",
+        vendor: str = "",
+        early_termination: dict[str, Any] | None = None,
     ) -> int:
         if key not in self.products:
             with self.store.transaction() as tx:
@@ -123,6 +130,7 @@ class BillingWorld:
                     display_name=name or key,
                     kind="Service",
                     vendor=vendor,
+                    early_termination=early_termination,
                     tax_category=tax_category,
                     accounting_code="4400",
                 )
@@ -277,7 +285,60 @@ class BillingWorld:
                 tx=tx, service_id=service_id, order_line_id=line, on=on, now=at(on)
             )
 
-    def sell(self, payer_id: int, product_id: int, price: str, on: date, *, quantity: str) -> int:
+    def term(self, service_id: int, on: date, months: int) -> None:
+        with self.store.transaction() as tx:
+            tx.execute(
+                service.update()
+                .where(service.c.id == service_id)
+                .values(current_term_start_on=on, term_months=months)
+            )
+
+    def use(
+        self,
+        service_id: int,
+        usage_class: str,
+        period: tuple[date, date],
+        *,
+        amount: Decimal,
+        units: PricedUnits | None,
+    ) -> None:
+        """Say what the usage of a period comes to now, as rating does."""
+        row = self.one(
+            "SELECT currency, (SELECT id FROM usage_summary u WHERE u.service_id = s.id "
+            "   AND u.usage_class = :usage_class AND u.period_start = :start) AS summary_id "
+            "  FROM service s WHERE id = :id",
+            id=service_id,
+            usage_class=usage_class,
+            start=period[0],
+        )
+        summary_id = row.summary_id or self.usage_summary(
+            service_id, period[0], period[1], usage_class=usage_class
+        )
+        charge = UsageCharge(
+            summary_id=summary_id,
+            service_id=service_id,
+            usage_class=usage_class,
+            period_start=period[0],
+            period_end=period[1],
+            amount=amount,
+            cost=Decimal(0),
+            currency=row.currency,
+            description=usage_class,
+            units=units,
+        )
+        with self.store.transaction() as tx:
+            upsert_usage_charges(tx=tx, summaries=[charge], now=at(period[0]))
+
+    def sell(
+        self,
+        payer_id: int,
+        product_id: int,
+        price: str,
+        on: date,
+        *,
+        quantity: str,
+        service: int | None = None,
+    ) -> int:
         line = self.order_line(payer_id, product_id)
         with self.store.transaction() as tx:
             currency = tx.scalar(
@@ -288,7 +349,7 @@ class BillingWorld:
                 tx=tx,
                 billing_account_id=payer_id,
                 order_line_id=line,
-                service_id=None,
+                service_id=service,
                 product_id=product_id,
                 description="",
                 quantity=Decimal(quantity),
@@ -299,7 +360,9 @@ class BillingWorld:
                 now=at(on),
             )
 
-    def usage_summary(self, service_id: int, start: date, end: date) -> int:
+    def usage_summary(
+        self, service_id: int, start: date, end: date, *, usage_class: str = "national"
+    ) -> int:
         with self.store.transaction() as tx:
             run = _insert(
                 tx,
@@ -317,7 +380,7 @@ class BillingWorld:
                 usage_summary,
                 brand_id=self.brand_id,
                 service_id=service_id,
-                usage_class="national",
+                usage_class=usage_class,
                 period_start=start,
                 period_end=end,
                 unit="s",

@@ -25,6 +25,7 @@ ROOM_BYTES = 2 * 1024**3
 _SHARED = "L2C_TEST_SHARED_DIR"  # one server for all workers of a run
 
 settings.register_profile("project", deadline=None, print_blob=True)
+settings.register_profile("laws", settings.get_profile("project"), max_examples=10_000)
 settings.load_profile("project")
 
 

@@ -4,13 +4,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from billing_world import EPOCH, BillingWorld, at
 
 from connector.billing.payments import PaymentNotice, record_payment
 from connector.catalog.pricing.document import Pricing
+from connector.charging.charges import PricedUnits
+from connector.charging.early_termination import term_end
 from connector.kernel.period import Cycle, Interval, local_date
+from connector.rating.domain import exact_decimal
 from connector.simulation import events
 from connector.simulation.events import Event
 from connector.simulation.script import Plan, Script
@@ -18,7 +22,7 @@ from connector.store.engine import Store
 
 VERBS = (
     events.Start, events.Change, events.ReRate, events.Replace, events.Cancel, events.Sell,
-    events.Pay, events.Draft,
+    events.Pay, events.Draft, events.ReTerm, events.Renew, events.Use,
 )  # fmt: skip
 
 
@@ -37,14 +41,11 @@ def can_be_played(script: Script) -> bool:
 
 
 def _is_plain(plan: Plan) -> bool:
-    return not (plan.usage or plan.minimum or plan.early_termination)
+    return not plan.minimum
 
 
 def _is_known(event: Event) -> bool:
-    if isinstance(event, events.Sell) and event.service:
-        return False  # the world of the tests sells to accounts
-    terms = (getattr(event, name, None) for name in ("steps", "term"))
-    return isinstance(event, VERBS) and not any(terms)
+    return isinstance(event, VERBS)
 
 
 @dataclass
@@ -56,6 +57,8 @@ class RealPlay:
     services: dict[str, int] = field(default_factory=dict)
     prices: dict[str, Decimal] = field(default_factory=dict)
     models: dict[str, Pricing | None] = field(default_factory=dict)
+    plans: dict[str, str] = field(default_factory=dict)
+    used: dict[tuple[int, str, date], Decimal] = field(default_factory=dict)
     quantities: dict[str, Decimal] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -70,7 +73,11 @@ class RealPlay:
         )
         for name, plan in self.script.catalogue.items():
             self.world.product(
-                name, name=plan.name, tax_category=plan.tax_category, vendor=plan.vendor
+                name,
+                name=plan.name,
+                tax_category=plan.tax_category,
+                vendor=plan.vendor,
+                early_termination=_early_termination(plan),
             )
         for name, plan in self.script.catalogue.items():
             if plan.parts:
@@ -146,7 +153,15 @@ class RealPlay:
                 str(price),
                 on,
                 quantity=str(event.quantity),
+                service=self.services[event.service] if event.service else None,
             )
+        elif isinstance(event, events.ReTerm | events.Renew):
+            name = event.re_term if isinstance(event, events.ReTerm) else event.renew
+            if event.price is not None:
+                self._change(name, on, None, event.price)
+            self.world.term(self.services[name], on, event.months)
+        elif isinstance(event, events.Use):
+            self._use(event, on)
         elif isinstance(event, events.Draft):
             self.world.bill(self._day(event.draft), keep_drafts=True)
         else:
@@ -167,7 +182,7 @@ class RealPlay:
         )
         self.services[name] = service
         self.prices[name], self.quantities[name] = price, event.quantity
-        self.models[name] = model
+        self.models[name], self.plans[name] = model, event.plan
         offers = [
             self.world.offer(
                 f"{name}-{number}",
@@ -188,6 +203,13 @@ class RealPlay:
             self.world.start(service, on)
         for offer in offers:
             self.world.withdraw(offer)
+        for step in getattr(event, "steps", ()):
+            self._change(name, self._day(step.from_), None, None, step.quantity)
+        term = getattr(event, "term", None)
+        if term:
+            self.world.term(service, on, term.months)
+            if term.renewal == "expire":
+                self.world.cancel(service, term_end(on, term.months))
 
     def _change(
         self,
@@ -212,6 +234,23 @@ class RealPlay:
             quantity=str(self.quantities[name]),
             product_id=self.world.product(plan) if plan else None,
             pricing=model.as_json() if model else None,
+        )
+
+    def _use(self, event: events.Use, on: date) -> None:
+        metered = self.script.catalogue[event.plan or self.plans[event.use]].usage
+        assert metered is not None
+        period = Cycle.calendar(Interval.MONTH, self.script.calendar.anchor_day).period_of(on)
+        assert period.end is not None
+        key = (self.services[event.use], event.plan or "", period.start)
+        self.used[key] = self.used.get(key, Decimal(0)) + event.units
+        each = Fraction(metered.price or 0) / Fraction(metered.per)
+        pricing = metered.pricing
+        self.world.use(
+            self.services[event.use],
+            event.plan or self.plans[event.use],
+            (period.start, period.end),
+            amount=exact_decimal(Fraction(self.used[key]) * each),
+            units=PricedUnits(pricing, self.used[key]) if pricing else None,
         )
 
     def _effective(self, event: events.Change | events.ReRate, on: date) -> date:
@@ -265,6 +304,11 @@ def documents_of(real: RealPlay) -> list[dict[str, Any]]:
         }
         for one in real.world.documents()
     ]
+
+
+def _early_termination(plan: Plan) -> dict[str, Any] | None:
+    told = plan.early_termination
+    return None if told is None else told.model_dump(mode="json", exclude_none=True)
 
 
 def _texts(values: dict[str, Any]) -> dict[str, Any]:

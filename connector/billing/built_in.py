@@ -13,6 +13,7 @@ from connector.billing.requests import (
 )
 from connector.catalog.pricing.document import optional_pricing
 from connector.charging.charges import OneTimeCharge, charge_one_time
+from connector.charging.early_fee import charge_early_termination
 from connector.charging.recurring import (
     change_recurring,
     end_recurring,
@@ -62,14 +63,25 @@ class BuiltInBilling:
         )
 
     def end(self, *, tx: Connection, request: EndRequest, now: datetime) -> bool:
-        """End the recurring charge; return whether that changed anything."""
-        return end_recurring(
+        """End the recurring charges; return whether any ended.
+
+        What leaving the contract early costs is charged once.
+        """
+        is_ended = end_recurring(
             tx=tx,
             service_id=request.service_id,
             order_line_id=request.order_line_id,
             on=request.on,
             now=now,
         )
+        charge_early_termination(
+            tx=tx,
+            service_id=request.service_id,
+            order_line_id=request.order_line_id,
+            on=request.on,
+            now=now,
+        )
+        return is_ended
 
     def charge_once(self, *, tx: Connection, request: ChargeRequest, now: datetime) -> int:
         """Make the one-time charge; return its id.

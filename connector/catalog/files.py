@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from connector.catalog.deck_files import RateDraft, read_deck
 from connector.catalog.domain import CALL_UNIT, BlockPrice, Brand, block_price
@@ -18,6 +19,7 @@ from connector.catalog.pricing_files import (
     read_bundle,
     read_class_price,
     read_discount,
+    read_early_termination,
     read_recurring,
     read_vendor_rule,
 )
@@ -82,6 +84,7 @@ class ProductDraft:
     path: Path
     line: int
     bundle: tuple[PartDraft, ...] = ()
+    early_termination: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +295,7 @@ def _product(entry: Entry) -> ProductDraft:
         path=entry.path,
         line=entry.line,
         bundle=read_bundle(entry),
+        early_termination=read_early_termination(entry),
     )
     entry.finish()
     if product.bundle and any(price.pricing for price in product.prices):

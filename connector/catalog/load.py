@@ -130,6 +130,7 @@ def _load_products(tx: Connection, drafts: Iterable[ProductDraft]) -> int:
                 "tax_category": draft.tax_category,
                 "accounting_code": draft.accounting_code,
                 "rate_plan_key": draft.rate_plan_key,
+                "early_termination": draft.early_termination,
             }
         )
     return _upsert(tx, product, rows)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from connector.catalog.pricing.document import Pricing, read_pricing
 from connector.catalog.pricing.refusals import UnusablePrice
@@ -127,6 +128,37 @@ def read_bundle(product: Entry) -> tuple[PartDraft, ...]:
             key="bundle",
         )
     return tuple(parts)
+
+
+def read_early_termination(product: Entry) -> dict[str, Any] | None:
+    """Read what leaving a term of a product early costs; None when it costs nothing.
+
+    Raises:
+        BadFile: The bands do not begin with month 1, or go back.
+    """
+    entry = product.entry("early_termination")
+    if entry is None:
+        return None
+    bands: list[dict[str, Any]] = []
+    for band in entry.entries("bands"):
+        percent = band.decimal("percent")
+        if percent > HUNDRED:
+            raise band.error(f"percent {percent} is more than everything.", key="percent")
+        bands.append({"from_month": band.whole("from_month"), "percent": str(percent)})
+        band.finish()
+    begins = [band["from_month"] for band in bands]
+    if not begins or begins[0] != 1 or begins != sorted(set(begins)):
+        raise entry.error(
+            "The bands do not begin with month 1, or go back.",
+            remedy="The first band begins with month 1, each other one later.",
+            key="bands",
+        )
+    kept: dict[str, Any] = {"bands": bands}
+    for name in ("flat", "cap"):
+        if name in entry:
+            kept[name] = str(entry.decimal(name))
+    entry.finish()
+    return kept
 
 
 def read_discount(entry: Entry) -> DiscountDraft:

@@ -60,8 +60,10 @@ class OneTimeCharge:
     on: date
 
 
-def charge_one_time(*, tx: Connection, sold: OneTimeCharge, brand_id: int, now: datetime) -> int:
-    """Charge an order line once, however often it is asked for; return the charge's id.
+def charge_one_time(
+    *, tx: Connection, sold: OneTimeCharge, brand_id: int, now: datetime, purpose: str = "once"
+) -> int:
+    """Charge an order line once for a purpose, however often it is asked; return the charge's id.
 
     Raises:
         InvalidInput: Quantity or price is below zero.
@@ -74,7 +76,7 @@ def charge_one_time(*, tx: Connection, sold: OneTimeCharge, brand_id: int, now: 
         tx,
         {
             "brand_id": brand_id,
-            "key": f"line:{sold.order_line_id}:once",
+            "key": f"line:{sold.order_line_id}:{purpose}",
             "kind": "one_time",
             "billing_account_id": sold.billing_account_id,
             "service_id": sold.service_id,

@@ -5,6 +5,7 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import singledispatch
 
+from connector.billing.draft import BillableCharge
 from connector.charging.early_termination import term_end
 from connector.charging.policy import Suspended
 from connector.charging.segments import BillingAlreadyStarted
@@ -28,6 +29,7 @@ from connector.simulation.parts import (
     sell,
     succeed,
 )
+from connector.simulation.script import Metered
 from connector.simulation.world import (
     NotNow,
     NotThatKindOfPlan,
@@ -290,29 +292,29 @@ def _(event: events.Use, world: World) -> None:
         raise NotThatKindOfPlan(f"The plan '{name}' has no price for usage.")
     ledger = world.ledger(service.account)
     period = ledger.payer.cycle.period_of(day_of(world, event.at))
-    priced = Fraction(metered.price or 0) / Fraction(metered.per)
-    amount = Fraction(event.units) * priced
     for number, charge in ledger.charges.items():
         same = (charge.kind, charge.service_id, charge.product_key, charge.starts_on)
         if same == ("usage", service.id, name, period.start):
-            # Kept as the store keeps a summary: exact to nine places, rounded on the line.
-            total = rounded_to(Fraction(charge.unit_price) + amount, EXACT_PLACES)
-            units = charge.quantity + event.units if metered.pricing else charge.quantity
-            ledger.charges[number] = replace(charge, unit_price=total, quantity=units)
+            world.used[number] += event.units
+            ledger.charges[number] = _used(charge, world.used[number], metered)
             return
-    world.open_charge(
-        ledger,
-        replace(
-            world.blank_charge(ledger, service, name),
-            kind="usage",
-            quantity=event.units if metered.pricing else Decimal(1),
-            pricing=metered.pricing,
-            unit_price=rounded_to(amount, EXACT_PLACES),
-            starts_on=period.start,
-            ends_on=period.end,
-            minimum=Decimal(0),
-        ),
+    blank = replace(
+        world.blank_charge(ledger, service, name),
+        kind="usage",
+        starts_on=period.start,
+        ends_on=period.end,
+        minimum=Decimal(0),
     )
+    number = world.open_charge(ledger, _used(blank, event.units, metered))
+    world.used[number] = event.units
+
+
+def _used(charge: BillableCharge, units: Decimal, metered: Metered) -> BillableCharge:
+    """Return a charge of so many units, kept as the store keeps a summary: to nine places."""
+    if metered.pricing is not None:
+        return replace(charge, quantity=units, pricing=metered.pricing)
+    amount = Fraction(units) * Fraction(metered.price or 0) / Fraction(metered.per)
+    return replace(charge, unit_price=rounded_to(amount, EXACT_PLACES))
 
 
 @act.register

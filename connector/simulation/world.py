@@ -105,6 +105,7 @@ class World:
         self.ledgers: dict[str, Ledger] = {}
         self.services: dict[str, Service] = {}
         self.owners: dict[int, str] = {}  # charge: account
+        self.used: dict[int, Decimal] = {}  # charge of usage: its units
         self.documents: list[Document] = []
         self.taxes = _tax_table(script)
         for name, told in (script.accounts or {FIRST_ACCOUNT: Account()}).items():

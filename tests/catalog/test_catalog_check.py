@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from connector.catalog.diff import catalog_differences
 from connector.catalog.load import load_catalog
 from connector.catalog.source import BadFile
 from connector.cli.catalog import check
+from connector.store.tables.catalog import product
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 BRAND = "brands: [{key: b, name: B, invoice_prefix: B}]\n"
@@ -96,6 +97,18 @@ def test_a_load_is_told_before_it_happens(tx: Connection, folder: Path) -> None:
         ("product", "changed", None),
     ]
     assert str(found[2]) == "product seat: changed, name Seat -> Chair, display_name Seat -> Chair"
+
+
+def test_what_leaving_early_costs_is_kept_with_the_product(tx: Connection, folder: Path) -> None:
+    bands = "early_termination: {bands: [{from_month: 1, percent: 100}], flat: 10}"
+    (folder / "shop.yaml").write_text(
+        GOOD.replace("    name: Seat\n", f"    name: Seat\n    {bands}\n")
+    )
+
+    load_catalog(tx=tx, folder=folder, now=NOW)
+
+    kept = tx.execute(select(product.c.early_termination)).scalar_one()
+    assert kept == {"bands": [{"from_month": 1, "percent": "100"}], "flat": "10"}
 
 
 def test_a_price_model_that_has_begun_is_not_rewritten(tx: Connection, folder: Path) -> None:

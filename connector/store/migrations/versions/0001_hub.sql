@@ -488,6 +488,7 @@ CREATE TABLE product (
 	tax_category TEXT DEFAULT 'standard' NOT NULL,
 	accounting_code TEXT DEFAULT '4000' NOT NULL,
 	rate_plan_key TEXT,
+	early_termination JSONB,
 	CONSTRAINT pk_product PRIMARY KEY (id),
 	CONSTRAINT ck_product_kind_known CHECK (kind IN ('Service', 'Part', 'Service Request', 'Widget')),
 	CONSTRAINT ck_product_change_policy_known CHECK (change_policy IN ('In place', 'Replace')),
