@@ -9,6 +9,7 @@ from connector.bootstrap.job_names import BILLING, PUSH, TASKS
 from connector.bootstrap.wiring import Wiring
 from connector.catalog.diff import Difference, catalog_differences
 from connector.catalog.load import CatalogReport, load_catalog
+from connector.charging.granted import grant_to_running
 from connector.errors import Misconfigured
 from connector.flows.billing_systems import PullReport, pull_each
 from connector.flows.code_tasks import CodeTaskReport, run_due_code_tasks
@@ -26,7 +27,10 @@ class BusinessUseCases(Wiring):
     def load_catalog(self, folder: Path) -> CatalogReport:
         """Load products, prices and decks from a folder of files."""
         with self.store.transaction() as tx:
-            report = load_catalog(tx=tx, folder=folder, now=self.clock.now())
+            now = self.clock.now()
+            report = load_catalog(tx=tx, folder=folder, now=now)
+            if report.discounts:
+                grant_to_running(tx=tx, on=now.date(), now=now)
         self.queue.nudge(PUSH)
         return report
 

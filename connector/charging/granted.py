@@ -6,14 +6,20 @@ edit of the catalogue changes no bill.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection, text
 
+from connector.charging.policy import ProrationPolicy
 from connector.charging.value import Discount
-from connector.kernel.period import Cycle, Period
+from connector.kernel.money import allocate
+from connector.kernel.period import Cycle, Interval, Period
+from connector.store.engine import to_json
+
+log = structlog.get_logger(__name__)
 
 _OFFERED = text(
     "SELECT d.key, d.name, d.percent, d.amount, d.cycles, d.valid_from, d.valid_to "
@@ -33,6 +39,38 @@ _OFFERED = text(
     "         WHERE o.account_id = s.account_id AND c.kind = 'recurring' "
     "           AND c.service_id <> s.id AND c.starts_on < :starts_on)) "
     " ORDER BY d.valid_from, d.key"
+)
+
+
+# Whoever is named by a discount gets it for what runs already; nobody else does.
+_RUNNING = text(
+    "SELECT c.id, c.policy, b.anchor_day, d.key, d.name, d.percent, d.amount, d.cycles, "
+    "       d.valid_from, d.valid_to "
+    "  FROM discount d "
+    "  JOIN billing_account b ON d.customers @> to_jsonb(b.number) "
+    "       OR d.customers @> to_jsonb((SELECT a.sfid FROM account a WHERE a.id = b.account_id)) "
+    "  JOIN service s ON s.billing_account_id = b.id "
+    "  JOIN product sold ON sold.id = s.product_id "
+    "  JOIN charge c ON c.service_id = s.id AND c.kind = 'recurring' "
+    "       AND (c.ends_on IS NULL OR c.ends_on > :on) "
+    " WHERE d.price IS NULL AND NOT d.new_customers_only "
+    "   AND (d.valid_to IS NULL OR d.valid_to > :on) "
+    "   AND (d.amount IS NULL OR d.currency = s.currency) "
+    "   AND (d.vendor IS NULL OR d.vendor = sold.vendor) "
+    "   AND (d.products = '[]' OR d.products @> to_jsonb(sold.key)) "
+    "   AND (d.amount IS NULL OR c.source->>'part' IS NULL) "  # nobody shares it out to a bundle
+    "   AND NOT c.discounts @> jsonb_build_array(jsonb_build_object('key', d.key)) "
+    " ORDER BY c.id, d.valid_from, d.key FOR NO KEY UPDATE OF b"
+)
+_NOT_FOR = text(
+    "SELECT d.key FROM discount d, product p WHERE p.id = :product_id AND d.key = ANY(:keys) "
+    " GROUP BY d.key "
+    "HAVING NOT bool_or((d.vendor IS NULL OR d.vendor = p.vendor) "
+    "                   AND (d.products = '[]' OR d.products @> to_jsonb(p.key)))"
+)
+_ADD = text(
+    "UPDATE charge SET discounts = discounts || CAST(:granted AS jsonb), changed_at = :now "
+    " WHERE id = :id"
 )
 
 
@@ -100,15 +138,73 @@ def grant(
     return tuple(found)
 
 
-def carried(
-    kept: Sequence[Mapping[str, Any]], offered: Sequence[Granted]
-) -> tuple[dict[str, Any], ...]:
-    """Return what a successor of another product keeps: discounts it is offered too, as they run.
+def shared_out(
+    discounts: Sequence[dict[str, Any]], weights: Sequence[Decimal], currency: str
+) -> list[list[dict[str, Any]]]:
+    """Return the discounts of each part of a bundle: percentages as they are, amounts in shares."""
+    parts: list[list[dict[str, Any]]] = [[] for _ in weights]
+    for one in discounts:
+        if "amount" not in one:
+            for part in parts:
+                part.append(one)
+            continue
+        shares = allocate(Decimal(one["amount"]), weights, currency)
+        for part, share in zip(parts, shares, strict=True):
+            part.append(one | {"amount": f"{share:f}"})
+    return parts
 
-    What it is offered anew begins with it.
+
+def grant_to_running(*, tx: Connection, on: date, now: datetime) -> int:
+    """Give services that run the discounts that name their customer; return how many it gave.
+
+    They count from today, or from their own later day, never back: what is billed stays billed. A
+    discount that names nobody is for what is sold from now on. Nothing is given twice.
     """
-    running = {one["key"]: dict(one) for one in kept}
-    return tuple(running.get(one.key, one.as_json()) for one in offered)
+    given = 0
+    for row in tx.execute(_RUNNING, {"on": on}).all():
+        first = max(row.valid_from, on)
+        cycle = ProrationPolicy.from_json(row.policy).cycle(
+            Cycle.calendar(Interval.MONTH, row.anchor_day)
+        )
+        end = _end(first, row.valid_to, row.cycles, cycle)
+        one = Granted(
+            row.key, row.name, row.percent or Decimal(0), row.amount or Decimal(0), first, end
+        )
+        kept = to_json([one.as_json()]).decode()
+        tx.execute(_ADD, {"id": row.id, "granted": kept, "now": now})
+        given += 1
+    log.info("charge.discounts_granted", charges=given)
+    return given
+
+
+def carried(
+    tx: Connection,
+    *,
+    running: Sequence[Sequence[Mapping[str, Any]]],
+    product_id: int,
+    offered: Sequence[Granted],
+) -> list[dict[str, Any]]:
+    """Return the discounts of a successor of another product, given those of each part before.
+
+    What runs goes on as it runs, unless it is for products that the new one is none of. What the
+    new one is offered beside that begins with it.
+    """
+    known: dict[str, dict[str, Any]] = {}
+    for one in (one for part in running for one in part):
+        same = known.get(one["key"])
+        known[one["key"]] = dict(one) if same is None else _together(same, one)
+    excluded = frozenset(tx.scalars(_NOT_FOR, {"keys": list(known), "product_id": product_id}))
+    return [
+        *(one for key, one in known.items() if key not in excluded),
+        *(one.as_json() for one in offered if one.key not in known),
+    ]
+
+
+def _together(one: dict[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the discount of two parts of a bundle: a percentage is the same, amounts add up."""
+    if "amount" not in one:
+        return one
+    return one | {"amount": f"{Decimal(one['amount']) + Decimal(other['amount']):f}"}
 
 
 def _end(first: date, valid_to: date | None, cycles: int | None, cycle: Cycle) -> date | None:

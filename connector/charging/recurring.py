@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from connector.catalog.pricing.document import optional_pricing
 from connector.charging import queries
-from connector.charging.granted import Granted, carried, grant
+from connector.charging.granted import Granted, carried, grant, shared_out
 from connector.charging.policy import ProrationPolicies, ProrationPolicy, load_policies
 from connector.charging.queries import RecurringCharge, ServiceFacts
 from connector.charging.segments import (
@@ -62,6 +62,9 @@ def start_recurring(
         optional_pricing(facts.pricing),
     )
     opening = plan_first(on=on, policy=_policy_of(facts, facts.product_key))
+    shares = _shares(tx, facts, price)
+    granted = [one.as_json() for one in _offered(tx, facts, price.product_id, opening)]
+    weights = [share.price.unit_price for share in shares]
     made = [
         _open(
             tx,
@@ -69,10 +72,12 @@ def start_recurring(
             share=share,
             order_line_id=order_line_id,
             opening=opening,
-            discounts=_granted(tx, facts, price.product_id, opening),
+            discounts=discounts,
             now=now,
         )
-        for share in _shares(tx, facts, price)
+        for share, discounts in zip(
+            shares, shared_out(granted, weights, facts.currency), strict=True
+        )
     ]
     log.info("charge.started", service_id=service_id, charges=made, on=str(opening.starts_on))
     return made[0]
@@ -106,24 +111,21 @@ def change_recurring(
     policy = _policy_of(facts, product.key)
     chains = _chains(charges)
     shares = _shares(tx, facts, price)
-    is_same = {chain[-1].product_id for chain in chains.values()} == {
-        share.price.product_id for share in shares
-    }
+    known = frozenset(chains)
+    kept = _kept(tx, facts, charges, price, shares, on=on) if charges else [[] for _ in shares]
     made = []
-    for share in shares:
-        chain = chains.pop(share.part, None)
-        if chain or not charges:
-            plan = plan_succession(
-                tuple(charge.standing for charge in chain or ()),
-                on=on,
-                per_period=share.price.per_period,
-                policy=policy,
-                payer=facts.cycle,
-            )
-            _cut(tx, (plan.cut,), order_line_id=order_line_id, now=now)
-            opening = plan.opening
-        else:
-            opening = plan_first(on=on, policy=policy)
+    for share, discounts in zip(shares, kept, strict=True):
+        opening = _take_over(
+            tx,
+            chains.pop(share.part, ()) if charges else (),
+            facts=facts,
+            share=share,
+            on=on,
+            policy=policy,
+            is_new=bool(charges) and share.part not in known,
+            order_line_id=order_line_id,
+            now=now,
+        )
         made.append(
             _open(
                 tx,
@@ -131,13 +133,7 @@ def change_recurring(
                 share=share,
                 order_line_id=order_line_id,
                 opening=opening,
-                discounts=(
-                    charges[-1].discounts
-                    if is_same
-                    else carried(
-                        charges[-1].discounts, _offered(tx, facts, price.product_id, opening)
-                    )
-                ),
+                discounts=discounts,
                 now=now,
             )
         )
@@ -190,10 +186,58 @@ def _shares(tx: Connection, facts: ServiceFacts, price: RecurringPrice) -> tuple
     return shares_of(price, parts, facts.currency)
 
 
-def _granted(
-    tx: Connection, facts: ServiceFacts, product_id: int, opening: Opening
-) -> tuple[dict[str, Any], ...]:
-    return tuple(one.as_json() for one in _offered(tx, facts, product_id, opening))
+def _take_over(
+    tx: Connection,
+    chain: Sequence[RecurringCharge],
+    *,
+    facts: ServiceFacts,
+    share: Share,
+    on: date,
+    policy: ProrationPolicy,
+    is_new: bool,
+    order_line_id: int,
+    now: datetime,
+) -> Opening:
+    """Cut what was charged for a part of a service and return the days of what follows it."""
+    if is_new:
+        return plan_first(on=on, policy=policy)
+    plan = plan_succession(
+        tuple(charge.standing for charge in chain),
+        on=on,
+        per_period=share.price.per_period,
+        policy=policy,
+        payer=facts.cycle,
+    )
+    _cut(tx, (plan.cut,), order_line_id=order_line_id, now=now)
+    return plan.opening
+
+
+def _kept(
+    tx: Connection,
+    facts: ServiceFacts,
+    before: Sequence[RecurringCharge],
+    price: RecurringPrice,
+    shares: Sequence[Share],
+    *,
+    on: date,
+) -> list[list[dict[str, Any]]]:
+    """Return the discounts of each share of a successor.
+
+    The same products keep what they have; others what is not for other products only.
+    """
+    latest = {charge.part: charge for charge in before}
+    if {one.product_id for one in latest.values()} == {one.price.product_id for one in shares}:
+        return [list(latest[share.part].discounts) for share in shares]
+    opening = Opening(on, None, before[-1].policy)
+    offered = _offered(tx, facts, price.product_id, opening)
+    weights = [share.price.unit_price for share in shares]
+    discounts = carried(
+        tx,
+        running=[one.discounts for one in latest.values()],
+        product_id=price.product_id,
+        offered=offered,
+    )
+    return shared_out(discounts, weights, facts.currency)
 
 
 def _offered(

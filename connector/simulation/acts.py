@@ -1,5 +1,6 @@
 """What each event does to the world of a scenario, by the rules that the commands follow."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -13,7 +14,7 @@ from connector.charging.succession import plan_stop
 from connector.errors import InvalidInput
 from connector.kernel.money import allocate, rounded_to
 from connector.simulation import events
-from connector.simulation.events import Event
+from connector.simulation.events import DiscountTerms, Event
 from connector.simulation.parts import (
     BASE,
     Terms,
@@ -70,8 +71,9 @@ def _(event: events.Start, world: World) -> None:
         weights = tuple(plan.parts.values())
         whole = event.price if event.price is not None else plan.recurring or Decimal(0)
         shares = allocate(whole, weights, ledger.payer.currency)
-        for part, share in zip(plan.parts, shares, strict=True):
-            terms = Terms(part, event.quantity, share, event.discount, event.discounts)
+        offs = _shared_out(event.discounts, shares, ledger.payer.currency)
+        for part, share, discounts in zip(plan.parts, shares, offs, strict=True):
+            terms = Terms(part, event.quantity, share, event.discount, discounts)
             begin(world, service, part, terms, on, policy_of=event.plan)
     else:
         terms = Terms(event.plan, event.quantity, event.price, event.discount, event.discounts)
@@ -92,6 +94,22 @@ def _(event: events.Start, world: World) -> None:
             succeed(world, service, component, step_on, quantity=step.quantity)
     if event.term and event.term.renewal == "expire":
         end_service(world, service, term_end(on, event.term.months))
+
+
+def _shared_out(
+    discounts: Sequence[DiscountTerms], shares: Sequence[Decimal], currency: str
+) -> list[tuple[DiscountTerms, ...]]:
+    """Return the discounts of each part of a bundle: percentages as they are, amounts in shares."""
+    parts: list[tuple[DiscountTerms, ...]] = [() for _ in shares]
+    for one in discounts:
+        amounts: Sequence[Decimal | None] = [None for _ in shares]
+        if one.amount is not None:
+            amounts = allocate(one.amount, shares, currency)
+        parts = [
+            (*part, one.model_copy(update={"amount": amount}))
+            for part, amount in zip(parts, amounts, strict=True)
+        ]
+    return parts
 
 
 @act.register

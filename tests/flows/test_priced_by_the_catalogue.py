@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 from delivery_world import DeliveryWorld, at, line
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
 from connector.billing.bill_run import run_cycle
 from connector.billing.explain import adds_up
 from connector.catalog.load import load_catalog
+from connector.charging.granted import grant_to_running
 from connector.flows.billing_milestone import carry_out
 from connector.ordering.queries import line_facts
+from connector.store.tables.catalog import discount
 
 JUN, JUL = date(2026, 6, 1), date(2026, 7, 1)
 CUSTOMER = "001000000000001AAA"
@@ -145,3 +147,20 @@ def test_a_customer_has_prices_of_its_own(shop: DeliveryWorld) -> None:
     delivered(shop, "wan", on=JUL)
 
     assert [one.amount for one in billed(shop, JUL)] == [16]
+
+
+def test_a_customer_named_later_pays_less_for_what_runs_already(shop: DeliveryWorld) -> None:
+    delivered(shop, "wan", on=JUN)
+    delivered(shop, "cloud", on=JUN)
+    terms = {"percent": 50, "cycles": 1, "products": ["cloud"], "customers": [CUSTOMER]}
+    with shop.store.transaction() as tx:
+        tx.execute(
+            insert(discount).values(key="d", name="D", valid_from=JUN, **terms),
+        )
+        given = [grant_to_running(tx=tx, on=date(2026, 6, 16), now=at(JUN)) for _ in "12"]
+
+    lines = [one for one in billed(shop, JUL) if one.description == "Cloud"]
+
+    assert given == [1, 0]
+    # 15.00 less 20 % for the whole of June and July, and 50 % for the half of June that was left
+    assert [one.amount for one in lines] == [Decimal("8.25"), 12]
