@@ -5,8 +5,8 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -119,6 +119,24 @@ def store(postgres: EmbeddedPostgres, template: str) -> Iterator[Store]:
         cloned = Store(url)
         yield cloned
         cloned.close()
+
+
+@pytest.fixture(scope="session")
+def new_store(
+    postgres: EmbeddedPostgres, template: str
+) -> Callable[[], AbstractContextManager[Store]]:
+    """Return what makes a migrated database, for a test that needs several."""
+
+    @contextmanager
+    def made() -> Iterator[Store]:
+        with _clone(postgres, template) as url:
+            cloned = Store(url)
+            try:
+                yield cloned
+            finally:
+                cloned.close()
+
+    return made
 
 
 @pytest.fixture

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
+import yaml
 from billing_world import EPOCH, BillingWorld, at
 
 from connector.billing.payments import PaymentNotice, record_payment
@@ -17,6 +19,7 @@ from connector.kernel.period import Cycle, Interval, local_date
 from connector.rating.domain import exact_decimal
 from connector.simulation import events
 from connector.simulation.events import Event
+from connector.simulation.play import Played
 from connector.simulation.script import Plan, Script
 from connector.store.engine import Store
 
@@ -86,9 +89,10 @@ class RealPlay:
             self.world.vendor_rule(rule.vendor, rule.min_services, rule.percent)
 
     @staticmethod
-    def policies(script: Script) -> dict[str, Any]:
-        """Return the policy file that says what the scenario says."""
-        return {
+    def write_policies(script: Script, folder: Path) -> None:
+        """Write the policy file that says what the scenario says."""
+        (folder / "policies").mkdir()
+        policies = {
             "default": _texts(script.policy.told()),
             "products": {
                 name: _texts(
@@ -97,6 +101,28 @@ class RealPlay:
                 for name, plan in script.catalogue.items()
             },
         }
+        (folder / "policies" / "proration.yaml").write_text(yaml.safe_dump(policies))
+
+    def run_bills_again(self) -> None:
+        """Run every bill of the scenario a second time."""
+        first = min(self._day(event.reported or event.at) for event in self.script.events)
+        for day in self._bill_days(first):
+            self.world.bill(day)
+
+    def journal_tells_the_same(self) -> None:
+        """Hold the journal against the documents and the money."""
+        row = self.world.one(
+            "SELECT (SELECT coalesce(sum(debit - credit), 0) FROM journal_line "
+            "         WHERE account_code = '1200') AS receivables, "
+            "       (SELECT coalesce(sum(balance), 0) FROM v_invoice_balance) AS open_amount, "
+            "       (SELECT coalesce(sum(credit - debit), 0) FROM journal_line "
+            "         WHERE account_code IN ('1700', '1705')) AS credits, "
+            "       (SELECT coalesce(sum(unapplied), 0) FROM v_payment_unapplied) AS unapplied, "
+            "       (SELECT coalesce(sum(debit - credit), 0) FROM journal_line) AS balance"
+        )
+        assert row.receivables == row.open_amount
+        assert row.credits == row.unapplied
+        assert row.balance == 0
 
     def run(self) -> None:
         heard = sorted(
@@ -303,6 +329,37 @@ def documents_of(real: RealPlay) -> list[dict[str, Any]]:
             ),
         }
         for one in real.world.documents()
+    ]
+
+
+def simulated_documents(played: Played) -> list[dict[str, Any]]:
+    """Return the documents of a simulation in the words of a comparison."""
+    return [
+        {
+            "type": one.draft.type,
+            "date": one.draft.invoice_on,
+            "due": one.draft.due_on,
+            "period": (one.draft.period_start, one.draft.period_end),
+            "subtotal": one.draft.subtotal,
+            "total": one.draft.total,
+            "balance": one.balance,
+            "lines": sorted(
+                (
+                    taxed.line.kind,
+                    taxed.line.description,
+                    taxed.line.charge.site,
+                    taxed.line.service_from,
+                    taxed.line.service_to,
+                    taxed.line.quantity,
+                    taxed.line.unit_price,
+                    taxed.line.amount,
+                    taxed.tax_percent,
+                    taxed.line.explanation["value"],
+                )
+                for taxed in one.draft.lines
+            ),
+        }
+        for one in played.documents
     ]
 
 

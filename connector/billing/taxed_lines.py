@@ -125,6 +125,8 @@ def _mixed(
 
     Where nothing is left of an invoice, its credits take its last coin; the others bear the rest.
     """
+    if not given:
+        return list(share_out([line.amount for line in lines], rate[1], currency))
     emptied = {invoice_id: one for invoice_id, one in given.items() if one.is_all}
     gone = [i for i, line in enumerate(lines) if _invoice(line) in emptied]
     parts = _of_credits([lines[i] for i in gone], emptied, rate, currency)

@@ -14,8 +14,8 @@ import structlog
 from sqlalchemy import Connection, text
 
 from connector.charging.policy import ProrationPolicy
+from connector.charging.shares import split
 from connector.charging.value import Discount
-from connector.kernel.money import allocate
 from connector.kernel.period import Cycle, Interval, Period
 from connector.store.engine import to_json
 
@@ -148,7 +148,7 @@ def shared_out(
             for part in parts:
                 part.append(one)
             continue
-        shares = allocate(Decimal(one["amount"]), weights, currency)
+        shares = split(Decimal(one["amount"]), weights, currency)
         for part, share in zip(parts, shares, strict=True):
             part.append(one | {"amount": f"{share:f}"})
     return parts

@@ -64,13 +64,12 @@ def shares_of(
 ) -> tuple[Share, ...]:
     """Share a price out to the parts of a bundle, to the last coin (row B7, golden 7).
 
-    The price of one bundle is split by largest remainder at the currency's places; what it has
-    beyond them goes to its largest part.
+    It is the price of one bundle that is split, then each part has the quantity.
     """
     if not parts:
         return (Share(WHOLE, price),)
     weights = [part.weight for part in parts]
-    prices = _prices(price.unit_price, weights, currency)
+    prices = split(price.unit_price, weights, currency)
     costs = _costs(price.unit_cost, weights)
     return tuple(
         Share(
@@ -81,11 +80,15 @@ def shares_of(
     )
 
 
-def _prices(whole: Decimal, weights: Sequence[Decimal], currency: str) -> list[Decimal]:
+def split(whole: Decimal, weights: Sequence[Decimal], currency: str) -> tuple[Decimal, ...]:
+    """Split an exact amount by weights; the parts sum to it.
+
+    By largest remainder at the currency's places; what it has beyond them goes to the largest part.
+    """
     listed = rounded_to(Fraction(whole), minor_digits(currency))
-    prices = list(allocate(listed, weights, currency))
-    prices[prices.index(max(prices))] += whole - listed
-    return prices
+    parts = list(allocate(listed, weights, currency))
+    parts[parts.index(max(parts))] += whole - listed
+    return tuple(parts)
 
 
 def _costs(whole: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:

@@ -10,9 +10,10 @@ from connector.billing.draft import BillableCharge
 from connector.charging.early_termination import term_end
 from connector.charging.policy import Suspended
 from connector.charging.segments import BillingAlreadyStarted
+from connector.charging.shares import split
 from connector.charging.succession import plan_stop
 from connector.errors import InvalidInput
-from connector.kernel.money import allocate, rounded_to
+from connector.kernel.money import rounded_to
 from connector.simulation import events
 from connector.simulation.events import DiscountTerms, Event
 from connector.simulation.parts import (
@@ -70,7 +71,7 @@ def _(event: events.Start, world: World) -> None:
     if plan.parts:
         weights = tuple(plan.parts.values())
         whole = event.price if event.price is not None else plan.recurring or Decimal(0)
-        shares = allocate(whole, weights, ledger.payer.currency)
+        shares = split(whole, weights, ledger.payer.currency)
         offs = _shared_out(event.discounts, shares, ledger.payer.currency)
         for part, share, discounts in zip(plan.parts, shares, offs, strict=True):
             terms = Terms(part, event.quantity, share, event.discount, discounts)
@@ -104,7 +105,7 @@ def _shared_out(
     for one in discounts:
         amounts: Sequence[Decimal | None] = [None for _ in shares]
         if one.amount is not None:
-            amounts = allocate(one.amount, shares, currency)
+            amounts = split(one.amount, shares, currency)
         parts = [
             (*part, one.model_copy(update={"amount": amount}))
             for part, amount in zip(parts, amounts, strict=True)
