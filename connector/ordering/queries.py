@@ -32,6 +32,9 @@ class Target:
     currency: str
     open_order: str | None
     scheduled: str | None
+    mr_price: Decimal
+    mr_cost: Decimal
+    pricing: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,8 @@ def targets(*, tx: Connection, ids: Collection[int]) -> dict[int, Target]:
 
 _TARGETS = text("""
     SELECT s.id, s.number, s.state, s.account_id, s.product_id, p.key AS product_key, s.quantity,
-           s.currency, busy.number AS open_order, waiting.scheduled
+           s.currency, s.mr_price, s.mr_cost, s.pricing, busy.number AS open_order,
+           waiting.scheduled
       FROM service s
       JOIN product p ON p.id = s.product_id
       LEFT JOIN LATERAL (
