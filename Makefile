@@ -50,6 +50,11 @@ chaos: $(STAMP) ## Kill the demo and a bill run at twenty random moments each an
 chaos-sync: $(STAMP) ## Change both sides in all weathers, with sync whole and with parts of it off
 	@$(BIN)/pytest -n 0 -m slow tests/sync_both/test_chaos_run.py $(ARGS)
 
+.PHONY: laws
+laws: $(STAMP) ## Try the laws of prices, charges and bills on 10,000 made-up cases each
+	@$(BIN)/pytest -n 2 --hypothesis-profile=laws tests/catalog/test_price_laws.py \
+		tests/simulation tests/billing/test_compose.py $(ARGS)
+
 .PHONY: test-soql
 test-soql: $(STAMP) ## Compare 10,000 random SOQL queries with the independent evaluator
 	@$(BIN)/pytest -m slow tests/sandbox/soql $(ARGS)

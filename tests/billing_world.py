@@ -1,19 +1,27 @@
 """A small world for billing: payers, products and services, moved by the billing commands."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from itertools import count
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, delete, insert, select, text
 
 from connector.billing import commands
 from connector.billing.bill_run import BillRunReport, run_cycle
+from connector.charging.charges import PricedUnits, UsageCharge, upsert_usage_charges
 from connector.charging.recurring import start_recurring
 from connector.parties.billing_accounts import PayerTerms
 from connector.store.engine import Store
-from connector.store.tables.catalog import product, tax_rate
+from connector.store.tables.catalog import (
+    bundle_part,
+    discount,
+    product,
+    tax_rate,
+    vendor_rule,
+)
 from connector.store.tables.inventory import service
 from connector.store.tables.ordering import customer_order, order_line
 from connector.store.tables.parties import account, billing_account, brand_table, location
@@ -113,7 +121,15 @@ class BillingWorld:
             )
             return payer_id
 
-    def product(self, key: str, *, name: str = "", tax_category: str = "standard") -> int:
+    def product(
+        self,
+        key: str,
+        *,
+        name: str = "",
+        tax_category: str = "standard",
+        vendor: str = "",
+        early_termination: dict[str, Any] | None = None,
+    ) -> int:
         if key not in self.products:
             with self.store.transaction() as tx:
                 self.products[key] = _insert(
@@ -124,10 +140,46 @@ class BillingWorld:
                     name=name or key,
                     display_name=name or key,
                     kind="Service",
+                    vendor=vendor,
+                    early_termination=early_termination,
                     tax_category=tax_category,
                     accounting_code="4400",
                 )
         return self.products[key]
+
+    def bundle(self, key: str, parts: Mapping[str, Decimal]) -> None:
+        with self.store.transaction() as tx:
+            tx.execute(
+                insert(bundle_part),
+                [
+                    {
+                        "product_id": self.products[key],
+                        "part_id": self.products[part],
+                        "position": position,
+                        "weight": weight,
+                    }
+                    for position, (part, weight) in enumerate(parts.items())
+                ],
+            )
+
+    def vendor_rule(self, vendor: str, min_services: int, percent: Decimal) -> None:
+        with self.store.transaction() as tx:
+            tx.execute(
+                insert(vendor_rule).values(
+                    vendor=vendor, min_services=min_services, percent=percent, valid_from=EPOCH
+                )
+            )
+
+    def offer(self, key: str, **terms: Any) -> int:
+        """Enter a discount of the catalogue."""
+        values = {"name": key, "products": [], "customers": [], "valid_from": EPOCH} | terms
+        with self.store.transaction() as tx:
+            return _insert(tx, discount, key=key, **values)
+
+    def withdraw(self, discount_id: int) -> None:
+        """Take a discount out of the catalogue; whoever was granted it keeps it."""
+        with self.store.transaction() as tx:
+            tx.execute(delete(discount).where(discount.c.id == discount_id))
 
     def order_line(self, payer_id: int, product_id: int) -> int:
         """Return a new line of an order: every command of the boundary comes from one."""
@@ -165,6 +217,7 @@ class BillingWorld:
         quantity: str = "1",
         cost: str = "0",
         site: str = "",
+        pricing: dict[str, Any] | None = None,
     ) -> int:
         n = next(self.numbers)
         with self.store.transaction() as tx:
@@ -186,6 +239,7 @@ class BillingWorld:
                 quantity=Decimal(quantity),
                 mr_price=Decimal(price),
                 mr_cost=Decimal(cost),
+                pricing=pricing,
                 currency=owner.currency,
             )
 
@@ -216,6 +270,7 @@ class BillingWorld:
         quantity: str = "1",
         product_id: int | None = None,
         line: int | None = None,
+        pricing: dict[str, Any] | None = None,
     ) -> int:
         line = line or self._line_of(service_id)
         with self.store.transaction() as tx:
@@ -230,6 +285,7 @@ class BillingWorld:
                 mr_price=Decimal(price),
                 mr_cost=Decimal(0),
                 product_id=product_id or standing,
+                pricing=pricing,
                 now=at(on),
             )
 
@@ -240,7 +296,60 @@ class BillingWorld:
                 tx=tx, service_id=service_id, order_line_id=line, on=on, now=at(on)
             )
 
-    def sell(self, payer_id: int, product_id: int, price: str, on: date, *, quantity: str) -> int:
+    def term(self, service_id: int, on: date, months: int) -> None:
+        with self.store.transaction() as tx:
+            tx.execute(
+                service.update()
+                .where(service.c.id == service_id)
+                .values(current_term_start_on=on, term_months=months)
+            )
+
+    def use(
+        self,
+        service_id: int,
+        usage_class: str,
+        period: tuple[date, date],
+        *,
+        amount: Decimal,
+        units: PricedUnits | None,
+    ) -> None:
+        """Say what the usage of a period comes to now, as rating does."""
+        row = self.one(
+            "SELECT currency, (SELECT id FROM usage_summary u WHERE u.service_id = s.id "
+            "   AND u.usage_class = :usage_class AND u.period_start = :start) AS summary_id "
+            "  FROM service s WHERE id = :id",
+            id=service_id,
+            usage_class=usage_class,
+            start=period[0],
+        )
+        summary_id = row.summary_id or self.usage_summary(
+            service_id, period[0], period[1], usage_class=usage_class
+        )
+        charge = UsageCharge(
+            summary_id=summary_id,
+            service_id=service_id,
+            usage_class=usage_class,
+            period_start=period[0],
+            period_end=period[1],
+            amount=amount,
+            cost=Decimal(0),
+            currency=row.currency,
+            description=usage_class,
+            units=units,
+        )
+        with self.store.transaction() as tx:
+            upsert_usage_charges(tx=tx, summaries=[charge], now=at(period[0]))
+
+    def sell(
+        self,
+        payer_id: int,
+        product_id: int,
+        price: str,
+        on: date,
+        *,
+        quantity: str,
+        service: int | None = None,
+    ) -> int:
         line = self.order_line(payer_id, product_id)
         with self.store.transaction() as tx:
             currency = tx.scalar(
@@ -251,7 +360,7 @@ class BillingWorld:
                 tx=tx,
                 billing_account_id=payer_id,
                 order_line_id=line,
-                service_id=None,
+                service_id=service,
                 product_id=product_id,
                 description="",
                 quantity=Decimal(quantity),
@@ -262,7 +371,9 @@ class BillingWorld:
                 now=at(on),
             )
 
-    def usage_summary(self, service_id: int, start: date, end: date) -> int:
+    def usage_summary(
+        self, service_id: int, start: date, end: date, *, usage_class: str = "national"
+    ) -> int:
         with self.store.transaction() as tx:
             run = _insert(
                 tx,
@@ -280,7 +391,7 @@ class BillingWorld:
                 usage_summary,
                 brand_id=self.brand_id,
                 service_id=service_id,
-                usage_class="national",
+                usage_class=usage_class,
                 period_start=start,
                 period_end=end,
                 unit="s",

@@ -5,7 +5,8 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ ROOM_BYTES = 2 * 1024**3
 _SHARED = "L2C_TEST_SHARED_DIR"  # one server for all workers of a run
 
 settings.register_profile("project", deadline=None, print_blob=True)
+settings.register_profile("laws", settings.get_profile("project"), max_examples=10_000)
 settings.load_profile("project")
 
 
@@ -115,6 +117,12 @@ def store(spare_stores: SpareStores) -> Iterator[Store]:
     """Return a migrated database nobody else uses."""
     with spare_stores.lend() as lent:
         yield lent
+
+
+@pytest.fixture(scope="session")
+def new_store(spare_stores: SpareStores) -> Callable[[], AbstractContextManager[Store]]:
+    """Return what lends a migrated database, for a test that needs several."""
+    return spare_stores.lend
 
 
 @pytest.fixture

@@ -4,20 +4,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
-from billing_world import BillingWorld, at
+import yaml
+from billing_world import EPOCH, BillingWorld, at
 
 from connector.billing.payments import PaymentNotice, record_payment
+from connector.catalog.pricing.document import Pricing
+from connector.charging.charges import PricedUnits
+from connector.charging.early_termination import term_end
 from connector.kernel.period import Cycle, Interval, local_date
+from connector.rating.domain import exact_decimal
 from connector.simulation import events
 from connector.simulation.events import Event
+from connector.simulation.play import Played
 from connector.simulation.script import Plan, Script
 from connector.store.engine import Store
 
 VERBS = (
     events.Start, events.Change, events.ReRate, events.Replace, events.Cancel, events.Sell,
-    events.Pay, events.Draft,
+    events.Pay, events.Draft, events.ReTerm, events.Renew, events.Use,
 )  # fmt: skip
 
 
@@ -27,7 +35,6 @@ def can_be_played(script: Script) -> bool:
         script.then is not None
         and script.then.refused is None
         and not script.accounts
-        and not script.rules
         and isinstance(script.tax, Decimal)
         and script.calendar.every is Interval.MONTH
         and "invoice_partials_on" not in script.policy.told()
@@ -37,14 +44,11 @@ def can_be_played(script: Script) -> bool:
 
 
 def _is_plain(plan: Plan) -> bool:
-    return not (plan.parts or plan.usage or plan.minimum or plan.early_termination)
+    return not plan.minimum
 
 
 def _is_known(event: Event) -> bool:
-    if isinstance(event, events.Sell) and event.service:
-        return False  # the world of the tests sells to accounts
-    terms = (getattr(event, name, None) for name in ("discounts", "steps", "term"))
-    return isinstance(event, VERBS) and not any(terms)
+    return isinstance(event, VERBS)
 
 
 @dataclass
@@ -55,6 +59,9 @@ class RealPlay:
     script: Script
     services: dict[str, int] = field(default_factory=dict)
     prices: dict[str, Decimal] = field(default_factory=dict)
+    models: dict[str, Pricing | None] = field(default_factory=dict)
+    plans: dict[str, str] = field(default_factory=dict)
+    used: dict[tuple[int, str, date], Decimal] = field(default_factory=dict)
     quantities: dict[str, Decimal] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -68,12 +75,24 @@ class RealPlay:
             anchor_day=calendar.anchor_day,
         )
         for name, plan in self.script.catalogue.items():
-            self.world.product(name, name=plan.name, tax_category=plan.tax_category)
+            self.world.product(
+                name,
+                name=plan.name,
+                tax_category=plan.tax_category,
+                vendor=plan.vendor,
+                early_termination=_early_termination(plan),
+            )
+        for name, plan in self.script.catalogue.items():
+            if plan.parts:
+                self.world.bundle(name, plan.parts)
+        for rule in self.script.rules:
+            self.world.vendor_rule(rule.vendor, rule.min_services, rule.percent)
 
     @staticmethod
-    def policies(script: Script) -> dict[str, Any]:
-        """Return the policy file that says what the scenario says."""
-        return {
+    def write_policies(script: Script, folder: Path) -> None:
+        """Write the policy file that says what the scenario says."""
+        (folder / "policies").mkdir()
+        policies = {
             "default": _texts(script.policy.told()),
             "products": {
                 name: _texts(
@@ -82,6 +101,28 @@ class RealPlay:
                 for name, plan in script.catalogue.items()
             },
         }
+        (folder / "policies" / "proration.yaml").write_text(yaml.safe_dump(policies))
+
+    def run_bills_again(self) -> None:
+        """Run every bill of the scenario a second time."""
+        first = min(self._day(event.reported or event.at) for event in self.script.events)
+        for day in self._bill_days(first):
+            self.world.bill(day)
+
+    def journal_tells_the_same(self) -> None:
+        """Hold the journal against the documents and the money."""
+        row = self.world.one(
+            "SELECT (SELECT coalesce(sum(debit - credit), 0) FROM journal_line "
+            "         WHERE account_code = '1200') AS receivables, "
+            "       (SELECT coalesce(sum(balance), 0) FROM v_invoice_balance) AS open_amount, "
+            "       (SELECT coalesce(sum(credit - debit), 0) FROM journal_line "
+            "         WHERE account_code IN ('1700', '1705')) AS credits, "
+            "       (SELECT coalesce(sum(unapplied), 0) FROM v_payment_unapplied) AS unapplied, "
+            "       (SELECT coalesce(sum(debit - credit), 0) FROM journal_line) AS balance"
+        )
+        assert row.receivables == row.open_amount
+        assert row.credits == row.unapplied
+        assert row.balance == 0
 
     def run(self) -> None:
         heard = sorted(
@@ -138,7 +179,15 @@ class RealPlay:
                 str(price),
                 on,
                 quantity=str(event.quantity),
+                service=self.services[event.service] if event.service else None,
             )
+        elif isinstance(event, events.ReTerm | events.Renew):
+            name = event.re_term if isinstance(event, events.ReTerm) else event.renew
+            if event.price is not None:
+                self._change(name, on, None, event.price)
+            self.world.term(self.services[name], on, event.months)
+        elif isinstance(event, events.Use):
+            self._use(event, on)
         elif isinstance(event, events.Draft):
             self.world.bill(self._day(event.draft), keep_drafts=True)
         else:
@@ -147,22 +196,46 @@ class RealPlay:
 
     def _start(self, name: str, event: events.Start | events.Replace, on: date) -> None:
         plan = self.script.catalogue[event.plan]
-        price = plan.recurring if event.price is None else event.price
-        assert price is not None
+        model = plan.pricing if event.price is None else None
+        price = (plan.recurring if event.price is None else event.price) or Decimal(0)
         service = self.world.service(
             self.payer,
             self.world.product(event.plan),
             str(price),
             quantity=str(event.quantity),
             site=getattr(event, "site", ""),
+            pricing=model.as_json() if model else None,
         )
         self.services[name] = service
         self.prices[name], self.quantities[name] = price, event.quantity
+        self.models[name], self.plans[name] = model, event.plan
+        offers = [
+            self.world.offer(
+                f"{name}-{number}",
+                products=[event.plan],
+                percent=terms.percent,
+                amount=terms.amount,
+                currency=self.script.calendar.currency,
+                cycles=terms.cycles,
+                valid_from=self._day(terms.from_) if terms.from_ else EPOCH,
+                valid_to=self._day(terms.to) if terms.to else None,
+            )
+            for number, terms in enumerate(getattr(event, "discounts", ()))
+        ]
         discount = getattr(event, "discount", 0)
         if discount:
             self.world.start_discounted(service, on, str(discount))
         else:
             self.world.start(service, on)
+        for offer in offers:
+            self.world.withdraw(offer)
+        for step in getattr(event, "steps", ()):
+            self._change(name, self._day(step.from_), None, None, step.quantity)
+        term = getattr(event, "term", None)
+        if term:
+            self.world.term(service, on, term.months)
+            if term.renewal == "expire":
+                self.world.cancel(service, term_end(on, term.months))
 
     def _change(
         self,
@@ -174,16 +247,36 @@ class RealPlay:
     ) -> None:
         if quantity is not None:
             self.quantities[name] = quantity
-        if price is None:
-            price = self.script.catalogue[plan].recurring if plan else self.prices[name]
-        assert price is not None
-        self.prices[name] = price
+        if price is not None:
+            self.prices[name], self.models[name] = price, None
+        elif plan is not None:
+            told = self.script.catalogue[plan]
+            self.prices[name], self.models[name] = told.recurring or Decimal(0), told.pricing
+        model = self.models[name]
         self.world.change(
             self.services[name],
             on,
-            str(price),
+            str(self.prices[name]),
             quantity=str(self.quantities[name]),
             product_id=self.world.product(plan) if plan else None,
+            pricing=model.as_json() if model else None,
+        )
+
+    def _use(self, event: events.Use, on: date) -> None:
+        metered = self.script.catalogue[event.plan or self.plans[event.use]].usage
+        assert metered is not None
+        period = Cycle.calendar(Interval.MONTH, self.script.calendar.anchor_day).period_of(on)
+        assert period.end is not None
+        key = (self.services[event.use], event.plan or "", period.start)
+        self.used[key] = self.used.get(key, Decimal(0)) + event.units
+        each = Fraction(metered.price or 0) / Fraction(metered.per)
+        pricing = metered.pricing
+        self.world.use(
+            self.services[event.use],
+            event.plan or self.plans[event.use],
+            (period.start, period.end),
+            amount=exact_decimal(Fraction(self.used[key]) * each),
+            units=PricedUnits(pricing, self.used[key]) if pricing else None,
         )
 
     def _effective(self, event: events.Change | events.ReRate, on: date) -> date:
@@ -237,6 +330,42 @@ def documents_of(real: RealPlay) -> list[dict[str, Any]]:
         }
         for one in real.world.documents()
     ]
+
+
+def simulated_documents(played: Played) -> list[dict[str, Any]]:
+    """Return the documents of a simulation in the words of a comparison."""
+    return [
+        {
+            "type": one.draft.type,
+            "date": one.draft.invoice_on,
+            "due": one.draft.due_on,
+            "period": (one.draft.period_start, one.draft.period_end),
+            "subtotal": one.draft.subtotal,
+            "total": one.draft.total,
+            "balance": one.balance,
+            "lines": sorted(
+                (
+                    taxed.line.kind,
+                    taxed.line.description,
+                    taxed.line.charge.site,
+                    taxed.line.service_from,
+                    taxed.line.service_to,
+                    taxed.line.quantity,
+                    taxed.line.unit_price,
+                    taxed.line.amount,
+                    taxed.tax_percent,
+                    taxed.line.explanation["value"],
+                )
+                for taxed in one.draft.lines
+            ),
+        }
+        for one in played.documents
+    ]
+
+
+def _early_termination(plan: Plan) -> dict[str, Any] | None:
+    told = plan.early_termination
+    return None if told is None else told.model_dump(mode="json", exclude_none=True)
 
 
 def _texts(values: dict[str, Any]) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class SpareStores:
         try:
             yield lent.store
         finally:
-            if lent.tests < _MOST_TESTS and _emptied(lent):
+            if self._spare is None and lent.tests < _MOST_TESTS and _emptied(lent):
                 self._spare = replace(lent, tests=lent.tests + 1)
             else:
                 self._dropped(lent)

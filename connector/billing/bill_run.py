@@ -13,6 +13,7 @@ from connector.billing.chunk import HORIZON, Problem, Tally, bill_next_chunk, do
 from connector.billing.compose import compose
 from connector.billing.documents import DocumentRenderer, render_missing
 from connector.billing.draft import DocumentDraft
+from connector.billing.earned_discounts import with_earned_discounts
 from connector.billing.run_plan import Mode, Plan, due_page, end_run, open_run
 from connector.errors import InvalidInput, StateConflict, TransientFailure
 from connector.kernel.period import billing_month
@@ -250,7 +251,7 @@ def preview(*, tx: Connection, billing_account_id: int, billed_to: date) -> list
     )
     if not books:
         raise NothingToPreview(f"There is no billing account {billing_account_id}.")
-    book = books[0]
+    (book,) = with_earned_discounts(tx, books=books, billed_to=billed_to, keep=False)
     begins = billing_month(billed_to, book.payer.anchor_day).start
     if begins != billed_to:
         raise NothingToPreview(

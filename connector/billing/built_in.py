@@ -11,13 +11,15 @@ from connector.billing.requests import (
     StartRequest,
     payer_of,
 )
+from connector.catalog.pricing.document import optional_pricing
 from connector.charging.charges import OneTimeCharge, charge_one_time
+from connector.charging.early_fee import charge_early_termination
 from connector.charging.recurring import (
-    RecurringPrice,
     change_recurring,
     end_recurring,
     start_recurring,
 )
+from connector.charging.shares import RecurringPrice
 from connector.parties.billing_accounts import PayerTerms, open_billing_account
 
 
@@ -45,7 +47,11 @@ class BuiltInBilling:
     def change(self, *, tx: Connection, request: ChangeRequest, now: datetime) -> int:
         """Go on with another recurring charge; return its id."""
         price = RecurringPrice(
-            request.product_id, request.quantity, request.mr_price, request.mr_cost
+            request.product_id,
+            request.quantity,
+            request.mr_price,
+            request.mr_cost,
+            pricing=optional_pricing(request.pricing),
         )
         return change_recurring(
             tx=tx,
@@ -57,14 +63,25 @@ class BuiltInBilling:
         )
 
     def end(self, *, tx: Connection, request: EndRequest, now: datetime) -> bool:
-        """End the recurring charge; return whether that changed anything."""
-        return end_recurring(
+        """End the recurring charges; return whether any ended.
+
+        What leaving the contract early costs is charged once.
+        """
+        is_ended = end_recurring(
             tx=tx,
             service_id=request.service_id,
             order_line_id=request.order_line_id,
             on=request.on,
             now=now,
         )
+        charge_early_termination(
+            tx=tx,
+            service_id=request.service_id,
+            order_line_id=request.order_line_id,
+            on=request.on,
+            now=now,
+        )
+        return is_ended
 
     def charge_once(self, *, tx: Connection, request: ChargeRequest, now: datetime) -> int:
         """Make the one-time charge; return its id.

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from connector.billing.allocate import allocate_open
 from connector.billing.compose import compose
 from connector.billing.draft import DocumentDraft
+from connector.billing.earned_discounts import with_earned_discounts
 from connector.billing.finalise import finalise
 from connector.billing.queries import (
     PayerBook,
@@ -137,6 +138,9 @@ def _bill_together(
     fresh: list[DocumentDraft] = []
     tally = Tally(already_billed=len(done))
     left = [book for book in books if book.payer.billing_account_id not in done]
+    left = with_earned_discounts(
+        tx, books=left, billed_to=chunk.billed_to, keep=chunk.mode is Mode.BILL
+    )
     for book in left:
         documents = documents_of(book, taxes, chunk.billed_to, tally.problems)
         if is_review and documents is not None:
@@ -149,6 +153,9 @@ def _bill_together(
             tally.problems.append(_changed(book))
         fresh += documents or ()
     standing = {document.payer.billing_account_id for _, document in kept}
+    if is_review:  # what earned a discount is settled with the drafts that hold
+        settled = [book for book in left if book.payer.billing_account_id in standing]
+        with_earned_discounts(tx, books=settled, billed_to=chunk.billed_to, keep=True)
     stale = [book.payer.billing_account_id for book in left]
     drop_drafts(tx, ids=[one for one in stale if one not in standing])
     made = insert_drafts(tx, documents=fresh, bill_run_id=chunk.run_id, now=now)

@@ -7,7 +7,7 @@ does the billing; `BillingSystem` is what each of them can do.
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, text
 
@@ -98,6 +98,7 @@ def change_service_billing(
     mr_cost: Decimal,
     product_id: int,
     now: datetime,
+    pricing: dict[str, Any] | None = None,
 ) -> int:
     """Bill a service otherwise from a day on; return what stands for it.
 
@@ -111,6 +112,7 @@ def change_service_billing(
         quantity=quantity,
         mr_price=mr_price,
         mr_cost=mr_cost,
+        pricing=pricing,
     )
     return _biller_of(tx, service_id).change(tx=tx, request=request, now=now)
 

@@ -1,7 +1,6 @@
 """Documents of a bill: lines sorted into one invoice and the credit notes, taxed and numbered."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -11,12 +10,11 @@ from connector.billing.draft import (
     DocumentDraft,
     LineDraft,
     Payer,
-    TaxedLine,
-    TaxTotal,
 )
 from connector.billing.due import Calendar
 from connector.billing.lines import ForeignChargeCurrency, lines_of
-from connector.billing.tax import AppliedTax, TaxSource, Treatment, share_out
+from connector.billing.tax import TaxSource
+from connector.billing.taxed_lines import Left, left_of, taxed
 
 KIND_ORDER = ("Recurring", "Proration", "One-time", "Usage", "Fee", "Discount", "Credit")
 
@@ -61,16 +59,22 @@ def compose(
     if sum((line.amount for line in billed), Decimal(0)) < 0:
         corrected = [line for line in billed if line.credits is not None]
         billed = [line for line in billed if line.credits is None]
+    left = left_of(booked)
     documents = []
     if billed:
-        documents.append(_document(payer, calendar, billed, taxes, suffix="invoice"))
+        documents.append(_document(payer, calendar, billed, left, taxes, suffix="invoice"))
     for group, reason in ((cancelled, "Cancellation"), (corrected, "Correction")):
-        documents += _credit_notes(payer, calendar, group, taxes, reason)
+        documents += _credit_notes(payer, calendar, group, left, taxes, reason)
     return tuple(documents)
 
 
 def _credit_notes(
-    payer: Payer, calendar: Calendar, lines: Sequence[LineDraft], taxes: TaxSource, reason: str
+    payer: Payer,
+    calendar: Calendar,
+    lines: Sequence[LineDraft],
+    left: Left,
+    taxes: TaxSource,
+    reason: str,
 ) -> list[DocumentDraft]:
     by_invoice: dict[int, list[LineDraft]] = {}
     for line in lines:
@@ -81,6 +85,7 @@ def _credit_notes(
             payer,
             calendar,
             by_invoice[invoice_id],
+            left,
             taxes,
             suffix=f"{reason.lower()}:{invoice_id}",
             corrects=by_invoice[invoice_id][0].credits,
@@ -94,13 +99,15 @@ def _document(
     payer: Payer,
     calendar: Calendar,
     lines: Sequence[LineDraft],
+    left: Left,
     taxes: TaxSource,
     *,
     suffix: str,
     corrects: BookedLine | None = None,
     reason: str | None = None,
 ) -> DocumentDraft:
-    taxed, totals = _taxed(payer, _sorted(payer, lines), taxes)
+    section = SECTIONS[payer.invoice_sections]
+    with_tax, totals = taxed(payer, _sorted(payer, lines), left, taxes, section)
     advance = calendar.advance
     assert advance.end is not None
     terms = timedelta(days=0 if corrects else payer.payment_terms_days)
@@ -112,7 +119,7 @@ def _document(
         due_on=calendar.billed_to + terms,
         period_start=advance.start,
         period_end=advance.end,
-        lines=taxed,
+        lines=with_tax,
         taxes=totals,
         corrects_invoice_id=corrects.invoice_id if corrects else None,
         corrects_number=corrects.invoice_number if corrects else None,
@@ -120,7 +127,7 @@ def _document(
     )
 
 
-_SECTIONS: dict[str, Callable[[BillableCharge], str]] = {
+SECTIONS: dict[str, Callable[[BillableCharge], str]] = {
     "site": lambda charge: charge.site,
     "vendor": lambda charge: charge.vendor,
     "service": lambda charge: charge.service_number,
@@ -129,7 +136,7 @@ _SECTIONS: dict[str, Callable[[BillableCharge], str]] = {
 
 def _sorted(payer: Payer, lines: Sequence[LineDraft]) -> list[LineDraft]:
     """Sort by section (what belongs to none comes last), site, service and kind."""
-    section = _SECTIONS[payer.invoice_sections]
+    section = SECTIONS[payer.invoice_sections]
     return sorted(
         lines,
         key=lambda line: (
@@ -144,59 +151,3 @@ def _sorted(payer: Payer, lines: Sequence[LineDraft]) -> list[LineDraft]:
             line.service_from,
         ),
     )
-
-
-def _taxed(
-    payer: Payer, lines: Sequence[LineDraft], taxes: TaxSource
-) -> tuple[tuple[TaxedLine, ...], tuple[TaxTotal, ...]]:
-    """Tax lines once per category and rate, and share the tax out to them."""
-    section = _SECTIONS[payer.invoice_sections]
-    rates = [_rate(payer, line, taxes) for line in lines]
-    shares: dict[int, Decimal] = {}
-    totals = []
-    for rate in sorted(set(rates)):
-        contained = rate.treatment is Treatment.INCLUSIVE
-        members = [i for i, one in enumerate(rates) if one == rate]
-        amounts = [lines[i].amount for i in members]
-        parts = share_out(amounts, rate.percent, payer.currency, contained=contained)
-        tax = sum(parts, Decimal(0))
-        basis = sum(amounts, Decimal(0)) - (tax if contained else 0)
-        totals.append(TaxTotal(rate.category, rate.percent, basis, tax, rate.treatment))
-        shares |= dict(zip(members, parts, strict=True))
-    return (
-        tuple(
-            TaxedLine(
-                line_no=i + 1,
-                line=_net(line, rates[i], shares[i]),
-                section=section(line.charge),
-                tax_category=rates[i].category,
-                tax_percent=rates[i].percent,
-                tax_amount=shares[i],
-                tax_treatment=rates[i].treatment,
-            )
-            for i, line in enumerate(lines)
-        ),
-        tuple(totals),
-    )
-
-
-def _net(line: LineDraft, rate: AppliedTax, share: Decimal) -> LineDraft:
-    """Return a line without the tax that its price contains."""
-    if rate.treatment is not Treatment.INCLUSIVE:
-        return line
-    contained = {"text": f"the {rate.percent.normalize():f} % tax in it", "amount": str(-share)}
-    parts = [*line.explanation["parts"], contained]
-    return replace(
-        line, amount=line.amount - share, explanation=line.explanation | {"parts": parts}
-    )
-
-
-def _rate(payer: Payer, line: LineDraft, taxes: TaxSource) -> AppliedTax:
-    """Return the tax of a line; a credit takes over that of the line it gives back."""
-    credits = line.credits
-    if credits is not None:
-        treatment = Treatment(credits.tax_treatment)
-        return AppliedTax(credits.tax_category, credits.tax_percent, treatment)
-    supplied_on = max(line.service_from, line.service_to - timedelta(days=1))
-    category = line.charge.tax_category
-    return taxes.applied(payer, category, supplied_on, line.charge.tax_country)

@@ -5,6 +5,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from connector.catalog.pricing.document import Pricing
 from connector.charging.policy import ProrationPolicy
 from connector.charging.value import Discount, Price
 from connector.kernel.period import Cycle, Interval
@@ -74,18 +75,24 @@ class BillableCharge:
     discounts: tuple[Discount, ...] = ()
     minimum: Decimal = Decimal(0)
     tax_country: str = ""  # where it is supplied, when that is not the payer's country
+    pricing: Pricing | None = None  # how the quantity is priced, when not by its unit price
 
     @property
     def price(self) -> Price:
         """What a whole period, or the whole of what does not recur, costs."""
         return Price(
-            self.quantity, self.unit_price, self.discount_percent, self.discounts, self.minimum
+            self.quantity,
+            self.unit_price,
+            self.discount_percent,
+            self.discounts,
+            self.minimum,
+            self.pricing,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class BookedLine:
-    """A line of a finalised invoice, and what is left of it after the credits it has seen."""
+    """A line of a finalised invoice; what is left of it and of its tax after the credits so far."""
 
     line_id: int
     charge_id: int
@@ -97,6 +104,7 @@ class BookedLine:
     tax_category: str
     tax_percent: Decimal
     left: Decimal  # with the tax, where the price contains it
+    tax_left: Decimal
     tax_treatment: str = "exclusive"
 
 

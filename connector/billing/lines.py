@@ -15,6 +15,7 @@ from typing import Any
 
 from connector.billing.draft import BillableCharge, BookedLine, LineDraft
 from connector.billing.due import Calendar, due_periods, ended_services
+from connector.billing.leaves import Leaves, leaves_of, model_text, once_leaves
 from connector.charging.policy import ProrationPolicy
 from connector.charging.value import (
     Discount,
@@ -90,7 +91,13 @@ def _recurring(
         if due == 0:
             continue
         derivation = _Derivation(
-            known.exact, known.rounded, tuple(own), due, known.inputs, known.net_unit_price
+            known.exact,
+            known.rounded,
+            tuple(own),
+            due,
+            known.inputs,
+            known.net_unit_price,
+            known.leaves,
         )
         measure = _measure(charge, derivation) if own else known.measure
         if due > 0:
@@ -121,6 +128,7 @@ class _Worth:
     rounded: Decimal
     inputs: dict[str, Any]
     net_unit_price: Fraction
+    leaves: Leaves
     measure: "_Measure"  # of a line that bills all of it
 
 
@@ -142,18 +150,19 @@ def _worth_of(
         worth = rounded(value, charge.currency, charge.policy.rounding)
         inputs = _recurring_inputs(charge, period, days, price)
         net = _net(charge, period, cycle)
-        measure = _measure(charge, _Derivation(value, worth, (), worth, inputs, net))
-        known = _known[terms] = _Worth(value, worth, inputs, net, measure)
+        leaves = leaves_of(charge, period=period, served=days, cycle=cycle, worth=worth)
+        measure = _measure(charge, _Derivation(value, worth, (), worth, inputs, net, leaves))
+        known = _known[terms] = _Worth(value, worth, inputs, net, leaves, measure)
     return known
 
 
 def _net(charge: BillableCharge, period: Period, cycle: Cycle) -> Fraction:
     """Return what one unit costs for the whole period, discounts and minimum counted."""
     price = charge.price
-    if not (price.discounts or price.minimum) or not price.quantity:
+    if not (price.discounts or price.floor) or not price.quantity:
         return price.net_unit_price
     whole = value_of(price, period, period, charge.policy.basis, cycle)
-    return whole / Fraction(price.quantity)
+    return whole if price.pricing is not None else whole / Fraction(price.quantity)
 
 
 def _whole(
@@ -166,7 +175,9 @@ def _whole(
     due = worth - sum((line.left for line in booked), Decimal(0))
     if due == 0:
         return
-    derivation = _Derivation(value, worth, tuple(booked), due, inputs, price.net_unit_price)
+    leaves = once_leaves(charge, worth)
+    net = price.net_unit_price
+    derivation = _Derivation(value, worth, tuple(booked), due, inputs, net, leaves)
     if due < 0:
         yield from _credits(
             charge,
@@ -200,6 +211,7 @@ class _Derivation:
     due: Decimal
     inputs: dict[str, Any]
     net_unit_price: Fraction
+    leaves: Leaves
 
     @property
     def booked_amount(self) -> Decimal:
@@ -222,7 +234,7 @@ def _measure(charge: BillableCharge, derivation: _Derivation) -> _Measure:
     return _Measure(
         rounded_to(quantity, QUANTITY_PLACES),
         unit_price,
-        rounded_to(quantity * Fraction(charge.unit_cost), EXACT_PLACES),
+        _cost(charge, quantity),
     )
 
 
@@ -287,7 +299,7 @@ def _credits(
             unit=_WORDS[charge.policy.every] if charge.kind == "recurring" else "",
             unit_price=unit_price,
             amount=-part,
-            cost=rounded_to(quantity * Fraction(charge.unit_cost), EXACT_PLACES),
+            cost=_cost(charge, quantity),
             service_from=days.start,
             service_to=_end(days),
             explanation=_explanation(charge, derivation, parts)
@@ -309,8 +321,17 @@ def _quantity(
     return exact / net, unit_price
 
 
+def _cost(charge: BillableCharge, quantity: Fraction) -> Decimal:
+    """Return what the line cost us; what a model prices as one whole was bought unit by unit."""
+    by_model = charge.pricing is not None and charge.kind == "recurring"
+    units = Fraction(charge.quantity) if by_model else 1
+    return rounded_to(quantity * units * Fraction(charge.unit_cost), EXACT_PLACES)
+
+
 def _parts(derivation: _Derivation) -> list[dict[str, str]]:
-    parts = [{"text": str(derivation.inputs["text"]), "amount": str(derivation.rounded)}]
+    parts = [{"text": text, "amount": str(amount)} for text, amount in derivation.leaves]
+    if not parts:
+        parts = [{"text": str(derivation.inputs["text"]), "amount": str(derivation.rounded)}]
     parts += [
         {
             "text": f"already booked by {line.invoice_number} line {line.line_no}",
@@ -361,11 +382,12 @@ def _recurring_inputs(
     whole = days == period
     discount = f" less {_number(charge.discount_percent)} %" if charge.discount_percent else ""
     discount += "".join(_discount_text(one) for one in price.discounts if _meets(one, days))
-    if price.minimum:
-        discount += f", at least {_price(price.minimum)}"
+    if price.floor:
+        discount += f", at least {_price(price.floor)}"
     word = _WORDS[charge.policy.every]
+    each = model_text(charge) or f"× {_price(charge.unit_price)}"
     inputs = {
-        "text": f"{_number(charge.quantity)} × {_price(charge.unit_price)} a {word}{discount}, "
+        "text": f"{_number(charge.quantity)} {each} a {word}{discount}, "
         + (f"the whole {word} from {period.start}" if whole else f"{count} from {period.start}"),
         "quantity": str(_number(charge.quantity)),
         "unit_price": str(_price(charge.unit_price)),
@@ -381,6 +403,9 @@ def _recurring_inputs(
         "of_days": of_days,
         "basis": str(charge.policy.basis),
     }
+    if price.pricing is not None:
+        del inputs["unit_price"]
+        inputs["price_model"] = price.pricing.name
     if price.discounts:
         inputs["discounts"] = "; ".join(
             f"{_discount_text(one).strip()} from {one.window.start} to {one.window.end or 'no end'}"
@@ -414,8 +439,12 @@ def _usage_inputs(charge: BillableCharge) -> dict[str, Any]:
         "text": f"rated usage from {charge.starts_on} to before {charge.ends_on}",
         "period_from": str(charge.starts_on),
         "period_to": str(charge.ends_on),
-        "rated_amount": str(_price(charge.unit_price)),
     }
+    if charge.pricing is None:
+        inputs["rated_amount"] = str(_price(charge.unit_price))
+    else:
+        inputs["price_model"] = charge.pricing.name
+        inputs["charged_units"] = str(_number(charge.quantity))
     if charge.usage is not None:
         usage = charge.usage
         inputs |= {

@@ -8,6 +8,7 @@ import structlog
 from connector.billing import queries
 from connector.billing.allocate import allocate_open
 from connector.billing.compose import compose
+from connector.billing.earned_discounts import with_earned_discounts
 from connector.billing.finalise import finalise
 from connector.charging.policy import Partials
 from connector.errors import InvalidInput
@@ -43,6 +44,7 @@ def bill_order(
             charge.policy.invoice_partials_on is Partials.ON_ORDER for charge in book.charges
         ):
             return ()
+        (book,) = with_earned_discounts(tx, books=books, billed_to=on, keep=True)
         drafts = compose(
             book.payer, book.charges, book.booked, queries.load_taxes(tx), on, on_order=True
         )

@@ -19,6 +19,8 @@ from connector.billing.draft import (
     Payer,
 )
 from connector.billing.tax import TaxRate, TaxTable, Treatment
+from connector.catalog.pricing.document import optional_pricing
+from connector.charging.granted import read_discounts
 from connector.charging.policy import ProrationPolicy
 from connector.kernel.money import round_to_currency
 from connector.store.engine import copy_rows
@@ -71,8 +73,8 @@ _CHARGES = text(
     "       service_number, coalesce(l.name, '') AS site, p.vendor, c.product_id, "
     "       p.key AS product_key, c.order_line_id, c.description, c.quantity, c.unit_price, "
     "       c.unit_cost, c.discount_percent, c.currency, c.starts_on, c.ends_on, c.tax_category, "
-    "       c.accounting_code, c.policy, u.id AS summary_id, u.usage_class, u.units, "
-    "       u.included_units, u.unit, u.records, u.rating_run_id "
+    "       c.accounting_code, c.policy, c.pricing, c.discounts, u.id AS summary_id, "
+    "       u.usage_class, u.units, u.included_units, u.unit, u.records, u.rating_run_id "
     "  FROM charge c JOIN product p ON p.id = c.product_id "
     "  LEFT JOIN service s ON s.id = c.service_id "
     "  LEFT JOIN order_line o ON o.id = c.order_line_id "
@@ -86,7 +88,7 @@ _CHARGES = text(
 _BOOKED = text(
     "SELECT i.billing_account_id, l.id AS line_id, l.corrects_line_id, l.charge_id, l.invoice_id, "
     "       i.number AS invoice_number, l.line_no, l.service_from, l.service_to, l.tax_category, "
-    "       l.tax_percent, l.tax_treatment, i.currency, "
+    "       l.tax_percent, l.tax_treatment, i.currency, l.tax_amount, "
     "       CASE l.tax_treatment WHEN 'inclusive' THEN l.amount + l.tax_amount ELSE l.amount END "
     "           AS amount "
     "  FROM invoice i JOIN invoice_line l ON l.invoice_id = i.id "
@@ -171,16 +173,18 @@ def load_books(
     for row in tx.execute(_CHARGES, {"ids": list(ids), "horizon": horizon}):
         charges.setdefault(row.billing_account_id, []).append(_charge(row))
     lines = tx.execute(_BOOKED, {"ids": list(ids)}).all()
-    credited: dict[int, Decimal] = {}
+    nothing = (Decimal(0), Decimal(0))
+    credited: dict[int, tuple[Decimal, Decimal]] = {}
     for row in lines:
         if row.corrects_line_id is not None:
-            before = credited.get(row.corrects_line_id, Decimal(0))
-            credited[row.corrects_line_id] = before + row.amount
+            amount, tax = credited.get(row.corrects_line_id, nothing)
+            credited[row.corrects_line_id] = (amount + row.amount, tax + row.tax_amount)
     booked: dict[int, list[BookedLine]] = {}
     for row in lines:
         if row.corrects_line_id is None:
-            left = row.amount + credited.get(row.line_id, Decimal(0))
-            booked.setdefault(row.billing_account_id, []).append(_booked(row, left))
+            amount, tax = credited.get(row.line_id, nothing)
+            line = _booked(row, left=row.amount + amount, tax_left=row.tax_amount + tax)
+            booked.setdefault(row.billing_account_id, []).append(line)
     return [
         PayerBook(
             payer,
@@ -379,6 +383,8 @@ def _charge(row: Row[Any]) -> BillableCharge:
         **{name: values[name] for name in _CHARGE_FIELDS},
         policy=_policy(tuple(row.policy.items())),
         usage=usage,
+        pricing=optional_pricing(row.pricing),
+        discounts=read_discounts(row.discounts),
     )
 
 
@@ -389,13 +395,13 @@ def _policy(items: tuple[tuple[str, Any], ...]) -> ProrationPolicy:
 
 
 # What the store does not keep of a charge is what a bill assumes of every one.
-_NOT_STORED = ("policy", "usage", "discounts", "minimum", "tax_country")
+_NOT_STORED = ("policy", "usage", "pricing", "discounts", "minimum", "tax_country")
 _CHARGE_FIELDS = tuple(
     name for name in BillableCharge.__dataclass_fields__ if name not in _NOT_STORED
 )
 
 
-def _booked(row: Row[Any], left: Decimal) -> BookedLine:
+def _booked(row: Row[Any], *, left: Decimal, tax_left: Decimal) -> BookedLine:
     return BookedLine(
         line_id=row.line_id,
         charge_id=row.charge_id,
@@ -407,5 +413,6 @@ def _booked(row: Row[Any], left: Decimal) -> BookedLine:
         tax_category=row.tax_category,
         tax_percent=row.tax_percent,
         left=round_to_currency(left, row.currency),
+        tax_left=round_to_currency(tax_left, row.currency),
         tax_treatment=row.tax_treatment,
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
@@ -38,6 +39,7 @@ class ChangeRequest:
     quantity: Decimal
     mr_price: Decimal
     mr_cost: Decimal
+    pricing: dict[str, Any] | None = None  # prices the quantity; `mr_price` is then an average
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,18 +109,27 @@ def tax_in(gross: Decimal, percent: Decimal, currency: str) -> Decimal:
 
 
 def share_out(
-    amounts: Sequence[Decimal], percent: Decimal, currency: str, *, contained: bool = False
+    amounts: Sequence[Decimal],
+    percent: Decimal,
+    currency: str,
+    *,
+    contained: bool = False,
+    tax: Decimal | None = None,
 ) -> tuple[Decimal, ...]:
     """Return each line's part of the tax on, or contained in, all of them; the parts sum to it.
 
     By largest remainder, ties to the lowest line (domain 3.4, golden 6). Negative lines mirror
-    positive ones, so a full credit shares out exactly what the invoice did.
+    positive ones, so a full credit shares out exactly what the invoice did. `tax` says what the
+    tax is where it is not that of the sum, by a coin.
     """
     if amounts and all(amount <= 0 for amount in amounts) and any(amounts):
+        turned = None if tax is None else -tax
         mirrored = share_out(
-            [-amount for amount in amounts], percent, currency, contained=contained
+            [-amount for amount in amounts], percent, currency, contained=contained, tax=turned
         )
         return tuple(-part if part else part for part in mirrored)
+    if not amounts:
+        return ()
     digits = minor_digits(currency)
     # Whole numbers all the way: what a line owes is `parts` of `whole` smallest coins.
     rate, whole = percent.as_integer_ratio()
@@ -131,8 +140,10 @@ def share_out(
         unit, rest = divmod(coin * rate, whole)
         units.append(unit)
         rests.append(rest)
-    total = (tax_in if contained else tax_of)(sum(amounts, Decimal(0)), percent, currency)
-    left_over = _in_coins(total, digits) - sum(units)
+    if tax is None:
+        tax = (tax_in if contained else tax_of)(sum(amounts, Decimal(0)), percent, currency)
+    every, left_over = divmod(_in_coins(tax, digits) - sum(units), len(units))
+    units = [unit + every for unit in units]
     by_remainder = sorted(range(len(units)), key=lambda i: (-rests[i], i))
     for i in by_remainder[:left_over]:
         units[i] += 1

@@ -19,7 +19,9 @@ from connector.billing.void import void_invoice
 from connector.billing.write_off import write_off_invoice
 from connector.bootstrap.job_names import BILL_CHUNK, BILLING, PUSH, TASKS
 from connector.bootstrap.wiring import Wiring
+from connector.catalog.diff import Difference, catalog_differences
 from connector.catalog.load import CatalogReport, load_catalog
+from connector.charging.granted import grant_to_running
 from connector.errors import Misconfigured
 from connector.flows.billing_systems import PullReport, pull_each
 from connector.flows.code_tasks import CodeTaskReport, run_due_code_tasks
@@ -37,9 +39,19 @@ class BusinessUseCases(Wiring):
     def load_catalog(self, folder: Path) -> CatalogReport:
         """Load products, prices and decks from a folder of files."""
         with self.store.transaction() as tx:
-            report = load_catalog(tx=tx, folder=folder, now=self.clock.now())
+            now = self.clock.now()
+            report = load_catalog(tx=tx, folder=folder, now=now)
+            if report.discounts:
+                grant_to_running(tx=tx, on=now.date(), now=now)
         self.queue.nudge(PUSH)
         return report
+
+    def catalog_differences(self, folder: Path) -> tuple[Difference, ...]:
+        """Return what loading a folder would change; nothing is loaded."""
+        with self.store.transaction() as tx:
+            found = catalog_differences(tx=tx, folder=folder, now=self.clock.now())
+            tx.rollback()
+        return found
 
     def run_tasks(self) -> CodeTaskReport:
         """Run the code tasks that are due and apply the changes whose day has come."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 CALL_UNIT = "s"  # calls are measured in seconds
 
@@ -45,7 +46,10 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class PriceEntry:
-    """The price of a product for a request type, term and currency in a span of days."""
+    """The price of a product for a request type, term and currency in a span of days.
+
+    With a price model, `pricing` is its document and `mr_price` what one unit alone costs.
+    """
 
     id: int
     product_id: int
@@ -60,6 +64,7 @@ class PriceEntry:
     work_order_template: str | None
     valid_from: date
     valid_to: date | None
+    pricing: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

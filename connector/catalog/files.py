@@ -1,16 +1,29 @@
 """Reads a folder of catalogue files into values; README.md describes the grammar."""
 
-import csv
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+from connector.catalog.deck_files import RateDraft, read_deck
 from connector.catalog.domain import CALL_UNIT, BlockPrice, Brand, block_price
-from connector.catalog.source import BadFile, Entry, parse_decimal, read_yaml
-from connector.kernel.money import UnknownCurrency, minor_digits
+from connector.catalog.pricing.document import Pricing
+from connector.catalog.pricing_files import (
+    ClassPriceDraft,
+    DiscountDraft,
+    PartDraft,
+    VendorRuleDraft,
+    read_bundle,
+    read_class_price,
+    read_discount,
+    read_early_termination,
+    read_recurring,
+    read_vendor_rule,
+)
+from connector.catalog.source import BadFile, Entry, read_yaml
 from connector.store.tables.base import INVOICE_SECTIONS, TAX_TREATMENTS
 
 REQUEST_TYPES = (
@@ -31,19 +44,6 @@ REQUEST_TYPES = (
 )
 KINDS = ("Service", "Part", "Service Request", "Widget")
 RENEWALS = ("Same term", "Month-to-month", "Expires")
-DECK_COLUMNS = (
-    "prefix",
-    "destination",
-    "class",
-    "sell",
-    "cost",
-    "per_s",
-    "minimum_s",
-    "increment_s",
-    "connection",
-)
-DECK_RATES_MAX = 2_000_000
-PRICE_UNITS_MAX = 10**12  # an integer price above this would leave no room for a quantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,7 @@ class PriceDraft:
     valid_from: date
     valid_to: date | None
     line: int
+    pricing: Pricing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +84,8 @@ class ProductDraft:
     prices: tuple[PriceDraft, ...]
     path: Path
     line: int
-
-
-@dataclass(frozen=True, slots=True)
-class RateDraft:
-    """The price of calls to numbers that begin with a prefix."""
-
-    prefix: str
-    destination: str
-    usage_class: str
-    price: BlockPrice
-    minimum_s: int
-    increment_s: int
+    bundle: tuple[PartDraft, ...] = ()
+    early_termination: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +135,7 @@ class PlanDraft:
     allowances: tuple[AllowanceDraft, ...]
     path: Path
     line: int
+    class_prices: tuple[ClassPriceDraft, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +162,8 @@ class CatalogFiles:
     decks: tuple[DeckDraft, ...]
     plans: tuple[PlanDraft, ...]
     taxes: tuple[TaxDraft, ...]
+    discounts: tuple[DiscountDraft, ...]
+    vendor_rules: tuple[VendorRuleDraft, ...]
     sha256: str
 
 
@@ -179,49 +173,92 @@ def read_catalog(folder: Path) -> CatalogFiles:
     Raises:
         BadFile: Something is wrong, with file and line; nothing was changed.
     """
-    paths = sorted(folder.glob("*.yaml"))
-    if not paths:
-        raise BadFile(path=folder, line=0, problem="There is no *.yaml file in this folder.")
+    files, findings = inspect_catalog([folder])
+    if findings:
+        raise findings[0]
+    return files
+
+
+def inspect_catalog(places: Sequence[Path]) -> tuple[CatalogFiles, tuple[BadFile, ...]]:
+    """Read files, and every *.yaml of folders; return what could be read and what is wrong.
+
+    Findings come in the order of the files and their lines.
+    """
     digest = sha256()
-    brands: list[Brand] = []
-    products: list[ProductDraft] = []
-    decks: list[DeckDraft] = []
-    plans: list[PlanDraft] = []
-    taxes: list[TaxDraft] = []
-    for path in paths:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-        top = read_yaml(path)
-        brands += [_brand(entry) for entry in top.entries("brands")]
-        products += [_product(entry) for entry in top.entries("products")]
-        decks += [_deck(entry) for entry in top.entries("decks")]
-        plans += [_plan(entry) for entry in top.entries("rate_plans")]
-        taxes += [_tax(entry) for entry in top.entries("taxes")]
-        top.finish()
-    for deck in sorted(decks, key=lambda one: (one.key, one.valid_from)):
+    findings: list[BadFile] = []
+    read = _Read()
+    for path in _paths(places, findings):
+        try:
+            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+            top = read_yaml(path)
+        except BadFile as error:
+            findings.append(error)
+            continue
+        read.add(top)
+        try:
+            top.finish()
+        except BadFile as error:
+            top.findings.append(error)
+        findings += sorted(top.findings, key=lambda one: one.line)
+    for deck in sorted(read.decks, key=lambda one: (one.key, one.valid_from)):
         digest.update(f"{deck.key} {deck.valid_from} {deck.sha256}".encode())
-    _refuse_repeats((one.key, one.path, one.line) for one in products)
-    _refuse_repeats((one.key, one.path, one.line) for one in plans)
-    return CatalogFiles(
-        brands=tuple(brands),
-        products=tuple(products),
-        decks=tuple(decks),
-        plans=tuple(plans),
-        taxes=tuple(taxes),
-        sha256=digest.hexdigest(),
-    )
+    findings += _repeats((one.key, one.path, one.line) for one in read.products)
+    findings += _repeats((one.key, one.path, one.line) for one in read.plans)
+    return read.files(digest.hexdigest()), tuple(findings)
 
 
-def _refuse_repeats(keys: Iterable[tuple[str, Path, int]]) -> None:
+@dataclass(slots=True)
+class _Read:
+    """What was read of several files so far."""
+
+    brands: list[Brand] = field(default_factory=list)
+    products: list[ProductDraft] = field(default_factory=list)
+    decks: list[DeckDraft] = field(default_factory=list)
+    plans: list[PlanDraft] = field(default_factory=list)
+    taxes: list[TaxDraft] = field(default_factory=list)
+    discounts: list[DiscountDraft] = field(default_factory=list)
+    vendor_rules: list[VendorRuleDraft] = field(default_factory=list)
+
+    def add(self, top: Entry) -> None:
+        self.brands += top.read_each("brands", _brand)
+        self.products += top.read_each("products", _product)
+        self.decks += top.read_each("decks", _deck)
+        self.plans += top.read_each("rate_plans", _plan)
+        self.taxes += top.read_each("taxes", _tax)
+        self.discounts += top.read_each("discounts", read_discount)
+        self.vendor_rules += top.read_each("vendor_rules", read_vendor_rule)
+
+    def files(self, sha: str) -> CatalogFiles:
+        return CatalogFiles(
+            brands=tuple(self.brands),
+            products=tuple(self.products),
+            decks=tuple(self.decks),
+            plans=tuple(self.plans),
+            taxes=tuple(self.taxes),
+            discounts=tuple(self.discounts),
+            vendor_rules=tuple(self.vendor_rules),
+            sha256=sha,
+        )
+
+
+def _paths(places: Sequence[Path], findings: list[BadFile]) -> Iterator[Path]:
+    for place in places:
+        paths = sorted(place.glob("*.yaml")) if place.is_dir() else [place]
+        if not paths:
+            problem = "There is no *.yaml file in this folder."
+            findings.append(BadFile(path=place, line=0, problem=problem))
+        yield from paths
+
+
+def _repeats(keys: Iterable[tuple[str, Path, int]]) -> Iterator[BadFile]:
     seen: dict[str, tuple[Path, int]] = {}
     for key, path, line in keys:
-        if key in seen:
-            first_path, first_line = seen[key]
-            raise BadFile(
-                path=path,
-                line=line,
-                problem=f"'{key}' is there twice; first in {first_path.name}:{first_line}.",
-            )
-        seen[key] = (path, line)
+        if key not in seen:
+            seen[key] = (path, line)
+            continue
+        first_path, first_line = seen[key]
+        problem = f"'{key}' is there twice; first in {first_path.name}:{first_line}."
+        yield BadFile(path=path, line=line, problem=problem)
 
 
 def _brand(entry: Entry) -> Brand:
@@ -243,15 +280,6 @@ def _brand(entry: Entry) -> Brand:
     return brand
 
 
-def _currency(entry: Entry) -> str:
-    currency = entry.text("currency")
-    try:
-        minor_digits(currency)
-    except UnknownCurrency as error:
-        raise entry.error(error.message, remedy=error.remedy, key="currency") from None
-    return currency
-
-
 def _product(entry: Entry) -> ProductDraft:
     name = entry.text("name")
     product = ProductDraft(
@@ -267,20 +295,29 @@ def _product(entry: Entry) -> ProductDraft:
         tax_category=entry.text("tax_category", "standard"),
         accounting_code=entry.text("accounting_code", "4000"),
         rate_plan_key=entry.optional_text("rate_plan"),
-        prices=tuple(_price(one) for one in entry.entries("prices")),
+        prices=entry.read_each("prices", _price),
         path=entry.path,
         line=entry.line,
+        bundle=read_bundle(entry),
+        early_termination=read_early_termination(entry),
     )
     entry.finish()
+    if product.bundle and any(price.pricing for price in product.prices):
+        raise entry.error(
+            "A bundle has a price for each, not a price model.",
+            remedy="Write mr: the price of one bundle, shared out to its parts by their weights.",
+            key="prices",
+        )
     return product
 
 
 def _price(entry: Entry) -> PriceDraft:
+    mr_price, pricing = read_recurring(entry)
     price = PriceDraft(
         request_type=entry.one_of("request", REQUEST_TYPES),
         term_months=entry.whole("term", 0),
-        currency=_currency(entry),
-        mr_price=entry.decimal("mr", "0"),
+        currency=entry.currency("currency"),
+        mr_price=mr_price,
         nr_price=entry.decimal("nr", "0"),
         mr_cost=entry.decimal("mr_cost", "0"),
         nr_cost=entry.decimal("nr_cost", "0"),
@@ -289,6 +326,7 @@ def _price(entry: Entry) -> PriceDraft:
         valid_from=entry.day("from"),
         valid_to=entry.optional_day("until"),
         line=entry.line,
+        pricing=pricing,
     )
     if price.valid_to is not None and price.valid_to <= price.valid_from:
         raise entry.error(f"The price ends ({price.valid_to}) before it begins.", key="until")
@@ -300,12 +338,13 @@ def _plan(entry: Entry) -> PlanDraft:
     plan = PlanDraft(
         key=entry.text("key"),
         name=entry.text("name"),
-        currency=_currency(entry),
+        currency=entry.currency("currency"),
         deck_key=entry.optional_text("deck"),
-        meters=tuple(_meter(one) for one in entry.entries("meters")),
-        allowances=tuple(_allowance(one) for one in entry.entries("allowances")),
+        meters=entry.read_each("meters", _meter),
+        allowances=entry.read_each("allowances", _allowance),
         path=entry.path,
         line=entry.line,
+        class_prices=entry.read_each("class_prices", read_class_price),
     )
     entry.finish()
     _refuse_mixed_units(plan)
@@ -378,7 +417,7 @@ def _deck(entry: Entry) -> DeckDraft:
     rates = read_deck(file)
     deck = DeckDraft(
         key=entry.text("key"),
-        currency=_currency(entry),
+        currency=entry.currency("currency"),
         valid_from=entry.day("from"),
         rates=rates,
         sha256=_deck_hash(rates),
@@ -394,73 +433,3 @@ def _deck_hash(rates: tuple[RateDraft, ...]) -> str:
     for rate in rates:
         digest.update(repr(rate).encode())
     return digest.hexdigest()
-
-
-def read_deck(path: Path) -> tuple[RateDraft, ...]:
-    """Read a rate deck from CSV, sorted by prefix.
-
-    Raises:
-        BadFile: A column is missing, or a line is wrong.
-    """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        missing = set(DECK_COLUMNS) - set(reader.fieldnames or ())
-        if missing:
-            raise BadFile(
-                path=path,
-                line=1,
-                problem=f"The deck lacks the columns {', '.join(sorted(missing))}.",
-                remedy=f"Its first line must name: {', '.join(DECK_COLUMNS)}.",
-            )
-        rates: dict[str, RateDraft] = {}
-        for row in reader:
-            rate = _rate(path, reader.line_num, row)
-            if rate.prefix in rates:
-                raise BadFile(
-                    path=path, line=reader.line_num, problem=f"Prefix {rate.prefix} is there twice."
-                )
-            rates[rate.prefix] = rate
-            if len(rates) > DECK_RATES_MAX:
-                raise BadFile(
-                    path=path,
-                    line=reader.line_num,
-                    problem=f"A deck holds at most {DECK_RATES_MAX:,} prefixes.",
-                )
-    return tuple(rates[prefix] for prefix in sorted(rates))
-
-
-def _rate(path: Path, line: int, row: dict[str, str | None]) -> RateDraft:
-    def text(name: str) -> str:
-        value = row.get(name)
-        if value is None or not value.strip():
-            raise BadFile(path=path, line=line, problem=f"The line has no {name}.")
-        return value.strip()
-
-    def whole(name: str, least: int) -> int:
-        written = text(name)
-        if not (written.isascii() and written.isdigit()) or not least <= int(written) <= 86_400:
-            raise BadFile(
-                path=path,
-                line=line,
-                problem=f"{name} '{written}' is not a whole number from {least} to 86400.",
-            )
-        return int(written)
-
-    prefix = text("prefix")
-    if not (prefix.isascii() and prefix.isdigit() and len(prefix) <= 15):
-        raise BadFile(path=path, line=line, problem=f"Prefix '{prefix}' is not 1 to 15 digits.")
-    sell, cost, connection = (
-        parse_decimal(text(name), path=path, line=line, name=name)
-        for name in ("sell", "cost", "connection")
-    )
-    price = block_price(sell=sell, cost=cost, connection=connection, block=whole("per_s", 1))
-    if max(price.sell, price.cost, price.connection) > PRICE_UNITS_MAX:
-        raise BadFile(path=path, line=line, problem="A price this large cannot be rated exactly.")
-    return RateDraft(
-        prefix=prefix,
-        destination=text("destination"),
-        usage_class=text("class"),
-        price=price,
-        minimum_s=whole("minimum_s", 0),
-        increment_s=whole("increment_s", 1),
-    )

@@ -10,7 +10,9 @@ import structlog
 from sqlalchemy import Connection, Table, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from connector.catalog.bundles import load_bundles
 from connector.catalog.decks import load_decks
+from connector.catalog.discounts import load_discounts, load_vendor_rules
 from connector.catalog.files import CatalogFiles, ProductDraft, read_catalog
 from connector.catalog.plans import load_plans, load_taxes
 from connector.catalog.prices import load_prices
@@ -34,6 +36,9 @@ class CatalogReport:
     rates: int = 0
     plans: int = 0
     taxes: int = 0
+    bundles: int = 0
+    discounts: int = 0
+    vendor_rules: int = 0
     was_loaded_before: bool = False
 
     def as_dict(self) -> dict[str, int | bool]:
@@ -59,7 +64,10 @@ def load_catalog(*, tx: Connection, folder: Path, now: datetime) -> CatalogRepor
     plans = load_plans(tx, files.plans, known_decks=_keys(tx, rate_deck))
     taxes = load_taxes(tx, files.taxes)
     products = _load_products(tx, files.products)
+    bundles = load_bundles(tx, files.products)
     opened, closed = load_prices(tx, files.products)
+    discounts = load_discounts(tx, files.discounts)
+    vendor_rules = load_vendor_rules(tx, files.vendor_rules)
     report = CatalogReport(
         brands=brands,
         products=products,
@@ -69,6 +77,9 @@ def load_catalog(*, tx: Connection, folder: Path, now: datetime) -> CatalogRepor
         rates=rates,
         plans=plans,
         taxes=taxes,
+        bundles=bundles,
+        discounts=discounts,
+        vendor_rules=vendor_rules,
     )
     tx.execute(
         insert(catalog_load).values(
@@ -119,6 +130,7 @@ def _load_products(tx: Connection, drafts: Iterable[ProductDraft]) -> int:
                 "tax_category": draft.tax_category,
                 "accounting_code": draft.accounting_code,
                 "rate_plan_key": draft.rate_plan_key,
+                "early_termination": draft.early_termination,
             }
         )
     return _upsert(tx, product, rows)

@@ -12,8 +12,16 @@ from connector.catalog.dating import Stored, Wanted, dated_changes
 from connector.catalog.domain import BlockPrice
 from connector.catalog.files import AllowanceDraft, MeterDraft, PlanDraft, TaxDraft
 from connector.catalog.prices import close_entries, refusal
+from connector.catalog.pricing.document import Pricing, read_pricing
+from connector.catalog.pricing_files import ClassPriceDraft
 from connector.catalog.source import BadFile
-from connector.store.tables.catalog import allowance, meter_price, rate_plan, tax_rate
+from connector.store.tables.catalog import (
+    allowance,
+    class_price,
+    meter_price,
+    rate_plan,
+    tax_rate,
+)
 
 MeterContent = tuple[str, str, BlockPrice]  # class, unit, price
 
@@ -35,6 +43,7 @@ def load_plans(tx: Connection, drafts: Iterable[PlanDraft], *, known_decks: froz
         plan_id = _upsert_plan(tx, draft)
         opened += _load_meters(tx, plan_id, draft)
         opened += _load_allowances(tx, plan_id, draft)
+        opened += _load_class_prices(tx, plan_id, draft)
     return opened
 
 
@@ -130,6 +139,38 @@ def _load_allowances(tx: Connection, plan_id: int, draft: PlanDraft) -> int:
         ]
     if rows:
         tx.execute(insert(allowance), rows)
+    return len(rows)
+
+
+def _load_class_prices(tx: Connection, plan_id: int, draft: PlanDraft) -> int:
+    stored: dict[str, list[Stored[Pricing]]] = defaultdict(list)
+    for row in tx.execute(select(class_price).where(class_price.c.rate_plan_id == plan_id)):
+        stored[row.usage_class].append(
+            Stored(row.id, row.valid_from, row.valid_to, read_pricing(row.pricing))
+        )
+    by_class: dict[str, list[ClassPriceDraft]] = defaultdict(list)
+    for one in draft.class_prices:
+        by_class[one.usage_class].append(one)
+    rows: list[dict[str, Any]] = []
+    for usage_class, prices in by_class.items():
+        changes = dated_changes(
+            stored[usage_class],
+            [Wanted(one.valid_from, None, one.pricing, one.line) for one in prices],
+            refusal(draft.path, f"price of class '{usage_class}' in plan '{draft.key}'"),
+        )
+        close_entries(tx, class_price, changes.closed)
+        rows += [
+            {
+                "rate_plan_id": plan_id,
+                "usage_class": usage_class,
+                "pricing": want.content.as_json(),
+                "valid_from": want.valid_from,
+                "valid_to": want.valid_to,
+            }
+            for want in changes.opened
+        ]
+    if rows:
+        tx.execute(insert(class_price), rows)
     return len(rows)
 
 

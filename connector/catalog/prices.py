@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Table, bindparam, insert, select, update
 
 from connector.catalog.dating import Closing, Stored, Wanted, dated_changes
 from connector.catalog.files import PriceDraft, ProductDraft
+from connector.catalog.pricing.document import Pricing, optional_pricing
 from connector.catalog.source import BadFile
 from connector.store.tables.catalog import price_entry, product
 
@@ -28,6 +29,7 @@ class Amounts:
     mr_cost: Decimal
     nr_cost: Decimal
     renewal_type: str
+    pricing: Pricing | None
 
 
 def load_prices(tx: Connection, drafts: Iterable[ProductDraft]) -> tuple[int, int]:
@@ -100,6 +102,7 @@ def _amounts(price: PriceDraft) -> Amounts:
         mr_cost=price.mr_cost,
         nr_cost=price.nr_cost,
         renewal_type=price.renewal_type,
+        pricing=price.pricing,
     )
 
 
@@ -117,6 +120,7 @@ def _stored(tx: Connection) -> dict[Slot, list[Stored[Amounts]]]:
                     mr_cost=row.mr_cost,
                     nr_cost=row.nr_cost,
                     renewal_type=row.renewal_type,
+                    pricing=optional_pricing(row.pricing),
                 ),
             )
         )
@@ -136,6 +140,7 @@ def _row(slot: Slot, brand_id: int, want: Wanted[Amounts], template: str | None)
         "mr_cost": want.content.mr_cost,
         "nr_cost": want.content.nr_cost,
         "renewal_type": want.content.renewal_type,
+        "pricing": want.content.pricing.as_json() if want.content.pricing else None,
         "work_order_template": template,
         "valid_from": want.valid_from,
         "valid_to": want.valid_to,

@@ -5,7 +5,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Row, or_, select
+from sqlalchemy import Connection, Row, or_, select, text
 
 from connector.catalog.domain import PriceEntry, Product
 from connector.errors import StateConflict
@@ -70,6 +70,29 @@ def prices_on(
         key = (entry.product_id, entry.request_type)
         found[key] = (*found.get(key, ()), entry)
     return found
+
+
+_OWN_PRICES = text(
+    "SELECT p.id AS product_id, d.price "
+    "  FROM discount d JOIN product p ON d.products @> to_jsonb(p.key) "
+    " WHERE d.price IS NOT NULL AND d.currency = :currency AND d.valid_from <= :on "
+    "   AND (d.valid_to IS NULL OR d.valid_to > :on) "
+    "   AND (d.customers = '[]' OR d.customers @> to_jsonb(CAST(:account_sfid AS text)) "
+    "        OR EXISTS (SELECT FROM billing_account b JOIN account a ON a.id = b.account_id "
+    "                    WHERE a.sfid = :account_sfid AND d.customers @> to_jsonb(b.number))) "
+    " ORDER BY d.customers = '[]' DESC, d.valid_from, d.id"
+)
+
+
+def own_prices_on(
+    *, tx: Connection, account_sfid: str, currency: str, on: date
+) -> dict[int, Decimal]:
+    """Return a customer's own recurring price of a unit, by product (row B8).
+
+    A price that names the customer goes before one for everybody, the latest before older ones.
+    """
+    rows = tx.execute(_OWN_PRICES, {"account_sfid": account_sfid, "currency": currency, "on": on})
+    return {row.product_id: Decimal(row.price) for row in rows}
 
 
 def tax_percent(*, tx: Connection, country: str, category: str, on: date) -> Decimal:

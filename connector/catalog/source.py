@@ -1,13 +1,19 @@
 """YAML files read strictly: every value knows its line, decimals stay exact, nothing is guessed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Any, TypeVar
 
 import yaml
 
 from connector.errors import InvalidInput
+from connector.kernel.money import UnknownCurrency, minor_digits
+
+Item = TypeVar("Item")
+
+_NULL = "tag:yaml.org,2002:null"
 
 
 class BadFile(InvalidInput):
@@ -19,12 +25,19 @@ class BadFile(InvalidInput):
         super().__init__(f"{path}:{line}: {problem}", remedy=remedy)
         self.path = path
         self.line = line
+        self.problem = problem
 
 
 class Entry:
-    """One mapping of a file. Each key is asked for once; `finish` refuses what nobody asked for."""
+    """One mapping of a file. Each key is asked for once; `finish` refuses what nobody asked for.
 
-    def __init__(self, path: Path, node: yaml.Node, what: str) -> None:
+    `findings` is shared by everything in a file: what `read_each` had to leave out.
+    """
+
+    def __init__(
+        self, path: Path, node: yaml.Node, what: str, findings: list[BadFile] | None = None
+    ) -> None:
+        self.findings: list[BadFile] = [] if findings is None else findings
         self.path = path
         self.line = node.start_mark.line + 1
         self.what = what
@@ -99,6 +112,15 @@ class Entry:
         """Return a date, or None when the key is missing."""
         return self.day(key) if key in self._values else None
 
+    def currency(self, key: str) -> str:
+        """Return the code of a currency."""
+        code = self.text(key)
+        try:
+            minor_digits(code)
+        except UnknownCurrency as error:
+            raise self.error(error.message, remedy=error.remedy or "", key=key) from None
+        return code
+
     def entries(self, key: str) -> Iterator["Entry"]:
         """Return the mappings listed under a key; none when it is missing."""
         self._asked.add(key)
@@ -108,13 +130,48 @@ class Entry:
         if not isinstance(node, yaml.SequenceNode):
             raise self.error(f"{key} must be a list.", key=key)
         for item in node.value:
-            yield Entry(self.path, item, f"An entry of {key}")
+            yield Entry(self.path, item, f"An entry of {key}", self.findings)
+
+    def read_each(self, key: str, read: Callable[["Entry"], Item]) -> tuple[Item, ...]:
+        """Return what is read of each mapping listed under a key; what cannot be is a finding."""
+        done: list[Item] = []
+        try:
+            for entry in self.entries(key):
+                try:
+                    done.append(read(entry))
+                except BadFile as error:
+                    self.findings.append(error)
+        except BadFile as error:
+            self.findings.append(error)
+        return tuple(done)
 
     def entry(self, key: str) -> "Entry | None":
         """Return the mapping under a key, or None when it is missing."""
         self._asked.add(key)
         node = self._values.get(key)
-        return None if node is None else Entry(self.path, node, key)
+        return None if node is None else Entry(self.path, node, key, self.findings)
+
+    def document(self, key: str) -> dict[str, Any] | None:
+        """Return the mapping under a key as plain texts, lists and mappings; None when missing.
+
+        Numbers are texts as written, null is None: nothing passes through a float.
+        """
+        self._asked.add(key)
+        node = self._values.get(key)
+        if node is None:
+            return None
+        if not isinstance(node, yaml.MappingNode):
+            raise self.error(f"{key} must be a mapping of names to values.", key=key)
+        found: dict[str, Any] = _plain(node, self)
+        return found
+
+    def optional_names(self, key: str) -> tuple[str, ...]:
+        """Return a list of texts; an empty one when the key is missing."""
+        return self.names(key) if key in self._values else self._nothing(key)
+
+    def _nothing(self, key: str) -> tuple[str, ...]:
+        self._asked.add(key)
+        return ()
 
     def names(self, key: str) -> tuple[str, ...]:
         """Return a list of texts."""
@@ -130,7 +187,7 @@ class Entry:
         Raises:
             BadFile: There is one.
         """
-        for key in self._values.keys() - self._asked:
+        for key in (name for name in self._values if name not in self._asked):
             raise self.error(
                 f"'{key}' is not known here.",
                 remedy=f"Known keys: {', '.join(sorted(self._asked))}.",
@@ -151,6 +208,21 @@ class Entry:
         if not isinstance(node, yaml.ScalarNode):
             raise self.error(f"{key} must be a single value.", key=key)
         return node
+
+
+def _plain(node: yaml.Node, entry: Entry) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        found: dict[str, Any] = {}
+        for name, value in node.value:
+            if name.value in found:
+                line = name.start_mark.line + 1
+                problem = f"'{name.value}' is there twice."
+                raise BadFile(path=entry.path, line=line, problem=problem)
+            found[str(name.value)] = _plain(value, entry)
+        return found
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item, entry) for item in node.value]
+    return None if node.tag == _NULL else str(node.value)
 
 
 def read_yaml(path: Path) -> Entry:

@@ -8,6 +8,7 @@ from decimal import Decimal
 import structlog
 from sqlalchemy import Connection
 
+from connector.catalog.pricing.document import Pricing
 from connector.charging import queries
 from connector.errors import InvalidInput
 from connector.kernel.money import minor_digits
@@ -19,7 +20,8 @@ log = structlog.get_logger(__name__)
 class UsageCharge:
     """The rated usage of a service in one class and period, ready to be invoiced.
 
-    `amount` and `cost` are exact; the bill rounds.
+    `amount` and `cost` are exact; the bill rounds. When a price model prices the total, `units`
+    has both, and the bill asks the model again for its steps.
     """
 
     summary_id: int
@@ -31,6 +33,15 @@ class UsageCharge:
     cost: Decimal
     currency: str
     description: str
+    units: "PricedUnits | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class PricedUnits:
+    """What a price model prices of a class: the units beyond what is included."""
+
+    pricing: Pricing
+    quantity: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +60,10 @@ class OneTimeCharge:
     on: date
 
 
-def charge_one_time(*, tx: Connection, sold: OneTimeCharge, brand_id: int, now: datetime) -> int:
-    """Charge an order line once, however often it is asked for; return the charge's id.
+def charge_one_time(
+    *, tx: Connection, sold: OneTimeCharge, brand_id: int, now: datetime, purpose: str = "once"
+) -> int:
+    """Charge an order line once for a purpose, however often it is asked; return the charge's id.
 
     Raises:
         InvalidInput: Quantity or price is below zero.
@@ -63,7 +76,7 @@ def charge_one_time(*, tx: Connection, sold: OneTimeCharge, brand_id: int, now: 
         tx,
         {
             "brand_id": brand_id,
-            "key": f"line:{sold.order_line_id}:once",
+            "key": f"line:{sold.order_line_id}:{purpose}",
             "kind": "one_time",
             "billing_account_id": sold.billing_account_id,
             "service_id": sold.service_id,
@@ -106,6 +119,10 @@ def upsert_usage_charges(*, tx: Connection, summaries: Sequence[UsageCharge], no
             "starts": [one.period_start for one in summaries],
             "ends": [one.period_end for one in summaries],
             "amounts": [one.amount for one in summaries],
+            "quantities": [one.units.quantity if one.units else 1 for one in summaries],
+            "pricings": [
+                one.units.pricing.document.decode() if one.units else None for one in summaries
+            ],
             "costs": [one.cost for one in summaries],
             "currencies": [one.currency for one in summaries],
             "descriptions": [one.description for one in summaries],

@@ -10,12 +10,15 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
+from connector.catalog.pricing.document import optional_pricing
 from connector.charging.policy import ProrationPolicy
 from connector.charging.segments import Cut
+from connector.charging.shares import BundlePart
 from connector.charging.succession import Standing
+from connector.charging.value import Price
 from connector.errors import StateConflict
 from connector.kernel.period import Cycle, Interval
-from connector.store.tables.catalog import product
+from connector.store.tables.catalog import bundle_part, product
 from connector.store.tables.charging import charge
 
 
@@ -48,6 +51,7 @@ class ServiceFacts:
     anchor_day: int
     brand_key: str
     payer_number: str
+    pricing: dict[str, Any] | None
 
     @property
     def cycle(self) -> Cycle:
@@ -76,6 +80,9 @@ class RecurringCharge:
     ends_on: date | None
     per_period: Fraction
     policy: ProrationPolicy
+    product_id: int
+    part: str  # of a bundle; empty for what is no bundle
+    discounts: tuple[dict[str, Any], ...]
 
     @property
     def standing(self) -> Standing:
@@ -88,7 +95,7 @@ class RecurringCharge:
 _LOCK_SERVICE = text(
     "SELECT s.id AS service_id, s.number, s.brand_id, s.billing_account_id, s.product_id, "
     "       p.key AS product_key, s.quantity, s.mr_price, s.mr_cost, s.currency, b.anchor_day, "
-    "       r.key AS brand_key, b.number AS payer_number "
+    "       r.key AS brand_key, b.number AS payer_number, s.pricing "
     "  FROM service s "
     "  JOIN billing_account b ON b.id = s.billing_account_id "
     "  JOIN brand r ON r.id = b.brand_id "
@@ -96,6 +103,7 @@ _LOCK_SERVICE = text(
     " WHERE s.id = :service_id FOR NO KEY UPDATE OF b"
 )
 
+_PART = charge.c.source["part"].as_string()
 _CLOSED_BY = charge.c.source["closed_by"].as_integer()
 
 
@@ -121,9 +129,13 @@ def recurring_of(tx: Connection, *, service_id: int) -> tuple[RecurringCharge, .
             charge.c.starts_on,
             charge.c.ends_on,
             charge.c.policy,
-            (charge.c.quantity * charge.c.unit_price * (100 - charge.c.discount_percent)).label(
-                "per_period_percent"
-            ),
+            charge.c.quantity,
+            charge.c.unit_price,
+            charge.c.discount_percent,
+            charge.c.pricing,
+            charge.c.product_id,
+            charge.c.discounts,
+            func.coalesce(_PART, "").label("part"),
         )
         .where(charge.c.service_id == service_id, charge.c.kind == "recurring")
         .order_by(charge.c.starts_on, charge.c.id)
@@ -135,11 +147,30 @@ def recurring_of(tx: Connection, *, service_id: int) -> tuple[RecurringCharge, .
             closed_by=row.closed_by,
             starts_on=row.starts_on,
             ends_on=row.ends_on,
-            per_period=Fraction(row.per_period_percent) / 100,
+            per_period=Price(
+                row.quantity,
+                row.unit_price,
+                row.discount_percent,
+                pricing=optional_pricing(row.pricing),
+            ).per_period,
             policy=ProrationPolicy.from_json(row.policy),
+            product_id=row.product_id,
+            part=row.part,
+            discounts=tuple(row.discounts),
         )
         for row in rows
     )
+
+
+def bundle_parts(tx: Connection, *, product_id: int) -> tuple[BundlePart, ...]:
+    """Return the parts of a product that is a bundle, in order; none when it is not."""
+    rows = tx.execute(
+        select(product.c.key, bundle_part.c.part_id, bundle_part.c.weight)
+        .join(product, product.c.id == bundle_part.c.part_id)
+        .where(bundle_part.c.product_id == product_id)
+        .order_by(bundle_part.c.position)
+    )
+    return tuple(BundlePart(row.key, row.part_id, row.weight) for row in rows)
 
 
 def product_facts(tx: Connection, *, product_id: int) -> ProductFacts:
@@ -211,11 +242,13 @@ def insert_charge(tx: Connection, values: Mapping[str, Any]) -> int:
 UPSERT_USAGE = text(
     """
     INSERT INTO charge (brand_id, key, kind, billing_account_id, service_id, product_id,
-                        usage_summary_id, description, quantity, unit_price, unit_cost, currency,
+                        usage_summary_id, description, quantity, pricing, unit_price, unit_cost,
+                        currency,
                         starts_on, ends_on, tax_category, accounting_code, policy, source,
                         created_at, changed_at)
     SELECT s.brand_id, 'usage:' || u.summary_id, 'usage', s.billing_account_id, s.id, s.product_id,
-           u.summary_id, u.description, 1, u.amount, u.cost, u.currency,
+           u.summary_id, u.description, u.quantity, CAST(u.pricing AS jsonb), u.amount, u.cost,
+           u.currency,
            u.period_start, u.period_end, p.tax_category, p.accounting_code, '{}'::jsonb,
            jsonb_build_object('service', s.id, 'usage_summary', u.summary_id,
                               'usage_class', u.usage_class),
@@ -223,17 +256,21 @@ UPSERT_USAGE = text(
       FROM unnest(CAST(:summary_ids AS bigint[]), CAST(:service_ids AS bigint[]),
                   CAST(:classes AS text[]), CAST(:starts AS date[]), CAST(:ends AS date[]),
                   CAST(:amounts AS numeric[]), CAST(:costs AS numeric[]),
-                  CAST(:currencies AS text[]), CAST(:descriptions AS text[]))
+                  CAST(:currencies AS text[]), CAST(:descriptions AS text[]),
+                  CAST(:quantities AS numeric[]), CAST(:pricings AS text[]))
            AS u(summary_id, service_id, usage_class, period_start, period_end, amount, cost,
-                currency, description)
+                currency, description, quantity, pricing)
       JOIN service s ON s.id = u.service_id
       JOIN product p ON p.id = s.product_id
       -- a foreign billing system counts and charges usage itself
       JOIN billing_account b ON b.id = s.billing_account_id AND b.system = 'builtin'
     ON CONFLICT (key) DO UPDATE
        SET unit_price = excluded.unit_price, unit_cost = excluded.unit_cost,
-           description = excluded.description, changed_at = excluded.changed_at
-     WHERE (charge.unit_price, charge.unit_cost, charge.description)
-           IS DISTINCT FROM (excluded.unit_price, excluded.unit_cost, excluded.description)
+           description = excluded.description, quantity = excluded.quantity,
+           pricing = excluded.pricing, changed_at = excluded.changed_at
+     WHERE (charge.unit_price, charge.unit_cost, charge.description, charge.quantity,
+            charge.pricing)
+           IS DISTINCT FROM (excluded.unit_price, excluded.unit_cost, excluded.description,
+                             excluded.quantity, excluded.pricing)
     """
 )

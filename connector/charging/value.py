@@ -1,5 +1,6 @@
 """What a charge is worth: exact shares of billing periods, rounded only where a line is made."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -7,7 +8,9 @@ from fractions import Fraction
 from functools import lru_cache
 
 from connector.catalog.pricing.discounts import Discount as PercentOff
+from connector.catalog.pricing.document import Pricing
 from connector.catalog.pricing.price import Adjustments, unrounded_price
+from connector.catalog.pricing.steps import Step
 from connector.catalog.pricing.units import PerUnit
 from connector.charging.policy import Basis
 from connector.errors import InvalidInput
@@ -26,6 +29,7 @@ class Discount:
     window: Period
     percent: Decimal = Decimal(0)
     amount: Decimal = Decimal(0)
+    name: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.percent <= 100 or self.amount < 0:
@@ -44,7 +48,7 @@ class Price:
     """What one billing period of a charge costs.
 
     Discounts are taken off first, each from the list price; then the minimum counts (domain 3.4,
-    golden 16).
+    golden 16). A price model prices the whole quantity; without one each unit costs `unit_price`.
     """
 
     quantity: Decimal
@@ -52,27 +56,44 @@ class Price:
     discount_percent: Decimal = Decimal(0)
     discounts: tuple[Discount, ...] = ()
     minimum: Decimal = Decimal(0)
+    pricing: Pricing | None = None
+
+    @property
+    def floor(self) -> Decimal:
+        """What a period costs at least, whoever says so."""
+        return self.minimum if self.pricing is None else max(self.minimum, self.pricing.minimum)
 
     @property
     def net_unit_price(self) -> Fraction:
-        """The price of one unit after the discount that holds for good, exact."""
+        """The price of one unit after the discount that holds for good, exact.
+
+        Under a price model units have no price of their own: the whole quantity is the unit.
+        """
+        if self.pricing is not None:
+            return self.per_period
         if not self.discount_percent:
             return Fraction(self.unit_price)
         return Fraction(self.unit_price) * (1 - Fraction(self.discount_percent) / 100)
 
     @property
     def per_period(self) -> Fraction:
-        """The price of a whole billing period before dated discounts, exact.
+        """The price of a whole billing period before dated discounts, exact."""
+        return self.priced()[1]
+
+    def priced(self) -> tuple[Sequence[Step], Fraction]:
+        """Return the steps of the price of a whole billing period and their sum, exact.
 
         The one place where a price model is asked: the catalogue's pricing function.
         """
+        if self.pricing is not None:
+            return self.pricing.unrounded(self.quantity, percent_off=self.discount_percent)
         off = (PercentOff(percent=self.discount_percent),) if self.discount_percent else ()
-        _, whole = unrounded_price(
+        steps, whole = unrounded_price(
             model=PerUnit(self.unit_price),
             quantity=self.quantity,
             adjustments=Adjustments(discounts=off),
         )
-        return Fraction(whole)
+        return steps, Fraction(whole)
 
 
 def share_of_period(period: Period, served: Period, basis: Basis, cycle: Cycle) -> Fraction:
@@ -135,13 +156,13 @@ def value_of(price: Price, period: Period, served: Period, basis: Basis, cycle: 
     share = share_of_period(period, served, basis, cycle)
     whole = price.per_period
     value = whole if share == 1 else whole * share
-    if not price.discounts and not price.minimum:
+    if not price.discounts and not price.floor:
         return value
     for discount in price.discounts:
         days = served.intersection(discount.window)
         if days is not None:
             value -= discount.off(whole, share_of_period(period, days, basis, cycle))
-    return max(value, Fraction(price.minimum) * share, Fraction(0))
+    return max(value, Fraction(price.floor) * share, Fraction(0))
 
 
 def periods_of(served: Period, *, until: date, cycle: Cycle) -> tuple[Period, ...]:

@@ -4,16 +4,18 @@ from pathlib import Path
 
 import click
 
-from connector.catalog.files import read_catalog
+from connector.catalog.files import inspect_catalog
+from connector.catalog.source import BadFile
 from connector.cli.printing import print_json
 from connector.cli.session import Session
 
+FILES = click.Path(path_type=Path, exists=True)
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 @click.group()
 def catalog() -> None:
-    """Load products, prices and rate decks."""
+    """Check, compare and load products, prices, discounts and rate decks."""
 
 
 @catalog.command()
@@ -33,26 +35,67 @@ def load(session: Session, *, folder: Path, as_json: bool) -> None:
         f"Loaded: {report.brands} brands and {report.products} products new or changed, "
         f"{report.prices_opened} prices opened and {report.prices_closed} closed, "
         f"{report.deck_versions} deck versions with {report.rates:,} rates, "
-        f"{report.plans} meter prices and allowances, {report.taxes} tax rates."
+        f"{report.plans} prices and allowances of usage, {report.taxes} tax rates, "
+        f"{report.bundles} bundles, {report.discounts} discounts, "
+        f"{report.vendor_rules} vendor rules."
     )
+
+
+@catalog.command()
+@click.argument("files", type=FILES, nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(*, files: tuple[Path, ...], as_json: bool) -> int:
+    """Read FILES, or the YAML files of folders, and say all that is wrong, without a store.
+
+    Each finding has its file, its line and what to do. Exit code 2 when there is one.
+    """
+    read, findings = inspect_catalog(files)
+    counts = {
+        "brands": len(read.brands),
+        "products": len(read.products),
+        "prices": sum(len(product.prices) for product in read.products),
+        "decks": len(read.decks),
+        "rates": sum(len(deck.rates) for deck in read.decks),
+        "rate_plans": len(read.plans),
+        "taxes": len(read.taxes),
+        "discounts": len(read.discounts),
+        "vendor_rules": len(read.vendor_rules),
+    }
+    if as_json:
+        print_json(counts | {"findings": [_finding(one) for one in findings]})
+    elif findings:
+        for one in findings:
+            click.echo(one.message)
+            if one.remedy:
+                click.echo(f"  what to do: {one.remedy}")
+        click.echo(f"{len(findings)} findings; nothing of this can be loaded.")
+    else:
+        click.echo(
+            "The files are fine: " + ", ".join(f"{n:,} {what}" for what, n in counts.items())
+        )
+    return 2 if findings else 0
+
+
+def _finding(one: BadFile) -> dict[str, object]:
+    return {
+        "file": str(one.path),
+        "line": one.line,
+        "problem": one.problem,
+        "remedy": one.remedy or "",
+    }
 
 
 @catalog.command()
 @click.argument("folder", type=FOLDER)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def check(*, folder: Path, as_json: bool) -> None:
-    """Read the files of a folder and say what is wrong, without a store."""
-    files = read_catalog(folder)
-    found = {
-        "brands": len(files.brands),
-        "products": len(files.products),
-        "prices": sum(len(product.prices) for product in files.products),
-        "decks": len(files.decks),
-        "rates": sum(len(deck.rates) for deck in files.decks),
-        "rate_plans": len(files.plans),
-        "taxes": len(files.taxes),
-    }
+@click.pass_obj
+def diff(session: Session, *, folder: Path, as_json: bool) -> int:
+    """Say what loading FOLDER would change, and from which day; exit code 1 when it would."""
+    found = session.app().catalog_differences(folder)
     if as_json:
-        print_json(found)
+        print_json({"differences": [one.as_dict() for one in found]})
     else:
-        click.echo("The files are fine: " + ", ".join(f"{n:,} {name}" for name, n in found.items()))
+        for one in found:
+            click.echo(str(one))
+        click.echo(f"{len(found)} differences." if found else "Loading would change nothing.")
+    return 1 if found else 0

@@ -79,6 +79,7 @@ def _change(
             mr_price=line.mr_price,
             mr_cost=line.mr_cost,
             term_months=line.term_months or None,
+            pricing=line.pricing,
         ),
         today=today,
         now=now,
@@ -92,6 +93,7 @@ def _change(
         mr_price=line.mr_price,
         mr_cost=line.mr_cost,
         product_id=line.product_id,
+        pricing=line.pricing,
         now=now,
     )
     return _result(line, change.effective_on, _charge(tx, line, change.effective_on, now))

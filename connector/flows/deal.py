@@ -11,11 +11,12 @@ from decimal import Decimal
 from sqlalchemy import Connection
 
 from connector.catalog.domain import PriceEntry, Product
-from connector.catalog.queries import prices_on, products_by_keys
+from connector.catalog.queries import own_prices_on, prices_on, products_by_keys
 from connector.errors import ConnectorError
 from connector.flows.rules import DeliveryRules
+from connector.flows.sold_price import Refused, sold_price
 from connector.inventory.states import ServiceState
-from connector.kernel.money import minor_digits, round_to_currency
+from connector.kernel.money import minor_digits
 from connector.ordering.decompose import template_for
 from connector.ordering.orders import LineDraft
 from connector.ordering.queries import Target, targets
@@ -38,8 +39,7 @@ _DEFAULT_REQUEST = {
     "Widget": RequestType.WIDGET,
     "Service Request": RequestType.SERVICE_REQUEST,
 }
-_SAME_PRODUCT = frozenset({RequestType.RE_RATE, RequestType.CANCEL})
-_PRICE_PLACES = Decimal("1e-9")
+_SAME_PRODUCT = frozenset({RequestType.RE_RATE, RequestType.RE_TERM, RequestType.CANCEL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,6 @@ class ReadDeal:
     lines: tuple[tuple[DealLine, LineDraft], ...]
 
 
-class _Refused(Exception):
-    """A line has a reason against it; carries the sentence."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Known:
     """What the hub knows about the things a deal names."""
@@ -65,6 +61,7 @@ class _Known:
     today: date
     products: dict[str, Product]
     prices: dict[tuple[int, str], tuple[PriceEntry, ...]]
+    own_prices: dict[int, Decimal]
     targets: dict[int, Target]
     used: Counter[int]
     rules: DeliveryRules
@@ -89,7 +86,7 @@ def read_deal(
     for sequence, line in enumerate(tree.lines, start=1):
         try:
             lines.append((line, _line(line, tree, known)))
-        except (_Refused, ConnectorError) as refused:
+        except (Refused, ConnectorError) as refused:
             what = line.product_key or line.product_name or "no product"
             problems.append(f"line {sequence} ({what}): {refused}")
     return ReadDeal(tuple(problems), currency, brand_id, tuple(lines))
@@ -149,6 +146,12 @@ def _known(
         prices=prices_on(
             tx=tx, product_ids=[one.id for one in products.values()], currency=currency, on=today
         ),
+        own_prices=own_prices_on(
+            tx=tx,
+            account_sfid=tree.account.sfid if tree.account else "",
+            currency=currency,
+            on=today,
+        ),
         targets=targets(tx=tx, ids=named),
         used=Counter(one for line in tree.lines if (one := _changed_service(line)) is not None),
         rules=rules,
@@ -161,17 +164,17 @@ def _line(line: DealLine, tree: OpportunityTree, known: _Known) -> LineDraft:
     request = request_of(wanted)
     request_type = RequestType(wanted)
     if product.kind not in request.product_kinds:
-        raise _Refused(f"{request_type} is not for a product of kind {product.kind}")
+        raise Refused(f"{request_type} is not for a product of kind {product.kind}")
     if line.quantity <= 0:
-        raise _Refused(f"the quantity is {line.quantity}")
+        raise Refused(f"the quantity is {line.quantity}")
     target = _target(line, request_type, request, product, known)
     has_place = line.location is not None or bool((line.location_text or "").strip())
     if request.effect is Effect.START and product.is_location_based and not has_place:
-        raise _Refused("the product needs a location and the line has none")
+        raise Refused("the product needs a location and the line has none")
     if line.location is None and has_place:
         parse_address(line.location_text or "")
     if not known.currency:
-        raise _Refused("its price cannot be found without a currency")
+        raise Refused("its price cannot be found without a currency")
     entry = _price(line, product, request_type, known)
     template_for(
         templates=known.rules.templates,
@@ -181,23 +184,31 @@ def _line(line: DealLine, tree: OpportunityTree, known: _Known) -> LineDraft:
     )
     renewal_type = line.renewal_type or entry.renewal_type
     if request.effect is Effect.START and renewal_type == "Same term" and not line.term_months:
-        raise _Refused("it renews for the same term and has no term")
+        raise Refused("it renews for the same term and has no term")
+    if request_type is RequestType.RE_TERM and not line.term_months:
+        raise Refused("RE_TERM needs the new term")
     quantity = line.quantity
     if request_type in _SAME_PRODUCT and target is not None:
         quantity = target.quantity
     if not 0 <= line.discount_percent <= 100:
-        raise _Refused(f"the discount is {line.discount_percent} %")
-    mr_price, nr_price = _sold_at(line, entry, request_type, request, quantity, known.currency)
-    if mr_price < 0 or nr_price < 0:
-        raise _Refused(f"its price is below zero ({min(mr_price, nr_price).normalize():f})")
+        raise Refused(f"the discount is {line.discount_percent} %")
+    sold = sold_price(
+        line=line,
+        entry=entry,
+        request_type=request_type,
+        quantity=quantity,
+        currency=known.currency,
+        own=known.own_prices.get(product.id),
+        target=target,
+    )
     return LineDraft(
         request_type=request_type,
         product_id=product.id,
         price_entry_id=entry.id,
         quantity=quantity,
-        mr_price=mr_price,
-        nr_price=nr_price,
-        mr_cost=Decimal(0) if request.effect is Effect.END else entry.mr_cost,
+        mr_price=sold.mr_price,
+        nr_price=sold.nr_price,
+        mr_cost=sold.mr_cost,
         nr_cost=entry.nr_cost,
         term_months=line.term_months,
         renewal_type=renewal_type,
@@ -205,15 +216,16 @@ def _line(line: DealLine, tree: OpportunityTree, known: _Known) -> LineDraft:
         requested_on=line.requested_on or tree.requested_on,
         origin_line_sfid=line.sfid,
         description=line.description,
+        pricing=sold.pricing,
     )
 
 
 def _product(line: DealLine, known: _Known) -> Product:
     if line.product_key is None:
-        raise _Refused("the product has no product key, so the catalogue cannot know it")
+        raise Refused("the product has no product key, so the catalogue cannot know it")
     found = known.products.get(line.product_key)
     if found is None:
-        raise _Refused("the catalogue has no such product")
+        raise Refused("the catalogue has no such product")
     return found
 
 
@@ -235,32 +247,32 @@ def _target(
     found = known.targets.get(service_id) if service_id is not None else None
     if found is None:
         if line.has_target_service:
-            raise _Refused("its service is unknown to the hub")
+            raise Refused("its service is unknown to the hub")
         if request.needs_target:
-            raise _Refused(f"{request_type} needs the service it is about")
+            raise Refused(f"{request_type} needs the service it is about")
         return None
     if not request.needs_target and request.effect is Effect.START:
-        raise _Refused(f"{request_type} makes a service and cannot be about {found.number}")
+        raise Refused(f"{request_type} makes a service and cannot be about {found.number}")
     if found.account_id != known.account_id:
-        raise _Refused(f"service {found.number} belongs to another customer")
+        raise Refused(f"service {found.number} belongs to another customer")
     if found.currency != known.currency:
-        raise _Refused(f"service {found.number} is in {found.currency}, not {known.currency}")
+        raise Refused(f"service {found.number} is in {found.currency}, not {known.currency}")
     if not request.needs_target:
         return found
     if found.state is not ServiceState.IN_SERVICE:
-        raise _Refused(f"service {found.number} is {found.state}, not In Service")
+        raise Refused(f"service {found.number} is {found.state}, not In Service")
     if found.open_order is not None:
-        raise _Refused(f"service {found.number} is about to change by order {found.open_order}")
+        raise Refused(f"service {found.number} is about to change by order {found.open_order}")
     if found.scheduled is not None and (
         request.effect is Effect.CHANGE or found.scheduled.startswith(RequestType.CANCEL)
     ):
-        raise _Refused(f"service {found.number} waits for {found.scheduled}")
+        raise Refused(f"service {found.number} waits for {found.scheduled}")
     if known.used[found.id] > 1:
-        raise _Refused(f"service {found.number} is on {known.used[found.id]} lines of this deal")
+        raise Refused(f"service {found.number} is on {known.used[found.id]} lines of this deal")
     if request_type in _SAME_PRODUCT and found.product_id != product.id:
-        raise _Refused(f"service {found.number} is '{found.product_key}', not this product")
+        raise Refused(f"service {found.number} is '{found.product_key}', not this product")
     if request.effect is Effect.CHANGE and product.change_policy != "In place":
-        raise _Refused(f"'{product.key}' is changed by replacing it, which is not delivered yet")
+        raise Refused(f"'{product.key}' is changed by replacing it, which is not delivered yet")
     return found
 
 
@@ -275,34 +287,7 @@ def _price(
     if len(offered) == 1 and offered[0].term_months == 0:
         return offered[0]
     terms = ", ".join(str(entry.term_months) for entry in offered) or "none"
-    raise _Refused(
+    raise Refused(
         f"no price for {request_type} over {line.term_months} months in "
         f"{known.currency or 'no currency'} on {known.today} (terms on offer: {terms})"
     )
-
-
-def _sold_at(
-    line: DealLine,
-    entry: PriceEntry,
-    request_type: RequestType,
-    request: Request,
-    quantity: Decimal,
-    currency: str,
-) -> tuple[Decimal, Decimal]:
-    """Return the monthly and the one-time price of one unit, as sold."""
-    if request.effect is Effect.END:
-        return Decimal(0), entry.nr_price
-    if request.effect is Effect.CHARGE:
-        return Decimal(0), _unit(line, entry.nr_price, currency)
-    if line.new_mrr is not None:
-        return (line.new_mrr / quantity).quantize(_PRICE_PLACES), entry.nr_price
-    if request_type is RequestType.RE_RATE:
-        raise _Refused("RE_RATE needs the new monthly charge")
-    return _unit(line, entry.mr_price, currency), entry.nr_price
-
-
-def _unit(line: DealLine, listed: Decimal, currency: str) -> Decimal:
-    # The CRM keeps the currency's places; a list price nobody touched keeps its own.
-    is_listed = line.unit_price is None or line.unit_price == round_to_currency(listed, currency)
-    price = listed if is_listed or line.unit_price is None else line.unit_price
-    return (price * (100 - line.discount_percent) / 100).quantize(_PRICE_PLACES)

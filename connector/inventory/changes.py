@@ -53,6 +53,7 @@ class Terms:
     mr_price: Decimal
     mr_cost: Decimal
     term_months: int | None = None
+    pricing: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +258,7 @@ def _apply_terms(tx: Connection, service_id: int, terms: Terms, on: date) -> Non
         "quantity": terms.quantity,
         "mr_price": terms.mr_price,
         "mr_cost": terms.mr_cost,
+        "pricing": terms.pricing,
     }
     if terms.term_months is not None:
         values |= {
@@ -290,6 +292,8 @@ def _as_json(terms: Terms) -> dict[str, Any]:
         "mr_price": _digits(terms.mr_price),
         "mr_cost": _digits(terms.mr_cost),
     }
+    if terms.pricing is not None:
+        shown["pricing"] = terms.pricing
     return shown if terms.term_months is None else shown | {"term_months": terms.term_months}
 
 
@@ -300,6 +304,7 @@ def _from_json(shown: dict[str, Any]) -> Terms:
         mr_price=Decimal(shown["mr_price"]),
         mr_cost=Decimal(shown["mr_cost"]),
         term_months=shown.get("term_months"),
+        pricing=shown.get("pricing"),
     )
 
 

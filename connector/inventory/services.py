@@ -57,6 +57,7 @@ class NewService:
     currency: str
     term_months: int
     renewal_type: str
+    pricing: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,7 @@ def _new_service(line: Row[Any]) -> NewService:
         customer_service_name=line.description or None,
         quantity=line.quantity,
         mr_price=line.mr_price,
+        pricing=line.pricing,
         mr_cost=line.mr_cost,
         currency=line.currency,
         term_months=line.term_months,

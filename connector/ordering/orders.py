@@ -71,6 +71,7 @@ class LineDraft:
     requested_on: date | None = None
     origin_line_sfid: str | None = None
     description: str = ""
+    pricing: dict[str, Any] | None = None  # prices the quantity, in place of so much a unit
 
 
 @dataclass(frozen=True, slots=True)

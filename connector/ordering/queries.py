@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -31,6 +32,9 @@ class Target:
     currency: str
     open_order: str | None
     scheduled: str | None
+    mr_price: Decimal
+    mr_cost: Decimal
+    pricing: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class LineFacts:
     requested_on: date | None
     anchor_day: int
     timezone: str
+    pricing: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,8 @@ def targets(*, tx: Connection, ids: Collection[int]) -> dict[int, Target]:
 
 _TARGETS = text("""
     SELECT s.id, s.number, s.state, s.account_id, s.product_id, p.key AS product_key, s.quantity,
-           s.currency, busy.number AS open_order, waiting.scheduled
+           s.currency, s.mr_price, s.mr_cost, s.pricing, busy.number AS open_order,
+           waiting.scheduled
       FROM service s
       JOIN product p ON p.id = s.product_id
       LEFT JOIN LATERAL (
@@ -152,7 +158,7 @@ _LINE_FACTS = text("""
            coalesce(s.billing_account_id, o.billing_account_id) AS billing_account_id, o.currency,
            l.product_id, p.display_name AS product_name, s.id AS service_id, l.quantity,
            l.mr_price, l.nr_price, l.mr_cost, l.nr_cost, l.term_months, l.requested_on,
-           b.anchor_day, b.timezone
+           b.anchor_day, b.timezone, l.pricing
       FROM order_line l
       JOIN customer_order o ON o.id = l.order_id
       JOIN product p ON p.id = l.product_id

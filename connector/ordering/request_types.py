@@ -48,6 +48,7 @@ SUPPORTED: dict[RequestType, Request] = {
     RequestType.NEW: Request("Deliver", Effect.START, False, ("Service",)),
     RequestType.UPGRADE: Request("Change", Effect.CHANGE, True, ("Service",)),
     RequestType.DOWNGRADE: Request("Change", Effect.CHANGE, True, ("Service",)),
+    RequestType.RE_TERM: Request("Change", Effect.CHANGE, True, ("Service",)),
     RequestType.RE_RATE: Request("Change", Effect.CHANGE, True, ("Service",)),
     RequestType.CANCEL: Request("Disconnect", Effect.END, True, ("Service",)),
     RequestType.SERVICE_REQUEST: Request(

@@ -13,6 +13,12 @@ from connector.charging.charges import UsageCharge, upsert_usage_charges
 from connector.errors import InvalidInput
 from connector.kernel.period import Period
 from connector.rating import result_queries
+from connector.rating.class_prices import (
+    ClassPrices,
+    class_prices,
+    priced_units,
+    with_class_prices,
+)
 from connector.rating.engine import FAULTS, EngineResult, RatingEngine
 from connector.rating.snapshot import Snapshot, take_snapshot
 from connector.rating.summaries import described, summarize
@@ -70,7 +76,8 @@ def rate_period(
         snapshot = take_snapshot(tx=tx, period=period)
         files = lake.usage_files(tx=tx, period_start=period_start, period_end=period_end)
         is_final = period_end <= now.date()
-        input_hash = _input_hash(snapshot, files, is_final=is_final)
+        prices = class_prices(tx, period)
+        input_hash = _input_hash(snapshot, files, prices, is_final=is_final)
         before = result_queries.published_run(tx, period)
         if before is not None and before.input_hash == input_hash:
             return RatingReport(
@@ -89,6 +96,7 @@ def rate_period(
             engine=engine,
             snapshot=snapshot,
             files=files,
+            prices=prices,
             input_hash=input_hash,
             is_final=is_final,
             now=now,
@@ -104,6 +112,7 @@ def _run(
     engine: RatingEngine,
     snapshot: Snapshot,
     files: tuple[LakeFile, ...],
+    prices: ClassPrices,
     input_hash: str,
     is_final: bool,
     now: datetime,
@@ -130,7 +139,7 @@ def _run(
         )
         unrated = _unrated_rows(engine, unrated_file) if result.unrated else iter(())
         result_queries.hold_unrated(tx=tx, period=period, rows=unrated, now=now)
-        summaries = _write_summaries(tx, snapshot, result, run_id, is_final, now)
+        summaries = _write_summaries(tx, snapshot, result, prices, run_id, is_final, now)
         _publish(tx, lake, draft, result, run_id, period, now)
     finally:
         lake.discard(draft)
@@ -158,6 +167,7 @@ def _write_summaries(
     tx: Connection,
     snapshot: Snapshot,
     result: EngineResult,
+    prices: ClassPrices,
     run_id: int,
     is_final: bool,
     now: datetime,
@@ -173,7 +183,7 @@ def _write_summaries(
         run_id=run_id,
         snapshot_id=snapshot.id,
         is_final=is_final,
-        rows=rows,
+        rows=with_class_prices(rows, prices),
     )
     stored = result_queries.summaries(tx, period.start)
     upsert_usage_charges(
@@ -188,6 +198,13 @@ def _write_summaries(
                 amount=row.rated_amount,
                 cost=row.cost_amount,
                 currency=row.currency,
+                units=priced_units(
+                    prices,
+                    service_id=row.service_id,
+                    usage_class=row.usage_class,
+                    units=row.units,
+                    included=row.included_units,
+                ),
                 description=described(
                     usage_class=row.usage_class,
                     unit=row.unit,
@@ -223,9 +240,13 @@ def _publish(
     )
 
 
-def _input_hash(snapshot: Snapshot, files: tuple[LakeFile, ...], *, is_final: bool) -> str:
+def _input_hash(
+    snapshot: Snapshot, files: tuple[LakeFile, ...], prices: ClassPrices, *, is_final: bool
+) -> str:
     listed = ",".join(str(one.id) for one in files)
     text = f"{snapshot.id} {snapshot.period} {is_final} {listed}"
+    for (service_id, usage_class), pricing in prices.items():
+        text += f" {service_id} {usage_class} {pricing.document!r}"
     return sha256(text.encode()).hexdigest()
 
 

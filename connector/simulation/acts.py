@@ -1,18 +1,21 @@
 """What each event does to the world of a scenario, by the rules that the commands follow."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import singledispatch
 
+from connector.billing.draft import BillableCharge
 from connector.charging.early_termination import term_end
 from connector.charging.policy import Suspended
 from connector.charging.segments import BillingAlreadyStarted
+from connector.charging.shares import split
 from connector.charging.succession import plan_stop
 from connector.errors import InvalidInput
-from connector.kernel.money import allocate, rounded_to
+from connector.kernel.money import rounded_to
 from connector.simulation import events
-from connector.simulation.events import Event
+from connector.simulation.events import DiscountTerms, Event
 from connector.simulation.parts import (
     BASE,
     Terms,
@@ -28,6 +31,7 @@ from connector.simulation.parts import (
     sell,
     succeed,
 )
+from connector.simulation.script import Metered
 from connector.simulation.world import (
     NotNow,
     NotThatKindOfPlan,
@@ -67,9 +71,10 @@ def _(event: events.Start, world: World) -> None:
     if plan.parts:
         weights = tuple(plan.parts.values())
         whole = event.price if event.price is not None else plan.recurring or Decimal(0)
-        shares = allocate(whole, weights, ledger.payer.currency)
-        for part, share in zip(plan.parts, shares, strict=True):
-            terms = Terms(part, event.quantity, share, event.discount, event.discounts)
+        shares = split(whole, weights, ledger.payer.currency)
+        offs = _shared_out(event.discounts, shares, ledger.payer.currency)
+        for part, share, discounts in zip(plan.parts, shares, offs, strict=True):
+            terms = Terms(part, event.quantity, share, event.discount, discounts)
             begin(world, service, part, terms, on, policy_of=event.plan)
     else:
         terms = Terms(event.plan, event.quantity, event.price, event.discount, event.discounts)
@@ -92,10 +97,26 @@ def _(event: events.Start, world: World) -> None:
         end_service(world, service, term_end(on, event.term.months))
 
 
+def _shared_out(
+    discounts: Sequence[DiscountTerms], shares: Sequence[Decimal], currency: str
+) -> list[tuple[DiscountTerms, ...]]:
+    """Return the discounts of each part of a bundle: percentages as they are, amounts in shares."""
+    parts: list[tuple[DiscountTerms, ...]] = [() for _ in shares]
+    for one in discounts:
+        amounts: Sequence[Decimal | None] = [None for _ in shares]
+        if one.amount is not None:
+            amounts = split(one.amount, shares, currency)
+        parts = [
+            (*part, one.model_copy(update={"amount": amount}))
+            for part, amount in zip(parts, amounts, strict=True)
+        ]
+    return parts
+
+
 @act.register
 def _(event: events.Change, world: World) -> None:
     service, base = base_of(world, event.change)
-    if event.plan is not None and world.plan(event.plan).recurring is None:
+    if event.plan is not None and not world.plan(event.plan).recurs:
         raise NotThatKindOfPlan(f"The plan '{event.plan}' has no recurring price.")
     on = effective_day(world, service, event)
     succeed(world, service, base, on, plan=event.plan, price=event.price, quantity=event.quantity)
@@ -290,25 +311,29 @@ def _(event: events.Use, world: World) -> None:
         raise NotThatKindOfPlan(f"The plan '{name}' has no price for usage.")
     ledger = world.ledger(service.account)
     period = ledger.payer.cycle.period_of(day_of(world, event.at))
-    amount = Fraction(event.units) * Fraction(metered.price) / Fraction(metered.per)
     for number, charge in ledger.charges.items():
         same = (charge.kind, charge.service_id, charge.product_key, charge.starts_on)
         if same == ("usage", service.id, name, period.start):
-            # Kept as the store keeps a summary: exact to nine places, rounded on the line.
-            total = rounded_to(Fraction(charge.unit_price) + amount, EXACT_PLACES)
-            ledger.charges[number] = replace(charge, unit_price=total)
+            world.used[number] += event.units
+            ledger.charges[number] = _used(charge, world.used[number], metered)
             return
-    world.open_charge(
-        ledger,
-        replace(
-            world.blank_charge(ledger, service, name),
-            kind="usage",
-            unit_price=rounded_to(amount, EXACT_PLACES),
-            starts_on=period.start,
-            ends_on=period.end,
-            minimum=Decimal(0),
-        ),
+    blank = replace(
+        world.blank_charge(ledger, service, name),
+        kind="usage",
+        starts_on=period.start,
+        ends_on=period.end,
+        minimum=Decimal(0),
     )
+    number = world.open_charge(ledger, _used(blank, event.units, metered))
+    world.used[number] = event.units
+
+
+def _used(charge: BillableCharge, units: Decimal, metered: Metered) -> BillableCharge:
+    """Return a charge of so many units, kept as the store keeps a summary: to nine places."""
+    if metered.pricing is not None:
+        return replace(charge, quantity=units, pricing=metered.pricing)
+    amount = Fraction(units) * Fraction(metered.price or 0) / Fraction(metered.per)
+    return replace(charge, unit_price=rounded_to(amount, EXACT_PLACES))
 
 
 @act.register

@@ -103,8 +103,8 @@ def ordered(asked: Estimate, basket: Basket, *, months: int) -> Script:
     events: list[AnyEvent] = []
     for number, item in enumerate(basket, start=1):
         plan, name = world.plan(item.plan), f"{item.plan}#{number}"
-        if plan.recurring is not None or plan.usage is not None:
-            price = item.price if plan.recurring is not None else None
+        if plan.recurs or plan.usage is not None:
+            price = item.price if plan.recurs else None
             events.append(
                 Start(
                     at=on,
@@ -117,7 +117,7 @@ def ordered(asked: Estimate, basket: Basket, *, months: int) -> Script:
                 )
             )
         if plan.once is not None:
-            sold_with = None if plan.recurring is None and plan.usage is None else name
+            sold_with = name if plan.recurs or plan.usage is not None else None
             price = item.price if sold_with is None else None
             events.append(
                 Sell(at=on, sell=item.plan, quantity=item.quantity, price=price, service=sold_with)

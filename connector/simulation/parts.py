@@ -66,18 +66,19 @@ def begin(
     plan = world.plan(terms.plan)
     component = Component(name, terms.plan)
     service.components[name] = component
-    if plan.recurring is None and terms.price is None:
+    by_model = plan.pricing is not None and terms.price is None
+    if not plan.recurs and terms.price is None:
         if plan.usage is None:
             raise NotThatKindOfPlan(f"The plan '{terms.plan}' has no recurring price.")
         terms = replace(terms, price=Decimal(0))  # what is only metered costs nothing by itself
     opening = plan_first(on=on, policy=world.policy(policy_of or terms.plan, ledger))
     cycle = opening.policy.cycle(ledger.payer.cycle)
     price = plan.recurring if terms.price is None else terms.price
-    assert price is not None
     charge = replace(
         world.blank_charge(ledger, service, terms.plan),
         quantity=terms.quantity,
-        unit_price=price,
+        unit_price=price or Decimal(0),
+        pricing=plan.pricing if by_model else None,
         discount_percent=terms.discount,
         discounts=tuple(
             _discount(world, one, starts_on=opening.starts_on, cycle=cycle)
@@ -105,8 +106,11 @@ def succeed(
     ledger = world.ledger(service.account)
     payer = payer or ledger
     before = world.charge(in_force(standing, on))
-    if price is None:
-        price = world.plan(plan).recurring if plan else before.unit_price
+    pricing = None
+    if price is None and plan:
+        price, pricing = world.plan(plan).recurring, world.plan(plan).pricing
+    elif price is None:
+        price, pricing = before.unit_price, before.pricing
     name = plan or component.plan
     after = replace(
         world.blank_charge(ledger, service, name),
@@ -115,11 +119,14 @@ def succeed(
         unit_price=price or Decimal(0),
         discount_percent=before.discount_percent,
         discounts=before.discounts,
+        pricing=pricing,
     )
     succession = plan_succession(
         standing,
         on=on,
-        per_period=Price(after.quantity, after.unit_price, after.discount_percent).per_period,
+        per_period=Price(
+            after.quantity, after.unit_price, after.discount_percent, pricing=pricing
+        ).per_period,
         policy=after.policy,
         payer=payer.payer.cycle,
     )

@@ -6,10 +6,14 @@ from datetime import date
 
 from connector.billing.compose import compose
 from connector.billing.draft import DocumentDraft
-from connector.billing.vendor_discounts import VendorDiscount, with_vendor_discounts
+from connector.billing.vendor_discounts import (
+    Earned,
+    VendorDiscount,
+    best_earned,
+    with_vendor_discounts,
+)
 from connector.charging.policy import Partials
 from connector.errors import ConnectorError, InvalidInput
-from connector.kernel.period import Period
 from connector.simulation.acts import act
 from connector.simulation.events import Draft, Event
 from connector.simulation.parts import day_of
@@ -73,11 +77,9 @@ class _Play:
         self.world = World(script)
         self.drafts: list[Document] = []
         self.until = day_of(self.world, script.until)
-        rules = [VendorDiscount(r.vendor, r.min_services, r.percent) for r in script.rules]
-        # Which rules an account earned in which of its periods: decided once (golden 14).
-        self.earned: dict[str, dict[VendorDiscount, list[Period]]] = {
-            name: {rule: [] for rule in rules} for name in self.world.ledgers
-        }
+        self.rules = [VendorDiscount(r.vendor, r.min_services, r.percent) for r in script.rules]
+        # What an account earned in which of its periods: decided once (golden 14).
+        self.earned: dict[str, list[Earned]] = {name: [] for name in self.world.ledgers}
         self.decided: set[tuple[str, date]] = set()
 
     def run(self) -> Played:
@@ -148,13 +150,11 @@ class _Play:
             ledger.payer, charges, ledger.booked, self.world.taxes, day, on_order=on_order
         )
 
-    def _earned(self, ledger: Ledger, day: date) -> dict[VendorDiscount, list[Period]]:
+    def _earned(self, ledger: Ledger, day: date) -> list[Earned]:
         earned = self.earned[ledger.name]
         period = ledger.payer.cycle.period_of(day)
         if (ledger.name, period.start) not in self.decided:
-            for rule, periods in earned.items():
-                if rule.is_earned(ledger.charges.values(), period.start):
-                    periods.append(period)
+            earned += best_earned(self.rules, tuple(ledger.charges.values()), period)
             self.decided.add((ledger.name, period.start))
         return earned
 
@@ -172,5 +172,5 @@ class _Play:
             ledger.is_touched = touched
         # A draft decides nothing: who has how many services is counted when the bill is made.
         self.decided = {one for one in self.decided if one[1] < day}
-        for periods in (p for rules in self.earned.values() for p in rules.values()):
-            periods[:] = [one for one in periods if one.start < day]
+        for earned in self.earned.values():
+            earned[:] = [one for one in earned if one.period.start < day]

@@ -18,7 +18,16 @@ from connector.charging.policy import (
 from connector.kernel.money import Rounding
 from connector.kernel.period import Cycle, Interval
 from connector.simulation.events import AnyEvent
-from connector.simulation.words import Amount, Currency, Day, Exact, Name, Part, Percent
+from connector.simulation.words import (
+    Amount,
+    Currency,
+    Day,
+    Exact,
+    Name,
+    Part,
+    Percent,
+    PriceModel,
+)
 
 EVENTS_MAX = 2_000
 ENTRIES_MAX = 500
@@ -91,11 +100,19 @@ class Etl(Part):
 
 
 class Metered(Part):
-    """A price for usage: so much for so many units, exact until the bill."""
+    """A price for usage: so much for so many units, or a model for all units of a period."""
 
-    price: Amount
+    price: Amount | None = None
     per: Annotated[Exact, Field(gt=0)] = Decimal(1)
     unit: str = ""
+    pricing: PriceModel | None = None
+    """Prices the units of a billing period together, by tiers for instance."""
+
+    @model_validator(mode="after")
+    def _one_price(self) -> Self:
+        if (self.price is None) == (self.pricing is None):
+            raise ValueError("usage has either a price or a price model")
+        return self
 
 
 class Plan(Part):
@@ -103,6 +120,8 @@ class Plan(Part):
 
     name: str = ""
     recurring: Amount | None = None
+    pricing: PriceModel | None = None
+    """A recurring price by a model, in place of so much for each unit."""
     once: Amount | None = None
     usage: Metered | None = None
     parts: Annotated[dict[Name, Amount] | None, Field(max_length=ENTRIES_MAX)] = None
@@ -119,10 +138,17 @@ class Plan(Part):
     policy: Policy = Policy()
     early_termination: Etl | None = None
 
+    @property
+    def recurs(self) -> bool:
+        """Whether it is sold by the period."""
+        return self.recurring is not None or self.pricing is not None
+
     @model_validator(mode="after")
     def _has_a_price(self) -> Self:
-        if self.recurring is None and self.once is None and self.usage is None:
+        if not self.recurs and self.once is None and self.usage is None:
             raise ValueError("a plan needs a price: recurring, once or usage")
+        if self.recurring is not None and self.pricing is not None:
+            raise ValueError("a plan has either a recurring price or a price model")
         if self.parts is not None and (self.recurring is None or not self.parts):
             raise ValueError("a bundle needs a recurring price and at least one part")
         return self

@@ -4,8 +4,19 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+)
 
+from connector.catalog.pricing.document import Pricing, read_pricing
+from connector.catalog.pricing.refusals import UnusablePrice
 from connector.errors import ConnectorError
 from connector.kernel.money import minor_digits
 
@@ -63,6 +74,41 @@ Exact = Annotated[
     BeforeValidator(_exact),
     Field(max_digits=DIGITS_MAX, decimal_places=PLACES_MAX, allow_inf_nan=False),
     WithJsonSchema(_NUMBER_SCHEMA),
+]
+
+
+def _pricing(value: Any) -> Any:
+    if isinstance(value, Pricing):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError("a price model is a mapping of its fields")
+    try:
+        return read_pricing(_texts(value))
+    except UnusablePrice as error:
+        raise ValueError(str(error)) from None
+
+
+def _texts(value: Any) -> Any:
+    """Return a document with its numbers as texts: the file keeps them exact, so they stay so."""
+    if isinstance(value, dict):
+        return {str(name): _texts(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_texts(item) for item in value]
+    is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
+    return format(value, "f") if is_number else value
+
+
+PriceModel = Annotated[
+    Pricing,
+    PlainValidator(_pricing),
+    PlainSerializer(Pricing.as_json),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "required": ["model"],
+            "description": "A price as l2c price takes it, without currency and quantity.",
+        }
+    ),
 ]
 Amount = Annotated[Exact, Field(ge=0)]
 Percent = Annotated[Exact, Field(ge=0, le=100)]

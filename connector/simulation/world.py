@@ -105,6 +105,7 @@ class World:
         self.ledgers: dict[str, Ledger] = {}
         self.services: dict[str, Service] = {}
         self.owners: dict[int, str] = {}  # charge: account
+        self.used: dict[int, Decimal] = {}  # charge of usage: its units
         self.documents: list[Document] = []
         self.taxes = _tax_table(script)
         for name, told in (script.accounts or {FIRST_ACCOUNT: Account()}).items():
@@ -208,7 +209,9 @@ class World:
                 if line.credits is not None:
                     given = line.credits.line_id
                     ledger.booked[given] = replace(
-                        ledger.booked[given], left=ledger.booked[given].left + line.amount
+                        ledger.booked[given],
+                        left=ledger.booked[given].left + line.amount,
+                        tax_left=ledger.booked[given].tax_left + taxed.tax_amount,
                     )
                     continue
                 ledger.booked.append(
@@ -223,6 +226,7 @@ class World:
                         tax_category=taxed.tax_category,
                         tax_percent=taxed.tax_percent,
                         left=line.amount,
+                        tax_left=taxed.tax_amount,
                     )
                 )
         ledger.is_touched = False

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.billing.compose import compose
-from connector.billing.draft import BillableCharge, BookedLine, DocumentDraft, Payer
+from connector.billing.draft import BillableCharge, BookedLine, DocumentDraft, Payer, TaxedLine
 from connector.billing.explain import adds_up, explain_line
 from connector.billing.lines import ForeignChargeCurrency
 from connector.billing.tax import NoTaxRate, TaxRate, TaxTable, share_out, tax_of
@@ -82,16 +82,21 @@ class Book:
         for document in made:
             self.documents.append(document)
             for taxed in document.lines:
-                self._book(taxed.line_no, taxed.line, taxed.tax_percent)
+                self._book(taxed)
         return made
 
     def total(self) -> Decimal:
         return sum((document.subtotal for document in self.documents), Decimal(0))
 
-    def _book(self, line_no: int, line, percent: Decimal) -> None:  # type: ignore[no-untyped-def]
+    def _book(self, taxed: TaxedLine) -> None:
+        line = taxed.line
         if line.credits is not None:
             at = next(i for i, b in enumerate(self.booked) if b.line_id == line.credits.line_id)
-            self.booked[at] = replace(self.booked[at], left=self.booked[at].left + line.amount)
+            self.booked[at] = replace(
+                self.booked[at],
+                left=self.booked[at].left + line.amount,
+                tax_left=self.booked[at].tax_left + taxed.tax_amount,
+            )
             return
         self.booked.append(
             BookedLine(
@@ -99,12 +104,13 @@ class Book:
                 charge_id=line.charge.id,
                 invoice_id=len(self.documents),
                 invoice_number=f"RT-{len(self.documents)}",
-                line_no=line_no,
+                line_no=taxed.line_no,
                 service_from=line.service_from,
                 service_to=line.service_to,
                 tax_category="standard",
-                tax_percent=percent,
+                tax_percent=taxed.tax_percent,
                 left=line.amount,
+                tax_left=taxed.tax_amount,
             )
         )
 

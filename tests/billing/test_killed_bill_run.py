@@ -3,7 +3,8 @@
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import date
 from pathlib import Path
 
@@ -11,10 +12,8 @@ import pytest
 from billing_world import BillingWorld, at
 
 from connector.billing.bill_run import run_cycle
-from connector.store.embedded import EmbeddedPostgres
 from connector.store.engine import Store
 from tests.billing.killed_run import CHUNK_ACCOUNTS
-from tests.conftest import _clone as clone
 
 JUL = date(2026, 7, 1)
 AUG = date(2026, 8, 1)
@@ -94,14 +93,12 @@ def survives(
 
 
 @pytest.fixture
-def undisturbed(postgres: EmbeddedPostgres, template: str) -> Iterator[BillingWorld]:
+def undisturbed(new_store: Callable[[], AbstractContextManager[Store]]) -> Iterator[BillingWorld]:
     """Return a second world, which nobody disturbs."""
-    with clone(postgres, template) as url:
-        store = Store(url)
+    with new_store() as store:
         made = BillingWorld(store)
         made.tax("19")
         yield made
-        store.close()
 
 
 def test_three_kills_change_nothing(world: BillingWorld, undisturbed: BillingWorld) -> None:

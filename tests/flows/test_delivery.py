@@ -221,6 +221,34 @@ class TestChange:
         service = world.one("SELECT mr_price, quantity, current_term_end_on FROM service")
         assert tuple(service) == (Decimal(70), Decimal(2), date(2027, 6, 15))
 
+    @pytest.mark.parametrize(("agreed", "each"), [(None, 100), (Decimal(80), 40)])
+    def test_begins_a_new_term_at_the_same_price_unless_another_is_agreed(
+        self, world: DeliveryWorld, agreed: Decimal | None, each: int
+    ) -> None:
+        service_id = world.delivered_service(quantity=Decimal(2))
+        re_term = line(
+            "line-100",
+            "RE_TERM",
+            term_months=24,
+            new_mrr=agreed,
+            target_service_key=f"l2c:service:{service_id}",
+        )
+        started = world.one("SELECT service_start_on FROM service").service_start_on
+        world.win(world.deal([re_term]), date(2026, 7, 16))
+
+        world.run_code(at(date(2026, 7, 16)))
+
+        service = world.one(
+            "SELECT mr_price, service_start_on, current_term_start_on, current_term_end_on "
+            "  FROM service"
+        )
+        assert tuple(service) == (
+            each,
+            started,
+            date(2026, 7, 16),
+            date(2028, 7, 15),
+        )
+
     def test_gives_more_numbers_when_there_are_more_seats(self, world: DeliveryWorld) -> None:
         world.win(world.deal([line("seat", "NEW", term_months=24, location_text=ADDRESS)]))
         world.deliver(JUNE_16)

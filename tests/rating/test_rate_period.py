@@ -22,6 +22,23 @@ from connector.store.tables.inventory import service, service_alias, service_cha
 from connector.store.tables.usage import rating_run, suspense, usage_summary
 
 NUMBER = "+4930111000"
+# 100 of 1,334 minutes are included; 1,000 at 0.02 and 234 at 0.01 are 22.34
+TIERS = """
+rate_plans:
+  - key: talk
+    name: Talk
+    currency: EUR
+    meters: [{meter: talk, class: talk, unit: min, sell: 0, cost: 0.005, from: 2026-01-01}]
+    allowances: [{class: talk, included: 100, from: 2026-01-01}]
+    class_prices:
+      - class: talk
+        from: 2026-01-01
+        pricing:
+          model: graduated
+          tiers: [{up_to: 1000, unit_price: 0.02}, {up_to: null, unit_price: 0.01}]
+products:
+  - {key: minutes, brand: acme, name: Minutes, rate_plan: talk}
+"""
 
 
 @dataclass
@@ -135,6 +152,28 @@ class TestPrices:
         assert month.amounts() == {"compute": Decimal("4.5225"), "traffic": Decimal("1")}
         units = {key[1]: (row.units, row.unit) for key, row in month.summaries().items()}  # type: ignore[attr-defined]
         assert units == {"compute": (Decimal("100.5"), "hour"), "traffic": (Decimal("12.5"), "GB")}
+
+    def test_of_a_class_may_count_the_total_of_the_month(
+        self, world: World, month: Month, tmp_path: Path
+    ) -> None:
+        (tmp_path / "tiers.yaml").write_text(TIERS)
+        world.load_catalog(tmp_path)
+        world.add_service(product_key="minutes", kind="subscription", alias="sub-1")
+        month.cloud(
+            ("r1", "sub-1", "talk", "600", "2026-06-01 00:00:00"),
+            ("r2", "sub-1", "talk", "734", "2026-06-30 00:00:00"),
+        )
+
+        month.rate()
+        again = month.rate()
+
+        assert month.amounts() == {"talk": Decimal("22.34")}
+        (row,) = month.summaries().values()
+        assert [step["amount"] for step in row.derivation["steps"]] == ["20", "2.34"]  # type: ignore[attr-defined]
+        with world.store.read() as tx:
+            charged = tx.execute(select(charge.c.quantity, charge.c.pricing)).one()
+        assert (charged.quantity, charged.pricing["model"]) == (1_234, "graduated")
+        assert again.was_up_to_date
 
     def test_change_with_the_product_of_the_service(
         self, world: World, month: Month, line: int

@@ -154,8 +154,10 @@ def test_feeds_are_listed(shell: Shell) -> None:
 
 def test_catalogue_is_checked_and_loaded(shell: Shell) -> None:
     checked = shell.json(catalog, "check", CATALOG)
+    differing = shell.json(catalog, "diff", CATALOG)
     again = shell.json(catalog, "load", CATALOG)
 
     assert (checked["products"], checked["rates"]) == (4, 7)
+    assert (checked["findings"], differing) == ([], {"differences": []})
     assert again["was_loaded_before"] is True
     assert "nothing changed" in shell.run(catalog, "load", CATALOG).stdout

@@ -6,9 +6,7 @@ The grammar is in docs/how-to/simulate.md.
 from pathlib import Path
 
 import pytest
-import yaml
-from played_for_real import RealPlay, can_be_played, documents_of
-from sqlalchemy import text
+from played_for_real import RealPlay, can_be_played, documents_of, simulated_documents
 
 from connector.billing.explain import adds_up
 from connector.charging import recurring
@@ -54,70 +52,22 @@ def test_is_what_the_real_bill_run_makes_of_the_same_history(
     path: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script, _ = read_script(path)
-    (tmp_path / "policies").mkdir()
-    policies = RealPlay.policies(script)
-    (tmp_path / "policies" / "proration.yaml").write_text(yaml.safe_dump(policies))
+    RealPlay.write_policies(script, tmp_path)
     monkeypatch.setattr(recurring, "mappings_dir", lambda: tmp_path)
     simulated = play(script)
 
     real = RealPlay(store, script)
     real.run()
 
-    assert documents_of(real) == [
-        {
-            "type": one.draft.type,
-            "date": one.draft.invoice_on,
-            "due": one.draft.due_on,
-            "period": (one.draft.period_start, one.draft.period_end),
-            "subtotal": one.draft.subtotal,
-            "total": one.draft.total,
-            "balance": one.balance,
-            "lines": sorted(
-                (
-                    taxed.line.kind,
-                    taxed.line.description,
-                    taxed.line.charge.site,
-                    taxed.line.service_from,
-                    taxed.line.service_to,
-                    taxed.line.quantity,
-                    taxed.line.unit_price,
-                    taxed.line.amount,
-                    taxed.tax_percent,
-                    taxed.line.explanation["value"],
-                )
-                for taxed in one.draft.lines
-            ),
-        }
-        for one in simulated.documents
-    ]
+    assert documents_of(real) == simulated_documents(simulated)
     assert real.unapplied() == sum(
         payment.unapplied
         for ledger in simulated.world.ledgers.values()
         for payment in ledger.payments
     )
-    _journal_tells_the_same(real)
+    real.journal_tells_the_same()
 
 
 def test_there_are_scenarios_of_both_kinds() -> None:
     assert len(FILES) >= 80
     assert len(REAL) >= 40
-
-
-def _journal_tells_the_same(real: RealPlay) -> None:
-    with real.world.store.read() as tx:
-        receivables, open_amount = tx.execute(
-            text(
-                "SELECT (SELECT coalesce(sum(debit - credit), 0) FROM journal_line "
-                "         WHERE account_code = '1200'), "
-                "       (SELECT coalesce(sum(balance), 0) FROM v_invoice_balance)"
-            )
-        ).one()
-        credits, unapplied = tx.execute(
-            text(
-                "SELECT (SELECT coalesce(sum(credit - debit), 0) FROM journal_line "
-                "         WHERE account_code IN ('1700', '1705')), "
-                "       (SELECT coalesce(sum(unapplied), 0) FROM v_payment_unapplied)"
-            )
-        ).one()
-    assert receivables == open_amount
-    assert credits == unapplied

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     false,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData(
     naming_convention={
@@ -99,6 +100,11 @@ def money(name: str, *, nullable: bool = False, default: str | None = None) -> C
 def exact(name: str, *, nullable: bool = False, default: str | None = None) -> Column[Any]:
     """Return an unrounded amount, price or quantity."""
     return Column(name, Numeric(24, 9), nullable=nullable, server_default=default)
+
+
+def pricing() -> Column[Any]:
+    """Return how a quantity is priced, a document of the catalogue; NULL is a plain unit price."""
+    return Column("pricing", JSONB(none_as_null=True), nullable=True)
 
 
 def one_of(

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    PrimaryKeyConstraint,
     Table,
     Text,
     UniqueConstraint,
@@ -77,6 +78,21 @@ def _of_one_system(column: str, table: str) -> ForeignKeyConstraint:
 
 # `run_key` makes a re-run harmless: one document per account, period and kind.
 # What a foreign system issued is a copy: it follows its original, has its number and no journal.
+# Whether a payer earned a vendor's discount in a billing period: decided once, by its first bill.
+earned_discount = Table(
+    "earned_discount",
+    metadata,
+    reference("billing_account_id", "billing_account", index=False),
+    text("vendor"),
+    Column("min_services", Integer, nullable=True),
+    exact("percent", nullable=True),
+    day("period_start"),
+    day("period_end"),
+    flag("is_earned"),
+    PrimaryKeyConstraint("billing_account_id", "period_start", "vendor"),
+    CheckConstraint("is_earned = (percent IS NOT NULL)", name="earned_has_percent"),
+)
+
 invoice = Table(
     "invoice",
     metadata,

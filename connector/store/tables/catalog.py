@@ -6,6 +6,7 @@ from sqlalchemy import (
     Column,
     Computed,
     Integer,
+    PrimaryKeyConstraint,
     SmallInteger,
     Table,
     Text,
@@ -24,6 +25,7 @@ from connector.store.tables.base import (
     instant,
     metadata,
     one_of,
+    pricing,
     reference,
     text,
 )
@@ -44,6 +46,8 @@ product = Table(
     text("tax_category", default="standard"),
     text("accounting_code", default="4000"),
     text("rate_plan_key", nullable=True),  # usage of its services is priced by this plan
+    # what leaving a term early costs: bands of months, a flat part, a cap
+    Column("early_termination", JSONB(none_as_null=True), nullable=True),
 )
 
 # The price of one product for one request type, term and currency, for a span of days.
@@ -61,6 +65,7 @@ price_entry = Table(
     exact("nr_price", default="0"),
     exact("mr_cost", default="0"),
     exact("nr_cost", default="0"),
+    pricing(),  # of the recurring price; `mr_price` is then what one unit alone costs
     *one_of("renewal_type", ("Same term", "Month-to-month", "Expires"), default="Month-to-month"),
     text("work_order_template", nullable=True),
     day("valid_from"),
@@ -167,6 +172,75 @@ allowance = Table(
     day("valid_to", nullable=True),
     UniqueConstraint("rate_plan_id", "usage_class", "valid_from"),
     CheckConstraint("included >= 0", name="included_not_negative"),
+    CheckConstraint("valid_to IS NULL OR valid_to > valid_from", name="valid_span"),
+)
+
+# The price of all units of a class in a month beyond what is included, in place of the sum of what
+# its records were rated at.
+class_price = Table(
+    "class_price",
+    metadata,
+    identity(),
+    reference("rate_plan_id", "rate_plan"),
+    text("usage_class"),
+    Column("pricing", JSONB, nullable=False),
+    day("valid_from"),
+    day("valid_to", nullable=True),
+    UniqueConstraint("rate_plan_id", "usage_class", "valid_from"),
+    CheckConstraint("valid_to IS NULL OR valid_to > valid_from", name="valid_span"),
+)
+
+# What a bundle holds; `weight` is a part's own list price, by which it gets its share.
+bundle_part = Table(
+    "bundle_part",
+    metadata,
+    reference("product_id", "product"),
+    reference("part_id", "product"),
+    Column("position", Integer, nullable=False),
+    exact("weight"),
+    PrimaryKeyConstraint("product_id", "part_id"),
+    CheckConstraint("weight >= 0", name="weight_not_negative"),
+)
+
+# Less, or another price, for some customers, products and days. What it names nobody of holds for
+# all. `percent` and `amount` lower a recurring charge, `price` is a customer's own unit price.
+discount = Table(
+    "discount",
+    metadata,
+    identity(),
+    text("key"),
+    text("name"),
+    exact("percent", nullable=True),
+    exact("amount", nullable=True),
+    exact("price", nullable=True),
+    text("currency", nullable=True),  # of amount or price
+    text("vendor", nullable=True),
+    Column("products", JSONB, nullable=False),  # keys
+    Column("customers", JSONB, nullable=False),  # ids of accounts in the CRM or billing accounts
+    flag("new_customers_only"),
+    Column("cycles", Integer, nullable=True),
+    day("valid_from"),
+    day("valid_to", nullable=True),
+    UniqueConstraint("key", "valid_from"),
+    CheckConstraint("num_nonnulls(percent, amount, price) = 1", name="one_kind"),
+    CheckConstraint("percent BETWEEN 0 AND 100", name="percent_known"),
+    CheckConstraint("amount >= 0 AND price >= 0", name="amounts_not_negative"),
+    CheckConstraint("cycles > 0", name="cycles_positive"),
+    CheckConstraint("valid_to IS NULL OR valid_to > valid_from", name="valid_span"),
+)
+
+# Less on every service of a vendor for whoever has several when a billing period begins (G8).
+vendor_rule = Table(
+    "vendor_rule",
+    metadata,
+    identity(),
+    text("vendor"),
+    Column("min_services", Integer, nullable=False),
+    exact("percent"),
+    day("valid_from"),
+    day("valid_to", nullable=True),
+    UniqueConstraint("vendor", "min_services", "valid_from"),
+    CheckConstraint("percent BETWEEN 0 AND 100 AND min_services > 0", name="rule_known"),
     CheckConstraint("valid_to IS NULL OR valid_to > valid_from", name="valid_span"),
 )
 

@@ -11,6 +11,7 @@ from connector.store.tables.base import (
     instant,
     metadata,
     one_of,
+    pricing,
     reference,
     text,
 )
@@ -35,6 +36,9 @@ charge = Table(
     exact("unit_price"),  # per unit; per unit and month when recurring; the whole when usage
     exact("unit_cost", default="0"),
     exact("discount_percent", default="0"),
+    pricing(),
+    # dated discounts as they were granted: name, percent or amount, from, to
+    Column("discounts", JSONB, nullable=False, server_default="[]"),
     text("currency"),
     day("starts_on"),
     day("ends_on", nullable=True),

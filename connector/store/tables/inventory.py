@@ -23,6 +23,7 @@ from connector.store.tables.base import (
     instant,
     metadata,
     one_of,
+    pricing,
     reference,
     text,
 )
@@ -53,6 +54,7 @@ service = Table(
     exact("quantity", default="1"),
     exact("mr_price", default="0"),  # per unit and month, in force today
     exact("mr_cost", default="0"),
+    pricing(),  # when set, it prices the quantity and `mr_price` is the average of a unit
     text("currency"),
     Column("term_months", Integer, nullable=False, server_default="0"),
     text("renewal_type", default="Month-to-month"),

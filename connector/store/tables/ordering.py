@@ -13,6 +13,7 @@ from connector.store.tables.base import (
     instant,
     metadata,
     one_of,
+    pricing,
     reference,
     text,
 )
@@ -85,6 +86,7 @@ order_line = Table(
     exact("nr_price", default="0"),
     exact("mr_cost", default="0"),
     exact("nr_cost", default="0"),
+    pricing(),  # of the recurring price as sold; NULL: so much for each unit
     Column("term_months", Integer, nullable=False, server_default="0"),
     text("renewal_type", default="Month-to-month"),
     day("requested_on", nullable=True),

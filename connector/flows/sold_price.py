@@ -1,0 +1,116 @@
+"""The price of a line of a won deal: the quote's word, then the customer's own, then the list's."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from connector.catalog.domain import PriceEntry
+from connector.catalog.pricing.document import discounted_pricing, read_pricing
+from connector.kernel.money import round_to_currency, rounded_to
+from connector.ordering.queries import Target
+from connector.ordering.request_types import Effect, RequestType, request_of
+from connector.sync.apply.opportunity import DealLine
+
+PRICE_DIGITS = 9
+_PRICE_PLACES = Decimal("1e-9")
+
+
+class Refused(Exception):
+    """A line has a reason against it; carries the sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoldPrice:
+    """What one unit costs a month and once; `pricing`, when set, prices all units a month."""
+
+    mr_price: Decimal
+    nr_price: Decimal
+    mr_cost: Decimal
+    pricing: dict[str, Any] | None = None
+
+
+def sold_price(
+    *,
+    line: DealLine,
+    entry: PriceEntry,
+    request_type: RequestType,
+    quantity: Decimal,
+    currency: str,
+    own: Decimal | None,
+    target: Target | None,
+) -> SoldPrice:
+    """Return the price of a line as sold.
+
+    `own` is the customer's own price of the product, which takes the list price's place. A new term
+    without a price leaves that of its service as it is.
+
+    Raises:
+        Refused: A price is missing or below zero.
+    """
+    sold = _sold(line, entry, request_type, quantity, currency, own, target)
+    least = min(sold.mr_price, sold.nr_price)
+    if least < 0:
+        raise Refused(f"its price is below zero ({least.normalize():f})")
+    return sold
+
+
+def _sold(
+    line: DealLine,
+    entry: PriceEntry,
+    request_type: RequestType,
+    quantity: Decimal,
+    currency: str,
+    own: Decimal | None,
+    target: Target | None,
+) -> SoldPrice:
+    effect = request_of(request_type).effect
+    if effect is Effect.END:
+        return SoldPrice(Decimal(0), entry.nr_price, Decimal(0))
+    if effect is Effect.CHARGE:
+        return SoldPrice(Decimal(0), _unit(line, entry.nr_price, currency), entry.mr_cost)
+    if line.new_mrr is not None:
+        each = (line.new_mrr / quantity).quantize(_PRICE_PLACES)
+        return SoldPrice(each, entry.nr_price, entry.mr_cost)
+    if request_type is RequestType.RE_RATE:
+        raise Refused("RE_RATE needs the new monthly charge")
+    if target is not None and request_type is RequestType.RE_TERM and _has_no_price(line, entry):
+        return SoldPrice(target.mr_price, entry.nr_price, target.mr_cost, target.pricing)
+    if not _is_listed(line, entry.mr_price, currency):
+        return SoldPrice(_unit(line, entry.mr_price, currency), entry.nr_price, entry.mr_cost)
+    if own is not None:
+        return SoldPrice(_discounted(own, line), entry.nr_price, entry.mr_cost)
+    if entry.pricing is not None:
+        return _by_model(line, entry, entry.pricing, quantity)
+    return SoldPrice(_discounted(entry.mr_price, line), entry.nr_price, entry.mr_cost)
+
+
+def _by_model(
+    line: DealLine, entry: PriceEntry, listed: dict[str, Any], quantity: Decimal
+) -> SoldPrice:
+    pricing = listed
+    if line.discount_percent:
+        pricing = discounted_pricing(listed, line.discount_percent)
+    _, whole = read_pricing(pricing).unrounded(quantity)
+    average = rounded_to(whole / Fraction(quantity), PRICE_DIGITS)
+    return SoldPrice(average, entry.nr_price, entry.mr_cost, pricing)
+
+
+def _has_no_price(line: DealLine, entry: PriceEntry) -> bool:
+    return not line.unit_price and not entry.mr_price and entry.pricing is None
+
+
+def _unit(line: DealLine, listed: Decimal, currency: str) -> Decimal:
+    price = listed
+    if line.unit_price is not None and not _is_listed(line, listed, currency):
+        price = line.unit_price
+    return _discounted(price, line)
+
+
+def _is_listed(line: DealLine, listed: Decimal, currency: str) -> bool:
+    # The CRM keeps the currency's places; a list price nobody touched keeps its own.
+    return line.unit_price is None or line.unit_price == round_to_currency(listed, currency)
+
+
+def _discounted(price: Decimal, line: DealLine) -> Decimal:
+    return (price * (100 - line.discount_percent) / 100).quantize(_PRICE_PLACES)

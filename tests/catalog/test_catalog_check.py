@@ -1,0 +1,119 @@
+"""All that is wrong with files is said at once, and what loading would change before it does."""
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import Connection, select
+
+from connector.catalog.diff import catalog_differences
+from connector.catalog.load import load_catalog
+from connector.catalog.source import BadFile
+from connector.cli.catalog import check
+from connector.store.tables.catalog import product
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+BRAND = "brands: [{key: b, name: B, invoice_prefix: B}]\n"
+BAD = """\
+products:
+  - key: seat
+    brand: b
+    name: Seat
+    prices:
+      - {request: NEW, currency: EUX, mr: 1, from: 2026-01-01}
+      - request: NEW
+        currency: EUR
+        from: 2026-01-01
+        pricing: {model: graduated, tiers: [{up_to: 10, unit_price: 1}]}
+  - key: pack
+    brand: b
+    name: Pack
+    bundle: [{product: seat, weight: 1}, {product: seat, weight: 2}]
+discounts:
+  - {key: odd, percent: 10, amount: 2, from: 2026-01-01}
+  - {key: back, percent: 10, from: 2026-02-01, until: 2026-01-01}
+vendor_rules: [{vendor: V, min_services: 0, percent: 10, from: 2026-01-01}]
+typo: 1
+"""
+GOOD = (
+    BRAND
+    + """\
+products:
+  - key: seat
+    brand: b
+    name: Seat
+    prices:
+      - request: NEW
+        currency: EUR
+        from: 2026-01-01
+        pricing: {model: volume, tiers: [{up_to: 10, unit_price: 2}, {up_to: null, unit_price: 1}]}
+discounts: [{key: d, percent: 10, products: [seat], from: 2026-01-01}]
+"""
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "shop.yaml").write_text(GOOD)
+    return tmp_path
+
+
+def test_every_finding_has_its_file_line_and_remedy(tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(BAD)
+
+    result = CliRunner().invoke(check, [str(file), "--json"], standalone_mode=False)
+
+    findings = json.loads(result.stdout)["findings"]
+    assert result.return_value == 2
+    assert {one["file"] for one in findings} == {str(file)}
+    assert [(one["line"], one["problem"]) for one in findings] == [
+        (6, "'EUX' is not a currency."),
+        (10, "tiers: no price beyond the last bound."),
+        (14, "The part 'seat' is there twice."),
+        (16, "A discount is one of percent, amount and price."),
+        (17, "The discount ends (2026-01-01) before it begins."),
+        (18, "10 % for 0 services is no rule."),
+        (19, "'typo' is not known here."),
+    ]
+    assert findings[1]["remedy"]
+
+
+def test_a_load_is_told_before_it_happens(tx: Connection, folder: Path) -> None:
+    load_catalog(tx=tx, folder=folder, now=NOW)
+    more = GOOD.replace(
+        "discounts:",
+        "      - {request: NEW, currency: EUR, mr: 3, from: 2026-07-01}\ndiscounts:",
+    )
+    (folder / "shop.yaml").write_text(more.replace("name: Seat", "name: Chair"))
+
+    found = catalog_differences(tx=tx, folder=folder, now=NOW)
+
+    assert [(one.kind, one.change, one.on) for one in found] == [
+        ("price", "ends", date(2026, 7, 1)),
+        ("price", "new", date(2026, 7, 1)),
+        ("product", "changed", None),
+    ]
+    assert str(found[2]) == "product seat: changed, name Seat -> Chair, display_name Seat -> Chair"
+
+
+def test_what_leaving_early_costs_is_kept_with_the_product(tx: Connection, folder: Path) -> None:
+    bands = "early_termination: {bands: [{from_month: 1, percent: 100}], flat: 10}"
+    (folder / "shop.yaml").write_text(
+        GOOD.replace("    name: Seat\n", f"    name: Seat\n    {bands}\n")
+    )
+
+    load_catalog(tx=tx, folder=folder, now=NOW)
+
+    kept = tx.execute(select(product.c.early_termination)).scalar_one()
+    assert kept == {"bands": [{"from_month": 1, "percent": "100"}], "flat": "10"}
+
+
+def test_a_price_model_that_has_begun_is_not_rewritten(tx: Connection, folder: Path) -> None:
+    load_catalog(tx=tx, folder=folder, now=NOW)
+    (folder / "shop.yaml").write_text(GOOD.replace("unit_price: 1}", "unit_price: 1.5}"))
+
+    with pytest.raises(BadFile, match=r"shop.yaml:7: The price of 'seat', NEW, 0 months"):
+        load_catalog(tx=tx, folder=folder, now=NOW)

@@ -1,0 +1,166 @@
+"""What the catalogue's files say of prices is what the customer's real bill says, and why."""
+
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from delivery_world import DeliveryWorld, at, line
+from sqlalchemy import insert, text
+
+from connector.billing.bill_run import run_cycle
+from connector.billing.explain import adds_up
+from connector.catalog.load import load_catalog
+from connector.charging.granted import grant_to_running
+from connector.flows.billing_milestone import carry_out
+from connector.ordering.queries import line_facts
+from connector.store.tables.catalog import discount
+
+JUN, JUL = date(2026, 6, 1), date(2026, 7, 1)
+CUSTOMER = "001000000000001AAA"
+CATALOG = f"""
+products:
+  - key: meeting
+    brand: default
+    name: Meeting seat
+    prices:
+      - request: NEW
+        currency: EUR
+        mr_cost: 4
+        template: provision-cloud
+        from: 2026-01-01
+        pricing:
+          model: graduated
+          tiers:
+            - {{up_to: 20, unit_price: 10}}
+            - {{up_to: 30, unit_price: 8.5}}
+            - {{up_to: null, unit_price: 7}}
+  - key: sip
+    brand: default
+    name: SIP lines
+    vendor: Carrier
+  - key: wan
+    brand: default
+    name: Site network
+    vendor: Weaver
+    prices: [{{request: NEW, currency: EUR, mr: 89, template: deliver-network, from: 2026-01-01}}]
+  - key: branch
+    brand: default
+    name: Branch package
+    bundle:
+      - {{product: sip, weight: 60}}
+      - {{product: wan, weight: 40}}
+      - {{product: cloud, weight: 20}}
+    prices:
+      - {{request: NEW, currency: EUR, mr: 100, template: provision-cloud, from: 2026-01-01}}
+
+discounts:
+  - key: welcome
+    name: Welcome
+    percent: 20
+    cycles: 2
+    new_customers_only: true
+    products: [cloud]
+    from: 2026-01-01
+  - key: theirs
+    price: 16
+    currency: EUR
+    products: [wan]
+    customers: [{CUSTOMER}]
+    from: 2026-01-01
+"""
+
+
+@pytest.fixture
+def shop(world: DeliveryWorld, tmp_path: Path) -> DeliveryWorld:
+    (tmp_path / "catalog.yaml").write_text(CATALOG)
+    with world.store.transaction() as tx:
+        load_catalog(tx=tx, folder=tmp_path, now=at(date(2026, 1, 3)))
+    return world
+
+
+def delivered(shop: DeliveryWorld, *products: str, on: date, quantity: int = 1) -> None:
+    """Win a deal of these products and start each of them."""
+    lines = [line(one, "NEW", quantity=Decimal(quantity)) for one in products]
+    won = shop.win(shop.deal(lines), on=on)
+    with shop.store.transaction() as tx:
+        ids = tx.scalars(
+            text("SELECT id FROM order_line WHERE order_id = :order ORDER BY sequence"),
+            {"order": won.order_id},
+        ).all()
+        for one in ids:
+            facts = line_facts(tx=tx, order_line_id=one)
+            carry_out(tx=tx, line=facts, on=on, policy=shop.rules.policy, now=at(on))
+
+
+def billed(shop: DeliveryWorld, day: date) -> list[Any]:
+    with shop.store.transaction() as tx:
+        # nobody taxes what is tested here
+        tx.execute(text("UPDATE tax_rate SET percent = 0"))
+    assert run_cycle(store=shop.store, billed_to=day, now=at(day)).problems == ()
+    return shop.rows(
+        "SELECT l.description, l.quantity, l.unit_price, l.amount, l.cost, l.explanation "
+        "  FROM invoice_line l JOIN invoice i ON i.id = l.invoice_id "
+        " WHERE i.invoice_on = :day ORDER BY l.id",
+        day=day,
+    )
+
+
+def test_tiers_price_the_seats_and_say_how(shop: DeliveryWorld) -> None:
+    delivered(shop, "meeting", on=JUN, quantity=33)
+
+    (seats,) = billed(shop, JUL)[1:]
+
+    assert (seats.quantity, seats.unit_price, seats.amount) == (1, 306, Decimal("306.00"))
+    assert seats.cost == 33 * 4
+    assert [part["amount"] for part in seats.explanation["parts"]] == ["200.00", "85.00", "21.00"]
+    assert adds_up({"explanation": seats.explanation, "amount": seats.amount})
+    assert shop.one("SELECT round(quantity * mr_price, 2) AS mrr FROM service").mrr == 306
+
+
+def test_a_bundle_is_a_line_for_each_product_in_it(shop: DeliveryWorld) -> None:
+    delivered(shop, "branch", on=JUL)
+
+    lines = billed(shop, JUL)
+
+    assert [(one.description, one.amount) for one in lines] == [
+        ("SIP lines", Decimal("50.00")),
+        ("Site network", Decimal("33.33")),
+        ("Cloud", Decimal("16.67")),
+    ]
+
+
+def test_a_welcome_is_for_those_who_had_nothing(shop: DeliveryWorld) -> None:
+    delivered(shop, "cloud", on=JUN)
+    delivered(shop, "cloud", on=date(2026, 6, 2))
+
+    lines = [one for one in billed(shop, JUL) if one.description == "Cloud"]
+
+    assert [one.amount for one in lines] == [12, 12, 15]
+    assert lines[0].explanation["parts"][1:] == [
+        {"text": "less 20 % from 2026-06-01 to before 2026-08-01 (Welcome)", "amount": "-3.00"}
+    ]
+
+
+def test_a_customer_has_prices_of_its_own(shop: DeliveryWorld) -> None:
+    delivered(shop, "wan", on=JUL)
+
+    assert [one.amount for one in billed(shop, JUL)] == [16]
+
+
+def test_a_customer_named_later_pays_less_for_what_runs_already(shop: DeliveryWorld) -> None:
+    delivered(shop, "wan", on=JUN)
+    delivered(shop, "cloud", on=JUN)
+    terms = {"percent": 50, "cycles": 1, "products": ["cloud"], "customers": [CUSTOMER]}
+    with shop.store.transaction() as tx:
+        tx.execute(
+            insert(discount).values(key="d", name="D", valid_from=JUN, **terms),
+        )
+        given = [grant_to_running(tx=tx, on=date(2026, 6, 16), now=at(JUN)) for _ in "12"]
+
+    lines = [one for one in billed(shop, JUL) if one.description == "Cloud"]
+
+    assert given == [1, 0]
+    # 15.00 less 20 % for the whole of June and July, and 50 % for the half of June that was left
+    assert [one.amount for one in lines] == [Decimal("8.25"), 12]
