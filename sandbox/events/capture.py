@@ -272,17 +272,19 @@ def _triggers(item: ObjectType) -> Iterator[str]:
     chunks = [", ".join(columns[i : i + PER_ARRAY]) for i in range(0, len(columns), PER_ARRAY)]
     arrays = ", ".join(f"json_array({chunk})" for chunk in chunks)
     old = f"json_array({arrays})"
-    # What was inserted a moment ago is no longer as it was inserted.
-    touch = ' UPDATE sandbox_change SET touched = 1 WHERE id = OLD."Id" AND old IS NULL;'
-    for when, side, value, then in (
-        ("insert", "NEW", "NULL", ""),
-        ("update", "OLD", old, touch),
-        ("delete", "OLD", old, touch),
-    ):
+    table = f"main.{quoted(item.name)}"
+    yield (
+        f"CREATE TEMP TRIGGER {quoted(f'cdc_insert_{item.name}')} AFTER INSERT ON {table} BEGIN "
+        "INSERT OR IGNORE INTO sandbox_change (object, id) "
+        f"VALUES ('{item.name}', NEW.\"Id\"); END"
+    )
+    for when in ("update", "delete"):
         yield (
             f"CREATE TEMP TRIGGER {quoted(f'cdc_{when}_{item.name}')} "
-            f"AFTER {when.upper()} ON main.{quoted(item.name)} BEGIN "
+            f"AFTER {when.upper()} ON {table} BEGIN "
             "INSERT INTO sandbox_change (object, id, old) "
-            f"SELECT '{item.name}', {side}.\"Id\", {value} WHERE NOT EXISTS "
-            f'(SELECT 1 FROM sandbox_change WHERE id = {side}."Id");{then} END'
+            f"SELECT '{item.name}', OLD.\"Id\", {old} WHERE NOT EXISTS "
+            '(SELECT 1 FROM sandbox_change WHERE id = OLD."Id"); '
+            # What was inserted a moment ago is no longer as it was inserted.
+            'UPDATE sandbox_change SET touched = 1 WHERE id = OLD."Id" AND old IS NULL; END'
         )
