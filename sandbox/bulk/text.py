@@ -89,8 +89,9 @@ class Upload:
 
     def rows(self, start: int) -> Iterator[list[str]]:
         """Yield the rows from one on; empty lines are none."""
-        reader = self._reader(_Counted(self._text, at=self._body_at))
-        return islice((row for row in reader if row), start, None)
+        lines = io.StringIO(self._text, newline="")
+        lines.seek(self._body_at)
+        return islice(filter(None, self._reader(lines)), start, None)
 
     def rest(self, start: int, waiting: Sequence[int]) -> str:
         """Return the header, single rows, and all rows from one on, as they were uploaded."""
@@ -104,7 +105,7 @@ class Upload:
                 parts.append(self._text[began : source.read])
         return "".join([*parts, self._text[source.read :]])
 
-    def _reader(self, source: "_Counted") -> Iterator[list[str]]:
+    def _reader(self, source: Iterable[str]) -> Iterator[list[str]]:
         return csv.reader(source, delimiter=self._separator, strict=True)
 
     def _check_quotes(self) -> None:

@@ -9,7 +9,7 @@ import json
 import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 from ..origin import origin
@@ -50,15 +50,6 @@ class Change:
     def same_as(self) -> tuple[object, ...]:
         """Return what is equal in changes that become one event."""
         return (self.shape.entity, self.kind, self.changed, self.nulled, self.body)
-
-
-@dataclass(slots=True)
-class Present:
-    """A record at the end of its transaction: its values, or all of what an event tells of it."""
-
-    is_deleted: bool
-    body: bytes = b""
-    row: Row = field(default_factory=dict)
 
 
 class Capture:
@@ -138,20 +129,22 @@ class Capture:
     def _changes(
         self, connection: sqlite3.Connection, noted: Sequence[Noted], created: Sequence[Created]
     ) -> Iterator[Change]:
-        present: dict[str, Present] = {}
+        bodies: dict[str, bytes] = {}
+        present: dict[str, Row] = {}
         for name in {name for name, *_ in noted}:
             item = self._watched[name]
-            present |= _inserted(item, [one.columns for one in created if one.object == name])
+            bodies |= _inserted(item, [one.columns for one in created if one.object == name])
             unread = [
                 record_id
                 for object_name, record_id, old, touched in noted
-                if object_name == name and (old is not None or touched or record_id not in present)
+                if object_name == name and (old is not None or touched or record_id not in bodies)
             ]
-            for record_id in unread:
-                present.pop(record_id, None)
             present |= _present(connection, item, unread)
-        for name, record_id, text, _ in noted:
+        for name, record_id, text, touched in noted:
             item = self._watched[name]
+            if text is None and not touched and record_id in bodies:
+                yield Change(change_shape(item), "CREATE", [record_id], bodies[record_id])
+                continue
             old = None
             if text is not None:
                 values = [value for chunk in json.loads(text) for value in chunk]
@@ -191,18 +184,17 @@ def _topic(shape: ChangeShape) -> str:
     return DATA + change_event_name(shape.entity)
 
 
-def _change(
-    item: ObjectType, record_id: str, old: Row | None, present: Present | None
-) -> Change | None:
+def _change(item: ObjectType, record_id: str, old: Row | None, new: Row | None) -> Change | None:
     shape = change_shape(item)
     was = old is not None and old["IsDeleted"] == 0
-    if present is None or present.is_deleted:
-        return Change(shape, "DELETE", [record_id], shape.body({})) if was else None
-    if old is None:
-        return Change(shape, "CREATE", [record_id], present.body or shape.body(present.row))
-    new = present.row
-    if not was:
-        return Change(shape, "UNDELETE", [record_id], shape.body(new))
+    remains = new is not None and new["IsDeleted"] == 0
+    if was and not remains:
+        return Change(shape, "DELETE", [record_id], shape.body({}))
+    if new is None or not remains:
+        return None
+    if old is None or not was:
+        kind = "CREATE" if old is None else "UNDELETE"
+        return Change(shape, kind, [record_id], shape.body(new))
     if old == new:
         return None
     # The stamp moves with every change, even with two within one second.
@@ -238,22 +230,21 @@ def _column_sql(field: Field, *, side: str = "") -> str:
     return f"COALESCE({column}, 0)" if field.type is FieldType.BOOLEAN else column
 
 
-def _inserted(item: ObjectType, chunks: Iterable[Columns]) -> dict[str, Present]:
-    """Return records as they were inserted, without reading them again."""
+def _inserted(item: ObjectType, chunks: Iterable[Columns]) -> dict[str, bytes]:
+    """Return what events tell of records as they were inserted, without reading them again."""
     shape = change_shape(item)
-    found: dict[str, Present] = {}
+    found: dict[str, bytes] = {}
     for columns in chunks:
-        ids, deleted = columns["Id"], columns["IsDeleted"]
-        bodies = shape.bodies(columns, count=len(ids))
-        for record_id, is_deleted, body in zip(ids, deleted, bodies, strict=True):
-            found[record_id] = Present(is_deleted != 0, body=body)
+        ids = columns["Id"]
+        told = zip(ids, columns["IsDeleted"], shape.bodies(columns, count=len(ids)), strict=True)
+        found |= {record_id: body for record_id, is_deleted, body in told if is_deleted == 0}
     return found
 
 
 def _present(
     connection: sqlite3.Connection, item: ObjectType, ids: Sequence[str]
-) -> dict[str, Present]:
-    """Return what is there of these records now."""
+) -> dict[str, Row]:
+    """Return these records as they are now."""
     if not ids:
         return {}
     columns = _columns(item)
@@ -264,7 +255,7 @@ def _present(
     )
     rows = connection.execute(sql, (json_list(ids),))
     found = (dict(zip(names, row, strict=True)) for row in rows)
-    return {row["Id"]: Present(row["IsDeleted"] != 0, row=row) for row in found}
+    return {row["Id"]: row for row in found}
 
 
 def _triggers(item: ObjectType) -> Iterator[str]:
@@ -272,17 +263,19 @@ def _triggers(item: ObjectType) -> Iterator[str]:
     chunks = [", ".join(columns[i : i + PER_ARRAY]) for i in range(0, len(columns), PER_ARRAY)]
     arrays = ", ".join(f"json_array({chunk})" for chunk in chunks)
     old = f"json_array({arrays})"
-    # What was inserted a moment ago is no longer as it was inserted.
-    touch = ' UPDATE sandbox_change SET touched = 1 WHERE id = OLD."Id" AND old IS NULL;'
-    for when, side, value, then in (
-        ("insert", "NEW", "NULL", ""),
-        ("update", "OLD", old, touch),
-        ("delete", "OLD", old, touch),
-    ):
+    table = f"main.{quoted(item.name)}"
+    yield (
+        f"CREATE TEMP TRIGGER {quoted(f'cdc_insert_{item.name}')} AFTER INSERT ON {table} BEGIN "
+        "INSERT OR IGNORE INTO sandbox_change (object, id) "
+        f"VALUES ('{item.name}', NEW.\"Id\"); END"
+    )
+    for when in ("update", "delete"):
         yield (
             f"CREATE TEMP TRIGGER {quoted(f'cdc_{when}_{item.name}')} "
-            f"AFTER {when.upper()} ON main.{quoted(item.name)} BEGIN "
+            f"AFTER {when.upper()} ON {table} BEGIN "
             "INSERT INTO sandbox_change (object, id, old) "
-            f"SELECT '{item.name}', {side}.\"Id\", {value} WHERE NOT EXISTS "
-            f'(SELECT 1 FROM sandbox_change WHERE id = {side}."Id");{then} END'
+            f"SELECT '{item.name}', OLD.\"Id\", {old} WHERE NOT EXISTS "
+            '(SELECT 1 FROM sandbox_change WHERE id = OLD."Id"); '
+            # What was inserted a moment ago is no longer as it was inserted.
+            'UPDATE sandbox_change SET touched = 1 WHERE id = OLD."Id" AND old IS NULL; END'
         )
