@@ -177,9 +177,11 @@ def read_discount(entry: Entry) -> DiscountDraft:
     cycles = entry.whole("cycles", 0) if "cycles" in entry else None
     if cycles == 0:
         raise entry.error("cycles must be one or more.", key="cycles")
-    if kind == "price" and (cycles or "vendor" in entry or "products" not in entry):
+    narrowed = cycles or "vendor" in entry or entry.flag("new_customers_only")
+    if kind == "price" and (narrowed or "products" not in entry):
         raise entry.error(
-            "A customer's own price names its products, and has neither vendor nor cycles.",
+            "A customer's own price names its products, and has neither vendor nor cycles, "
+            "and is not for new customers only.",
             key="price",
         )
     key = entry.text("key")

@@ -12,6 +12,7 @@ from connector.kernel.period import Period, add_months
 from connector.mediation.feeds import feed_named, read_feeds, shipped_feeds
 from connector.mediation.imports import import_usage_file, replay_suspense
 from connector.mediation.queries import open_counts, open_lines
+from connector.rating.days import usage_days
 from connector.rating.records import RECORDS_MAX, rated_records
 from connector.rating.result_queries import (
     months_with_new_usage,
@@ -323,6 +324,47 @@ def records(
                     row.called or row.meter,
                     row.prefix,
                     row.usage_class,
+                )
+                for row in rows
+            ],
+        )
+    )
+
+
+@usage.command()
+@click.argument("service")
+@MONTH
+@click.option("--class", "usage_class", default=None, help="Only this class of usage.")
+@JSON
+@click.pass_obj
+def days(
+    session: Session, *, service: str, month: datetime, usage_class: str | None, as_json: bool
+) -> None:
+    """Show a service's usage day by day (its number) and what the month has come to so far."""
+    app = session.app()
+    with app.store.read() as tx:
+        rows = usage_days(
+            tx=tx,
+            lake=app.lake,
+            service_id=service_id_of(tx, service),
+            period_start=month.date(),
+            usage_class=usage_class,
+        )
+    if as_json:
+        print_json([asdict(row) for row in rows])
+        return
+    click.echo(
+        table(
+            ("Records", "Day", "Class", "Units", "", "Units so far", "Amount so far"),
+            [
+                (
+                    row.records,
+                    row.day,
+                    row.usage_class,
+                    row.units,
+                    row.unit,
+                    row.units_so_far,
+                    row.amount_so_far,
                 )
                 for row in rows
             ],

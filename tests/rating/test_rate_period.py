@@ -15,6 +15,7 @@ from connector.adapters.engine.duckdb import DuckDbRating
 from connector.errors import InvalidInput
 from connector.mediation.feeds import feed_named
 from connector.mediation.imports import import_usage_file
+from connector.rating.days import usage_days
 from connector.rating.run import RatingReport, rate_period
 from connector.store.tables.catalog import product
 from connector.store.tables.charging import charge
@@ -174,6 +175,18 @@ class TestPrices:
             charged = tx.execute(select(charge.c.quantity, charge.c.pricing)).one()
         assert (charged.quantity, charged.pricing["model"]) == (1_234, "graduated")
         assert again.was_up_to_date
+        with world.store.read() as tx:
+            days = usage_days(
+                tx=tx,
+                lake=world.lake,
+                service_id=row.service_id,
+                period_start=JUNE[0],  # type: ignore[attr-defined]
+            )
+        # what is included is used up first: 600 - 100 at 0.02 on the first day
+        assert [(one.day, one.units_so_far, one.amount_so_far) for one in days] == [
+            (date(2026, 6, 1), Decimal(600), Decimal(10)),
+            (date(2026, 6, 30), Decimal(1334), Decimal("22.34")),
+        ]
 
     def test_change_with_the_product_of_the_service(
         self, world: World, month: Month, line: int

@@ -114,6 +114,9 @@ def test_records_show_the_evidence_of_a_line(shell: Shell, calls: Path) -> None:
     assert record["amount"] == "0.090483333"
     assert shell.json(usage, "records", "S1", "--month", "2026-06", "--class", "national") == []
     assert "4915112345678" in shell.run(usage, "records", "S1", "--month", "2026-06").stdout
+    (day,) = shell.json(usage, "days", "S1", "--month", "2026-06")
+    assert (day["records"], day["amount_so_far"]) == (1, record["amount"])
+    assert "Amount so far" in shell.run(usage, "days", "S1", "--month", "2026-06").stdout
 
 
 def test_import_twice_says_when_it_was_loaded(shell: Shell, calls: Path) -> None:

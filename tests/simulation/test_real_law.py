@@ -23,7 +23,7 @@ from connector.store.engine import Store
 
 BEGIN = date(2026, 1, 1)
 MANY = 1_000
-REAL = 300  # of these each takes a database of its own and some seconds
+REAL = 100  # of these each takes a database of its own and some seconds
 count = REAL if settings().max_examples >= MANY else 3
 
 
