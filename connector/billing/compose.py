@@ -154,9 +154,11 @@ def _taxed(
     rates = [_rate(payer, line, taxes) for line in lines]
     shares: dict[int, Decimal] = {}
     totals = []
-    for rate in sorted(set(rates)):
+    by_rate: dict[AppliedTax, list[int]] = {}
+    for i, rate in enumerate(rates):
+        by_rate.setdefault(rate, []).append(i)
+    for rate, members in sorted(by_rate.items()):
         contained = rate.treatment is Treatment.INCLUSIVE
-        members = [i for i, one in enumerate(rates) if one == rate]
         amounts = [lines[i].amount for i in members]
         parts = share_out(amounts, rate.percent, payer.currency, contained=contained)
         tax = sum(parts, Decimal(0))
