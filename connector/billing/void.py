@@ -70,6 +70,7 @@ _REVENUE = text(
     "SELECT accounting_code, sum(amount) AS amount FROM invoice_line WHERE invoice_id = :id "
     " GROUP BY accounting_code ORDER BY accounting_code"
 )
+_IS_WRITTEN_OFF = text("SELECT EXISTS (SELECT 1 FROM write_off WHERE invoice_id = :id)")
 _TOTALS = text("SELECT total, tax FROM invoice WHERE id = :id")
 
 
@@ -96,7 +97,7 @@ def void_invoice(*, store: Store, number: str, reason: str, now: datetime) -> st
 
     Raises:
         UnknownInvoice: There is no finalised document with this number.
-        NotVoidable: It is a credit note, or another billing system issued it.
+        NotVoidable: It is a credit note, it was written off, or another billing system issued it.
         NothingLeft: It was voided, or credited in full, before.
     """
     with store.transaction() as tx:
@@ -104,6 +105,11 @@ def void_invoice(*, store: Store, number: str, reason: str, now: datetime) -> st
         if invoice is None:
             raise UnknownInvoice(f"There is no invoice {number}.")
         _require_voidable(invoice, number)
+        if tx.scalar(_IS_WRITTEN_OFF, {"id": invoice.id}):
+            raise NotVoidable(
+                f"{number} was written off: a credit would pay out what nobody paid in.",
+                remedy="Nothing needs to be done: nobody owes it any more.",
+            )
         values = {"id": invoice.id, "on": now.date(), "reason": reason, "now": now}
         note = tx.execute(_DOCUMENT, values).one_or_none()
         if note is None:

@@ -14,7 +14,7 @@ from connector.billing.bill_run import (
 from connector.billing.documents import render_missing
 from connector.billing.finalise_run import finalise_run
 from connector.billing.payment_csv import PaymentReport, import_payments_csv
-from connector.billing.run_plan import Mode, Plan
+from connector.billing.run_plan import Mode, Plan, end_run
 from connector.billing.void import void_invoice
 from connector.billing.write_off import write_off_invoice
 from connector.bootstrap.job_names import BILL_CHUNK, BILLING, PUSH, TASKS
@@ -122,6 +122,8 @@ class BusinessUseCases(Wiring):
         mode = Mode.DRAFT if keep_drafts else Mode.BILL
         with self.store.transaction() as tx:
             plan = plan_run(tx, billed_to=billed_to, now=self.clock.now(), mode=mode)
+            if not plan.chunks:
+                end_run(tx, run_id=plan.run_id, now=self.clock.now())
             for _ in range(plan.chunks):
                 self.queue.defer(BILL_CHUNK, tx=tx, arguments={"run_id": plan.run_id})
         return plan

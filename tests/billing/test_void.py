@@ -174,3 +174,5 @@ class TestWriteOff:
 
         with pytest.raises(NothingToWriteOff, match="RT-000001"):
             write_off(world)
+        with pytest.raises(NotVoidable, match="written off"):
+            void(world)
