@@ -231,7 +231,8 @@ def preview_run(*, tx: Connection, billed_to: date, now: datetime) -> BillRunRep
             break
         done = queries.already_billed(tx, ids=ids, billed_to=billed_to)
         left = [one for one in ids if one not in done]
-        for book in queries.load_books(tx, ids=left, horizon=billed_to + HORIZON, lock=False):
+        books = queries.load_books(tx, ids=left, horizon=billed_to + HORIZON, lock=False)
+        for book in with_earned_discounts(tx, books=books, billed_to=billed_to, keep=False):
             tally.count(documents_of(book, taxes, billed_to, tally.problems) or ())
         tally.already_billed += len(done)
         accounts += len(ids)

@@ -1,10 +1,11 @@
 """The SQL of a bill run: bulk reads for many payers at once, COPY for what it writes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
@@ -366,8 +367,10 @@ def _lines(invoice_id: int, document: DocumentDraft) -> list[tuple[object, ...]]
     ]
 
 
+_BILLABLE: Callable[..., BillableCharge] = BillableCharge
+
+
 def _charge(row: Row[Any]) -> BillableCharge:
-    values: dict[str, Any] = dict(row._mapping)
     usage = None
     if row.summary_id is not None:
         usage = BilledUsage(
@@ -379,13 +382,19 @@ def _charge(row: Row[Any]) -> BillableCharge:
             records=row.records,
             rating_run_id=row.rating_run_id,
         )
-    return BillableCharge(
-        **{name: values[name] for name in _CHARGE_FIELDS},
+    return _BILLABLE(
+        *_of_charge(row._fields)(row),
         policy=_policy(tuple(row.policy.items())),
         usage=usage,
         pricing=optional_pricing(row.pricing),
         discounts=read_discounts(row.discounts),
     )
+
+
+@lru_cache(maxsize=4)
+def _of_charge(columns: tuple[str, ...]) -> Callable[[Row[Any]], tuple[Any, ...]]:
+    """Return what picks a charge's fields, in their order, from a row with these columns."""
+    return itemgetter(*(columns.index(name) for name in _CHARGE_FIELDS))
 
 
 @lru_cache(maxsize=POLICIES_KEPT)

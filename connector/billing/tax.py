@@ -69,10 +69,11 @@ class TaxTable:
     """The rates of every country, category and kind of customer, dated."""
 
     def __init__(self, rates: Iterable[TaxRate]) -> None:
-        self._rates: dict[tuple[str, str, str], list[TaxRate]] = {}
+        self._rates: dict[tuple[str, str, str], list[tuple[date, date | None, AppliedTax]]] = {}
         for rate in rates:
             key = (rate.country, rate.category, rate.customer)
-            self._rates.setdefault(key, []).append(rate)
+            applied = AppliedTax(rate.category, rate.percent, rate.treatment)
+            self._rates.setdefault(key, []).append((rate.valid_from, rate.valid_to, applied))
 
     def applied(self, payer: Payer, category: str, on: date, country: str = "") -> AppliedTax:
         """Return the tax due from a payer on a day; an exempt payer owes none.
@@ -92,9 +93,9 @@ class TaxTable:
                 remedy="Fill in the billing country of the account in the CRM.",
             )
         for customer in (payer.customer_kind, ANY_CUSTOMER):
-            for rate in self._rates.get((country, category, customer), ()):
-                if rate.valid_from <= on and (rate.valid_to is None or on < rate.valid_to):
-                    return AppliedTax(category, rate.percent, rate.treatment)
+            for valid_from, valid_to, applied in self._rates.get((country, category, customer), ()):
+                if valid_from <= on and (valid_to is None or on < valid_to):
+                    return applied
         raise NoTaxRate(f"There is no '{category}' tax rate for {country} on {on}.")
 
 

@@ -60,8 +60,10 @@ def taxed(
     rates = [_rate(payer, line, taxes) for line in lines]
     shares: dict[int, Decimal] = {}
     totals = []
-    for rate in sorted(set(rates)):
-        members = [i for i, one in enumerate(rates) if one == rate]
+    by_rate: dict[AppliedTax, list[int]] = {}
+    for i, rate in enumerate(rates):
+        by_rate.setdefault(rate, []).append(i)
+    for rate, members in sorted(by_rate.items()):
         group = [lines[i] for i in members]
         basis = sum((line.amount for line in group), ZERO)
         given = _given_back(group, left, rate, payer.currency)

@@ -1,5 +1,6 @@
-"""Voiding: a credit note over everything that is left of an invoice."""
+"""Credit notes by hand: over everything that is left of an invoice, or of some of its lines."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
@@ -8,7 +9,7 @@ from sqlalchemy import Connection, Row, text
 from connector.billing.allocate import allocate_open
 from connector.billing.finalise import Unnumbered, finalise_stored
 from connector.billing.invoices import UnknownInvoice
-from connector.errors import StateConflict
+from connector.errors import InvalidInput, StateConflict
 from connector.kernel.money import minor_digits, round_to_currency
 from connector.store.engine import Store
 
@@ -26,13 +27,14 @@ _DOCUMENT = text(
     "INSERT INTO invoice (brand_id, billing_account_id, type, run_key, currency, invoice_on, "
     "                     due_on, period_start, period_end, subtotal, tax, total, "
     "                     corrects_invoice_id, reason, created_at) "
-    "SELECT i.brand_id, i.billing_account_id, 'Credit Note', 'void:' || i.id, i.currency, :on, "
+    "SELECT i.brand_id, i.billing_account_id, 'Credit Note', :run_key, i.currency, :on, "
     "       :on, i.period_start, i.period_end, -l.amount, -l.tax, -l.amount - l.tax, i.id, "
     "       :reason, :now "
     "  FROM invoice i CROSS JOIN LATERAL ("
     "       SELECT sum(v.amount_left) AS amount, sum(v.tax_left) AS tax "
-    "         FROM v_invoice_line_left v WHERE v.invoice_id = i.id) l "
-    " WHERE i.id = :id AND EXISTS (SELECT 1 FROM v_invoice_line_left v WHERE v.invoice_id = i.id) "
+    "         FROM v_invoice_line_left v WHERE v.invoice_id = i.id "
+    "         AND (CAST(:lines AS integer[]) IS NULL OR v.line_no = ANY(:lines))) l "
+    " WHERE i.id = :id AND l.amount IS NOT NULL "
     "RETURNING id, -total AS given_back"
 )
 
@@ -56,8 +58,14 @@ _LINES = text(
     "               'text', 'given back of ' || CAST(:number AS text) || ' line ' || l.line_no, "
     "               'amount', round(-v.amount_left, CAST(:digits AS integer))::text))) "
     "  FROM invoice_line l JOIN v_invoice_line_left v ON v.line_id = l.id "
-    " WHERE v.invoice_id = :id"
+    " WHERE v.invoice_id = :id "
+    "   AND (CAST(:lines AS integer[]) IS NULL OR v.line_no = ANY(:lines))"
 )
+_UNKNOWN_LINES = text(
+    "SELECT n FROM unnest(CAST(:lines AS integer[])) n WHERE NOT EXISTS ("
+    "  SELECT 1 FROM invoice_line l WHERE l.invoice_id = :id AND l.line_no = n) ORDER BY n"
+)
+_CREDITS = text("SELECT count(*) FROM invoice WHERE corrects_invoice_id = :id")
 
 _TAXES = text(
     "INSERT INTO invoice_tax (invoice_id, category, percent, treatment, basis, tax) "
@@ -70,6 +78,7 @@ _REVENUE = text(
     "SELECT accounting_code, sum(amount) AS amount FROM invoice_line WHERE invoice_id = :id "
     " GROUP BY accounting_code ORDER BY accounting_code"
 )
+_IS_WRITTEN_OFF = text("SELECT EXISTS (SELECT 1 FROM write_off WHERE invoice_id = :id)")
 _TOTALS = text("SELECT total, tax FROM invoice WHERE id = :id")
 
 
@@ -77,6 +86,13 @@ class NotVoidable(StateConflict):
     """The document is none that can be voided."""
 
     code = "billing.not_voidable"
+
+
+class UnknownLine(InvalidInput):
+    """The invoice has no line with this number."""
+
+    code = "billing.unknown_line"
+    remedy = "Look at its lines: l2c invoices show."
 
 
 class NothingLeft(StateConflict):
@@ -96,30 +112,64 @@ def void_invoice(*, store: Store, number: str, reason: str, now: datetime) -> st
 
     Raises:
         UnknownInvoice: There is no finalised document with this number.
-        NotVoidable: It is a credit note, or another billing system issued it.
+        NotVoidable: It is a credit note, it was written off, or another billing system issued it.
         NothingLeft: It was voided, or credited in full, before.
     """
+    return _give_back(store, number, None, reason, now)
+
+
+def credit_lines(
+    *, store: Store, number: str, lines: Sequence[int], reason: str, now: datetime
+) -> str:
+    """Give back all that is left of some lines of an invoice; return the credit note's number.
+
+    As `void_invoice` does it for all of them: what the lines billed is billed anew when it is still
+    due.
+
+    Raises:
+        UnknownInvoice: There is no finalised document with this number.
+        UnknownLine: The invoice has no such line.
+        NotVoidable: It is a credit note, it was written off, or another billing system issued it.
+        NothingLeft: The lines were given back before.
+    """
+    return _give_back(store, number, sorted(set(lines)), reason, now)
+
+
+def _give_back(
+    store: Store, number: str, lines: list[int] | None, reason: str, now: datetime
+) -> str:
     with store.transaction() as tx:
         invoice = tx.execute(_LOCK, {"number": number}).one_or_none()
         if invoice is None:
             raise UnknownInvoice(f"There is no invoice {number}.")
         _require_voidable(invoice, number)
-        values = {"id": invoice.id, "on": now.date(), "reason": reason, "now": now}
-        note = tx.execute(_DOCUMENT, values).one_or_none()
+        if tx.scalar(_IS_WRITTEN_OFF, {"id": invoice.id}):
+            raise NotVoidable(
+                f"{number} was written off: a credit would pay out what nobody paid in.",
+                remedy="Nothing needs to be done: nobody owes it any more.",
+            )
+        which = {"id": invoice.id, "lines": lines}
+        key = f"void:{invoice.id}"
+        if lines is not None:
+            if unknown := list(tx.scalars(_UNKNOWN_LINES, which)):
+                raise UnknownLine(f"Invoice {number} has no line {unknown[0]}.")
+            key = f"credit:{invoice.id}:{tx.scalar(_CREDITS, which)}"
+        values = {"run_key": key, "on": now.date(), "reason": reason, "now": now}
+        note = tx.execute(_DOCUMENT, which | values).one_or_none()
         if note is None:
-            raise NothingLeft(f"Nothing is left of invoice {number}.")
+            of = "invoice" if lines is None else "these lines of invoice"
+            raise NothingLeft(f"Nothing is left of {of} {number}.")
         if note.given_back < 0:
             raise NotVoidable(
-                f"Invoice {number} gives back more than it bills, so no credit note can void it.",
+                f"What is left of {number} gives back more than it bills: no credit note can.",
                 remedy="Void the invoices that its lines correct.",
             )
         digits = minor_digits(invoice.currency)
-        lines = {"id": invoice.id, "credit_id": note.id, "number": number, "digits": digits}
-        tx.execute(_LINES, lines)
+        tx.execute(_LINES, which | {"credit_id": note.id, "number": number, "digits": digits})
         tx.execute(_TAXES, {"credit_id": note.id})
         (done,) = finalise_stored(tx=tx, drafts=[_unnumbered(tx, invoice, note.id, now)], now=now)
         allocate_open(tx=tx, billing_account_ids=[invoice.billing_account_id], now=now)
-    log.info("invoice.voided", invoice_id=invoice.id, credit_note_id=note.id)
+    log.info("invoice.given_back", invoice_id=invoice.id, credit_note_id=note.id, lines=lines)
     return done.number
 
 

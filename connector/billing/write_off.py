@@ -16,11 +16,12 @@ from connector.store.engine import Store
 log = structlog.get_logger(__name__)
 
 _LOCK = text(
-    "SELECT i.id, i.brand_id, i.type, i.system, i.currency, v.balance "
+    "SELECT i.id, i.brand_id, i.type, i.system, i.currency "
     "  FROM invoice i JOIN billing_account b ON b.id = i.billing_account_id "
-    "  CROSS JOIN LATERAL (SELECT * FROM v_invoice_balance v WHERE v.invoice_id = i.id) v "
     " WHERE i.number = :number AND i.state = 'finalised' FOR NO KEY UPDATE OF b"
 )
+# After the lock, in a statement of its own: what was paid while we waited counts.
+_BALANCE = text("SELECT balance FROM v_invoice_balance WHERE invoice_id = :id")
 _INSERT = text(
     "INSERT INTO write_off (invoice_id, amount, reason, written_off_on, created_at) "
     "VALUES (:invoice_id, :amount, :reason, :on, :now) RETURNING id"
@@ -54,7 +55,8 @@ def write_off_invoice(*, store: Store, number: str, reason: str, now: datetime) 
                 f"The billing system {invoice.system} issued {number}.",
                 remedy="Write it off there.",
             )
-        amount = round_to_currency(invoice.balance, invoice.currency)
+        balance = tx.execute(_BALANCE, {"id": invoice.id}).scalar_one()
+        amount = round_to_currency(balance, invoice.currency)
         if invoice.type == "Credit Note" or amount <= 0:
             raise NothingToWriteOff(
                 f"Nothing is owed on {number}.", remedy="Look at it: l2c invoices show."

@@ -1,5 +1,6 @@
 """The use-cases of the business: catalogue, delivery, usage, bills, payments."""
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -14,8 +15,8 @@ from connector.billing.bill_run import (
 from connector.billing.documents import render_missing
 from connector.billing.finalise_run import finalise_run
 from connector.billing.payment_csv import PaymentReport, import_payments_csv
-from connector.billing.run_plan import Mode, Plan
-from connector.billing.void import void_invoice
+from connector.billing.run_plan import Mode, Plan, end_run
+from connector.billing.void import credit_lines, void_invoice
 from connector.billing.write_off import write_off_invoice
 from connector.bootstrap.job_names import BILL_CHUNK, BILLING, PUSH, TASKS
 from connector.bootstrap.wiring import Wiring
@@ -134,6 +135,8 @@ class BusinessUseCases(Wiring):
         mode = Mode.DRAFT if keep_drafts else Mode.BILL
         with self.store.transaction() as tx:
             plan = plan_run(tx, billed_to=billed_to, now=self.clock.now(), mode=mode)
+            if not plan.chunks:
+                end_run(tx, run_id=plan.run_id, now=self.clock.now())
             for _ in range(plan.chunks):
                 self.queue.defer(BILL_CHUNK, tx=tx, arguments={"run_id": plan.run_id})
         return plan
@@ -149,6 +152,14 @@ class BusinessUseCases(Wiring):
         """Give back an invoice by a credit note; return the note's number."""
         now = self.clock.now()
         note = void_invoice(store=self.store, number=number, reason=reason, now=now)
+        render_missing(store=self.store, render=self.render, now=now)
+        self.queue.nudge(PUSH)
+        return note
+
+    def credit_lines(self, number: str, *, lines: Sequence[int], reason: str) -> str:
+        """Give back lines of an invoice by a credit note; return the note's number."""
+        now = self.clock.now()
+        note = credit_lines(store=self.store, number=number, lines=lines, reason=reason, now=now)
         render_missing(store=self.store, render=self.render, now=now)
         self.queue.nudge(PUSH)
         return note

@@ -9,7 +9,7 @@ from connector.billing.explain import explain_line
 from connector.cli.printing import print_json, table
 from connector.cli.session import Session
 
-REASONS = ("Cancellation", "Correction", "Dispute", "Goodwill", "SLA")
+REASONS = ("Cancellation", "Correction", "Dispute")  # what is still due is billed anew
 
 
 @click.group()
@@ -148,6 +148,27 @@ def void(session: Session, *, number: str, reason: str, as_json: bool) -> None:
         print_json({"invoice": number, "credit_note": note})
     else:
         click.echo(f"{number} is void: credit note {note}.")
+
+
+@invoices.command()
+@click.argument("number")
+@click.option(
+    "--line", "lines", type=click.IntRange(min=1), multiple=True, required=True, help="Which line."
+)
+@click.option(
+    "--reason", type=click.Choice(REASONS), default="Correction", show_default=True, help="Why."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def credit(
+    session: Session, *, number: str, lines: tuple[int, ...], reason: str, as_json: bool
+) -> None:
+    """Give back all that is left of lines of an invoice; they are billed anew if still due."""
+    note = session.app().credit_lines(number, lines=lines, reason=reason)
+    if as_json:
+        print_json({"invoice": number, "lines": lines, "credit_note": note})
+    else:
+        click.echo(f"{number}: credit note {note}.")
 
 
 @invoices.command("write-off")

@@ -6,7 +6,8 @@ from decimal import Decimal
 import pytest
 from billing_world import BillingWorld, at
 
-from connector.billing.bill_run import BillRunReport, preview_run, run_due_cycles
+from connector.billing.bill_run import BillRunReport, plan_run, preview_run, run_due_cycles
+from connector.billing.chunk import bill_next_chunk
 from connector.billing.finalise_run import (
     NothingDrafted,
     RunAlreadyFinalised,
@@ -14,6 +15,7 @@ from connector.billing.finalise_run import (
     finalise_run,
 )
 from connector.billing.review import UnknownRun, flag_of, review
+from connector.billing.run_plan import Mode
 
 JUL = date(2026, 7, 1)
 AUG = date(2026, 8, 1)
@@ -127,6 +129,17 @@ class TestFinalise:
         ]
         assert (second.invoices, second.problems) == (1, ())
         assert world.one("SELECT problems FROM bill_run")[0] == []
+
+    def test_goes_on_where_it_was_interrupted(self, world: BillingWorld, lines: list[int]) -> None:
+        world.bill(JUL, keep_drafts=True)
+        with world.store.transaction() as tx:
+            run = plan_run(tx, billed_to=JUL, now=at(JUL), mode=Mode.FINALISE, chunk_accounts=1)
+        bill_next_chunk(store=world.store, run_id=run.run_id, now=at(JUL))
+
+        report = finalise(world, JUL)
+
+        assert (run.chunks, report.invoices) == (3, 2)
+        assert {d["state"] for d in world.documents()} == {"finalised"}
 
     def test_twice_is_refused(self, world: BillingWorld, lines: list[int]) -> None:
         world.bill(JUL, keep_drafts=True)

@@ -9,7 +9,7 @@ from billing_world import BillingWorld, at
 from connector.billing.bill_run import run_cycle
 from connector.billing.invoices import UnknownInvoice
 from connector.billing.payments import PaymentNotice, record_payments
-from connector.billing.void import NothingLeft, NotVoidable, void_invoice
+from connector.billing.void import NothingLeft, NotVoidable, UnknownLine, credit_lines, void_invoice
 from connector.billing.write_off import NothingToWriteOff, write_off_invoice
 from connector.ledger.journal import balances
 
@@ -20,6 +20,16 @@ SEP = date(2026, 9, 1)
 
 def void(world: BillingWorld, number: str = "RT-000001", on: date = date(2026, 7, 9)) -> str:
     return void_invoice(store=world.store, number=number, reason="Correction", now=at(on))
+
+
+def credit(world: BillingWorld, *lines: int) -> str:
+    return credit_lines(
+        store=world.store,
+        number="RT-000001",
+        lines=lines,
+        reason="Correction",
+        now=at(date(2026, 7, 9)),
+    )
 
 
 def write_off(world: BillingWorld, number: str = "RT-000001") -> Decimal:
@@ -150,6 +160,31 @@ class TestVoid:
             void(world, "RT-9")
 
 
+class TestCreditOfLines:
+    def test_gives_back_these_lines_and_voids_the_rest_later(
+        self, world: BillingWorld, billed: list[int]
+    ) -> None:
+        credit(world, 2)
+        void(world)
+
+        invoice, of_line, of_rest = world.documents()
+        second = invoice["lines"][1]
+        assert of_line["total"] == -(second["amount"] + second["tax_amount"])
+        assert of_line["total"] + of_rest["total"] == -invoice["total"]
+        assert [d["number"] for d in (of_line, of_rest)] == ["RT-CN-000001", "RT-CN-000002"]
+        assert (invoice["status"], books(world)) == ("Void", {})
+
+    def test_is_refused_twice_and_of_lines_that_are_not_there(
+        self, world: BillingWorld, billed: list[int]
+    ) -> None:
+        credit(world, 1)
+
+        with pytest.raises(NothingLeft, match="these lines"):
+            credit(world, 1)
+        with pytest.raises(UnknownLine, match="no line 9"):
+            credit(world, 3, 9)
+
+
 class TestWriteOff:
     def test_books_what_is_open_as_a_loss(self, world: BillingWorld, billed: list[int]) -> None:
         total = world.documents()[0]["total"]
@@ -174,3 +209,5 @@ class TestWriteOff:
 
         with pytest.raises(NothingToWriteOff, match="RT-000001"):
             write_off(world)
+        with pytest.raises(NotVoidable, match="written off"):
+            void(world)

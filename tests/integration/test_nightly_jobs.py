@@ -92,6 +92,15 @@ def test_a_bill_run_left_to_the_workers_is_done_by_them(nights: Nights) -> None:
     assert [d["number"] for d in world.documents()] == ["RT-000001", "RT-000002"]
 
 
+def test_a_bill_run_without_accounts_needs_no_worker(nights: Nights) -> None:
+    nights.at(date(2026, 7, 1))
+
+    plan = nights.app.hand_over_bills(date(2026, 7, 1))
+
+    assert plan.chunks == 0
+    assert nights.world.one("SELECT finished_at FROM bill_run")[0] == nights.clock.now()
+
+
 def test_a_month_end_bills_everybody_but_the_broken_account(nights: Nights) -> None:
     world = nights.world
     for country in ("DE", "XX", "DE"):

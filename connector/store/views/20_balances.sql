@@ -4,7 +4,7 @@
 -- What earlier credits left of each line of a finalised document, where anything is left. A line
 -- that is a credit itself has no credits of its own.
 CREATE VIEW v_invoice_line_left AS
-SELECT l.id AS line_id, l.invoice_id, l.amount + c.amount AS amount_left,
+SELECT l.id AS line_id, l.invoice_id, l.line_no, l.amount + c.amount AS amount_left,
        l.tax_amount + c.tax AS tax_left
   FROM invoice_line l
   JOIN invoice i ON i.id = l.invoice_id AND i.state = 'finalised'
