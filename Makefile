@@ -78,6 +78,10 @@ $(JSFORCE_STAMP): $(JSFORCE)/package.json $(JSFORCE)/package-lock.json
 	@cd $(JSFORCE) && npm ci --loglevel=error
 	@touch $@
 
+.PHONY: test-starts
+test-starts: $(STAMP) ## Run the benchmark of the local org small, starts included
+	@$(BIN)/pytest -n 0 -m slow tests/sandbox/limits $(ARGS)
+
 .PHONY: test-routes
 test-routes: $(STAMP) ## Send 5,000 random requests to the routes of the local org
 	@$(BIN)/pytest -n 0 -m slow tests/sandbox/rest $(ARGS)

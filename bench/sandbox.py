@@ -40,7 +40,7 @@ def run(
     push_rows: int = 10_000,
     starts: int = 5,
 ) -> dict[str, Any]:
-    """Measure and return the figures; no rows to push leave the push out."""
+    """Measure and return the figures; no starts, or no rows to push, leave that part out."""
     calls = _calls(requests=requests, rows=rows)
     loads = _loads(records)
     seconds = calls.pop("seconds") + loads.pop("seconds")
@@ -54,7 +54,7 @@ def run(
         "cpu_count": os.cpu_count() or 1,
         **calls,
         **loads,
-        **_starts(starts),
+        **(_starts(starts) if starts else {}),
         **(_push(push_rows) if push_rows else {}),
     }
 

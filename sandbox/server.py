@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 THREADS = 12
 KEEP_ALIVE = 200
 IDLE_S = 300
+LOOK_S = 0.1  # between looks for idle connections, and for the wish to stop
 MAX_HEADER = 131_072
 BIND_TRIES = 30
 BIND_PAUSE_S = 0.1
@@ -113,6 +114,7 @@ class SandboxServer:
         self, application: Application, option: str, port: int, *, adapter: Any = None
     ) -> str:
         server = wsgi.Server((self._host, port), application, numthreads=THREADS, timeout=IDLE_S)
+        server.expiration_interval = LOOK_S
         server.gateway = _Gateway
         server.max_request_header_size = MAX_HEADER
         server.keep_alive_conn_limit = KEEP_ALIVE

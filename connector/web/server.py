@@ -11,6 +11,7 @@ from connector.web.app import WebApp, close_app, create_app
 log = structlog.get_logger(__name__)
 
 THREADS = 8
+_LOOK_S = 0.1  # between looks for idle connections, and for the wish to stop
 _STOP_TIMEOUT_S = 5
 _HEADERS_MAX_BYTES = 64 * 1024
 
@@ -36,6 +37,7 @@ class WebServer:
             request_queue_size=128,
             shutdown_timeout=_STOP_TIMEOUT_S,
         )
+        self._server.expiration_interval = _LOOK_S
         self._server.max_request_header_size = _HEADERS_MAX_BYTES
         self._thread: threading.Thread | None = None
 

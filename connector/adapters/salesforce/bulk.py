@@ -38,9 +38,9 @@ _ENDED = frozenset({"JobComplete", "Failed", "Aborted"})
 class Patience:
     """How long a job is waited for, and with what pauses: each look is a counted call."""
 
-    first_pause_s: float = 0.2
+    first_pause_s: float = 0.05  # a handful of rows is done by then; ten looks reach half a minute
     longest_pause_s: float = 15
-    factor: float = 1.6
+    factor: float = 2
     limit_s: float = 3_600
 
     def after(self, pause_s: float, *, waited_s: float, share: float) -> float:
