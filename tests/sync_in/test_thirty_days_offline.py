@@ -3,6 +3,7 @@
 What counts is compared with SQL and an unmodified REST client, not with our own reconciliation.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -113,8 +114,14 @@ def events(still) -> Iterator[Events]:
         events.wait_for(
             lambda: any(one.is_connected for one in events.standings()), "the topic is followed"
         )
-        still.user.create("Account", Name="Heard of")
-        events.wait_for_hints(1)
+        account = still.user.create("Account", Name="Heard of")
+
+        def heard() -> object:
+            # The stream is open; that the org has begun to follow it is seen by the first event.
+            still.user.update("Account", account, Phone=str(time.monotonic()))
+            return events.hints()
+
+        events.wait_for(heard, "a hint is stored")
         events.stop()
         still.way_in.apply()
         yield events
