@@ -79,7 +79,7 @@ $(JSFORCE_STAMP): $(JSFORCE)/package.json $(JSFORCE)/package-lock.json
 	@touch $@
 
 .PHONY: test-starts
-test-starts: $(STAMP) ## Run the benchmark of the local org small, starts included
+test-starts: $(STAMP) ## Run the benchmark of the local org small, Bulk loads and starts included
 	@$(BIN)/pytest -n 0 -m slow tests/sandbox/limits $(ARGS)
 
 .PHONY: test-routes

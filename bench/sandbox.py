@@ -40,11 +40,11 @@ def run(
     push_rows: int = 10_000,
     starts: int = 5,
 ) -> dict[str, Any]:
-    """Measure and return the figures; no starts, or no rows to push, leave that part out."""
+    """Measure and return the figures; no records, starts or rows to push leave that part out."""
     calls = _calls(requests=requests, rows=rows)
-    loads = _loads(records)
-    seconds = calls.pop("seconds") + loads.pop("seconds")
-    reference_seconds = calls.pop("reference_seconds") + loads.pop("reference_seconds")
+    loads = _loads(records) if records else {}
+    seconds = calls.pop("seconds") + loads.pop("seconds", 0)
+    reference_seconds = calls.pop("reference_seconds") + loads.pop("reference_seconds", 0)
     return {
         "bench": "sandbox",
         "seconds": round(seconds, 3),

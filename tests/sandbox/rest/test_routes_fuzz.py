@@ -16,7 +16,7 @@ from l2c_sandbox.rest.app import ROUTER
 from l2c_sandbox.server import SandboxServer
 from org_client import Client
 
-BOUNDED = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+BOUNDED = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LONG = settings(BOUNDED, max_examples=5_000)
 METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE", "HEAD")
 VERSIONS = ("50.0", "55.0", "59.0", "67.0")
