@@ -46,6 +46,7 @@ SWEEP_PAGE = 50
 SWEEP_PAGE_FROM = 2_000  # changes: with more, pages are as large as in earnest
 OVERLAP_S = 20  # twice as long as a late commit may take here
 QUIET_TIMEOUT_S = 300
+QUIET_TIMEOUT_PER_CHANGE_S = 0.02
 QUIET_LOOKS = 3
 STORM_S_MAX = 20
 NEVER = ("reconcile", "bill_cycle", "rate_usage", "pull_billing", "push_files", "run_tasks")
@@ -112,6 +113,7 @@ class _Stage:
     person: Person
     changes: Changes
     chance: random.Random
+    quiet_timeout_s: float
     faults: int = 0
     by_kind: dict[str, int] = field(default_factory=dict)
 
@@ -184,9 +186,9 @@ class _Stage:
         while quiet < QUIET_LOOKS:
             waiting = self._waiting()
             quiet = 0 if waiting else quiet + 1
-            if time.monotonic() - began_s > QUIET_TIMEOUT_S:
+            if time.monotonic() - began_s > self.quiet_timeout_s:
                 raise NotQuiet(
-                    f"after {QUIET_TIMEOUT_S} s still waiting: {waiting}; "
+                    f"after {self.quiet_timeout_s:.0f} s still waiting: {waiting}; "
                     f"the workers said: {self.workers.last_words()}"
                 )
             if quiet == 1:
@@ -273,6 +275,7 @@ def _stage(folder: Path, *, changes: int, seed: int, without: str | None) -> Ite
                 username=facts["username"],
             ),
             chance=chance,
+            quiet_timeout_s=QUIET_TIMEOUT_S + changes * QUIET_TIMEOUT_PER_CHANGE_S,
         )
 
 
