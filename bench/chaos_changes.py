@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ from .chaos_ledger import ACTIVE_FIELD, CRM_FIELD, Customer, Ledger
 
 HOT = 10  # so many records of either side take a third of its changes
 FOREIGN = 999_999
+EDITS_MAX = 3  # of one record; a field overwritten more often in an hour is left to a person
 LATE_EVERY = 4  # batches
 LATE_FOR = 2
 LATE_S_MAX = 8.0  # however long a batch takes: less than what a sweep looks back
@@ -29,6 +31,7 @@ class Changes:
     made: int = 0
     edits: int = 0  # of what is the hub's, made in the CRM
     late_commits: int = 0
+    _edited: Counter[str] = field(default_factory=Counter)
     _old: list[str] = field(default_factory=list)  # customers the hub knows for sure
     _moving: dict[str, str] = field(default_factory=dict)  # by transactions that are open
     _open: tuple[str, tuple[float, float]] | None = None
@@ -113,9 +116,14 @@ class Changes:
 
     def _edit_what_is_not_theirs(self, count: int) -> None:
         """Let the person overwrite a number of ours; the hub's must come back."""
-        never = [sfid for sfid in self._old[HOT:] if sfid not in self._moving]
-        chosen = self.chance.sample(never, min(count, len(never)))
+        free = [
+            sfid
+            for sfid in self._old[HOT:]
+            if sfid not in self._moving and self._edited[sfid] < EDITS_MAX
+        ]
+        chosen = self.chance.sample(free, min(count, len(free)))
         self.person.change("Account", [{"Id": sfid, ACTIVE_FIELD: FOREIGN} for sfid in chosen])
+        self._edited.update(chosen)
         self.edits += len(chosen)
         self.made += len(chosen)
 
