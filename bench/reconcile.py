@@ -22,7 +22,7 @@ from connector.sync.push.run import push_until_quiet
 from connector.sync.reconcile.compare import reconcile
 from connector.sync.reconcile.snapshot import snapshot_query
 
-from .push import NOW, bench_store, make_parents, make_rows, org_client
+from .push import NOW, ROWS_PER_CALL, bench_store, make_parents, make_rows, org_client
 
 ENTITY = "usage_summary"
 BULK_FROM = 500
@@ -39,7 +39,9 @@ def measured(*, store: Store, org: OrgClient, rows: int) -> dict[str, Any]:
     mappings = load_mappings()
     make_parents(store, org)
     make_rows(store, rows)
-    push_until_quiet(store=store, org=org, mappings=mappings, now=NOW, bulk_from=BULK_FROM)
+    began = time.perf_counter()
+    pushed = push_until_quiet(store=store, org=org, mappings=mappings, now=NOW, bulk_from=BULK_FROM)
+    push_seconds = time.perf_counter() - began
     before_mib = _peak_mib()
     _forget_peak()
     began = time.perf_counter()
@@ -59,7 +61,11 @@ def measured(*, store: Store, org: OrgClient, rows: int) -> dict[str, Any]:
         "rows": rows,
         "rows_per_second": round(rows / seconds),
         "peak_mib": _peak_mib(),
-        "peak_before_mib": before_mib,  # after the push that filled the org
+        # The push that filled the org before:
+        "push_seconds": round(push_seconds, 3),
+        "push_api_calls": pushed.api_calls,
+        "push_api_calls_floor": -(-rows // ROWS_PER_CALL),
+        "push_peak_mib": before_mib,
         "cpu_count": os.cpu_count() or 1,
         "api_calls": report.api_calls,
         "drift": report.drift,
