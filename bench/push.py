@@ -166,7 +166,7 @@ def _send_prepared(org: OrgClient, sent: list[list[Subrequest]], jobs: list[_Job
 
 
 def make_parents(store: Store, org: OrgClient) -> None:
-    """Make the customer and the service whose summaries are pushed."""
+    """Make the customer and the two services whose summaries are pushed."""
     account = _account(org)
     with store.transaction() as tx:
         tx.execute(text(_PARENTS), {"sfid": account, "now": NOW})
@@ -183,7 +183,7 @@ def _make_parents_again(store: Store, org: OrgClient, mappings: Any) -> None:
             tx.execute(
                 text(
                     "INSERT INTO push_log (entity, keys) "
-                    "SELECT code, ARRAY[1] FROM push_entity WHERE name = :entity"
+                    "SELECT code, ARRAY[1, 2] FROM push_entity WHERE name = :entity"
                 ),
                 {"entity": entity},
             )
@@ -210,13 +210,14 @@ o AS (INSERT INTO customer_order (brand_id, number, account_id, origination, ori
                                   created_at)
       SELECT brand_id, 'ORD-1', id, 'API', 'bench', 'EUR', :now FROM a RETURNING id),
 l AS (INSERT INTO order_line (order_id, sequence, request_type, product_id)
-      SELECT o.id, 1, 'NEW', p.id FROM o, p RETURNING id),
+      SELECT o.id, n, 'NEW', p.id FROM o, p, generate_series(1, 2) n RETURNING id, sequence),
 s AS (INSERT INTO service (brand_id, number, account_id, billing_account_id, product_id,
                            created_by_line_id, currency)
-      SELECT a.brand_id, 'SRV-1', a.id, ba.id, p.id, l.id, 'EUR' FROM a, ba, p, l RETURNING id)
+      SELECT a.brand_id, 'SRV-' || l.sequence, a.id, ba.id, p.id, l.id, 'EUR' FROM a, ba, p, l
+      RETURNING id)
 INSERT INTO rating_run (period_start, period_end, snapshot, records, unrated, published_at,
                         input_hash)
-SELECT date '2026-06-01', date '2026-07-01', '{}', 0, 0, :now, '-' FROM s
+SELECT date '2026-06-01', date '2026-07-01', '{}', 0, 0, :now, '-' FROM s LIMIT 1
 """
 
 
@@ -228,10 +229,10 @@ def make_rows(store: Store, rows: int) -> None:
                 INSERT INTO usage_summary (brand_id, service_id, usage_class, period_start,
                        period_end, unit, units, included_units, rated_amount, cost_amount,
                        currency, records, rating_run_id, derivation)
-                SELECT s.brand_id, s.id, 'Voice', date '1900-01-01' + (n % 700000),
-                       date '1900-01-02' + (n % 700000), 's', n, 10, n * 0.0123, 0, 'EUR', n, r.id,
-                       '{}'
-                  FROM service s, rating_run r, generate_series(1, :rows) n"""),
+                SELECT s.brand_id, s.id, 'Voice', date '1900-01-01' + n / 2,
+                       date '1900-01-02' + n / 2, 's', n, 10, n * 0.0123, 0, 'EUR', n, r.id, '{}'
+                  FROM rating_run r CROSS JOIN generate_series(1, :rows) n
+                  JOIN service s ON s.number = 'SRV-' || (1 + n % 2)"""),
             {"rows": rows},
         )
 
