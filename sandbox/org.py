@@ -72,6 +72,7 @@ class Org:
         )
         self.automation: Automation = read_automation(settings.schema, self.schema)
         self.formulas = Formulas(self.schema, settings.schema)
+        self.formulas.read_conditions(self.automation)
         self.database.compute = self.formulas.stored_value
         self._local = threading.local()
         self.ids = _IdCounters()

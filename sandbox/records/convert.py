@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import RowError
 from ..ids import normalize
 from ..schema.model import Field, FieldType, Schema
-from ..storage.values import YEARS, parse_datetime, to_scaled
+from ..storage.values import YEARS, parse_datetime, parse_time, to_scaled
 
 EMAIL = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+\.[^@\s.,;<>\"]+\Z")
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
@@ -232,6 +232,15 @@ def _datetime(item: Field, value: Any) -> int | None:
     return seconds
 
 
+def _time(item: Field, value: Any) -> str | None:
+    if value is None or value == "":
+        return None
+    stored = parse_time(value) if isinstance(value, str) else None
+    if stored is None:
+        raise _wrong_json(item, value, "time")
+    return stored
+
+
 def _reference(item: Field, prefixes: frozenset[str], value: Any) -> str | None:
     if value is None or value == "":
         return None
@@ -264,5 +273,6 @@ _BY_TYPE: dict[FieldType, Callable[[Field, Any], Any]] = {
     FieldType.INT: _int,
     FieldType.DATE: _date,
     FieldType.DATETIME: _datetime,
+    FieldType.TIME: _time,
     FieldType.BASE64: _base64,
 }
