@@ -218,6 +218,11 @@ def _limits(org: "Org", request: Request, facts: Callable[[], dict[str, Any]]) -
     long = org.long_calls
     long.most = _whole(body, "long_calls", long.most) or 0
     long.long_s = (_whole(body, "long_call_ms", int(long.long_s * clock.MS)) or 0) / clock.MS
+    room = org.room
+    room.set(
+        data_mb=_whole(body, "data_storage_mb", room.data_mb) or 0,
+        file_mb=_whole(body, "file_storage_mb", room.file_mb) or 0,
+    )
     wait_ms = _whole(body, "lock_wait_ms", int(org.locks.wait_s * clock.MS)) or 0
     org.locks.wait_s = wait_ms / clock.MS
     return {
@@ -226,6 +231,8 @@ def _limits(org: "Org", request: Request, facts: Callable[[], dict[str, Any]]) -
         "long_calls": long.most,
         "long_call_ms": int(long.long_s * clock.MS),
         "lock_wait_ms": wait_ms,
+        "data_storage_mb": room.data_mb,
+        "file_storage_mb": room.file_mb,
     }
 
 
