@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .org import Org
 
 MAX_TIMES = 1_000
+MOST = 10**15
 DATA_PATH = re.compile(r"/services/data/v\d{2}\.0/\S")
 Handler = Callable[["Org", Request, Callable[[], dict[str, Any]]], Any]
 
@@ -67,9 +68,9 @@ def _body(request: Request) -> dict[str, Any]:
 
 def _whole(body: dict[str, Any], name: str, default: int | None = None) -> int | None:
     value = body.get(name, default)
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-        raise ApiError(400, "INVALID_INPUT", f"{name} must be a whole number")
-    return value
+    if value is None or (type(value) is int and 0 <= value <= MOST):
+        return value
+    raise ApiError(400, "INVALID_INPUT", f"{name} must be a whole number from 0 to {MOST}")
 
 
 def _reset(org: "Org", request: Request, facts: Callable[[], dict[str, Any]]) -> Any:

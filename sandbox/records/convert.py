@@ -83,13 +83,18 @@ def _wrong_json(item: Field, value: Any, kind: str) -> Refused:
     return Refused("JSON_PARSER_ERROR", text, item.name)
 
 
+def _kept(value: str) -> str | None:
+    """Return what is kept of a text: no blanks around it, no NUL, which SQLite reads as its end."""
+    return value.replace("\0", "").strip() or None
+
+
 def _text(item: Field, value: Any) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
         raise _wrong_json(item, value, "string")
-    text = value.strip()
-    if not text:
+    text = _kept(value)
+    if text is None:
         return None
     if item.length and len(text) > item.length:
         message = f"{item.label}: data value too large: {text} (max length={item.length})"
@@ -103,7 +108,7 @@ def _everyday_text(item: Field) -> Converter:
 
     def convert(value: Any) -> str | None:
         if type(value) is str and len(value) <= length:
-            return value.strip() or None
+            return _kept(value)
         return _text(item, value)
 
     return convert

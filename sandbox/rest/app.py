@@ -197,13 +197,20 @@ class Application:
             deep = ApiError(400, "JSON_PARSER_ERROR", "the request is nested too deeply")
             answer, request = Answer(deep.status, deep.body(), counted=False), None
         except Exception:
-            # A bug of the local org: told on standard error, answered as an org would.
-            number = f"{next(self._numbers)}"
-            LOG.exception("sandbox.bug error_id=%s", number)
-            answer, request = _stumbled(number), None
+            answer, request = self._stumble(), None
         if environ["PATH_INFO"].lower().startswith(SOAP_PATH):
             answer = _as_fault(answer)
-        return self._write(environ, start_response, answer, request)
+        try:
+            return self._write(environ, start_response, answer, request)
+        except (TypeError, ValueError):
+            # Nothing has been written yet: the answer could not be put into words.
+            return self._write(environ, start_response, self._stumble(), request)
+
+    def _stumble(self) -> Answer:
+        """Answer a bug of the local org, told on standard error, as an org would."""
+        number = f"{next(self._numbers)}"
+        LOG.exception("sandbox.bug error_id=%s", number)
+        return _stumbled(number)
 
     def _answer(self, environ: dict[str, Any]) -> tuple[Answer, Request]:
         request = self._read(environ)
