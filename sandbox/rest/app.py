@@ -106,6 +106,7 @@ ROUTER = Router(
     ]
 )
 REASONS = {status.value: status.phrase for status in HTTPStatus} | {420: "Site Unavailable"}
+OAUTH_PATH = "/services/oauth2/"  # errors below it have a form of their own
 SOAP_PATH = "/services/soap/"  # errors below it are told as faults
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
@@ -234,7 +235,9 @@ class Application:
         """Answer a request with the faults scheduled for it."""
         fault = self._fault_before(request)
         try:
-            if fault is not None and fault.kind == "http":
+            if fault is not None and request.path.lower().startswith(OAUTH_PATH):
+                return Answer(fault.status, fault.oauth_error(), counted=False)
+            if fault is not None:
                 raise fault.error()
             answer = self._route(request)
         except ApiError as error:
