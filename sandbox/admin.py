@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .org import Org
 
 MAX_TIMES = 1_000
+MOST = 10**15
 DATA_PATH = re.compile(r"/services/data/v\d{2}\.0/\S")
 Handler = Callable[["Org", Request, Callable[[], dict[str, Any]]], Any]
 
@@ -67,9 +68,9 @@ def _body(request: Request) -> dict[str, Any]:
 
 def _whole(body: dict[str, Any], name: str, default: int | None = None) -> int | None:
     value = body.get(name, default)
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-        raise ApiError(400, "INVALID_INPUT", f"{name} must be a whole number")
-    return value
+    if value is None or (type(value) is int and 0 <= value <= MOST):
+        return value
+    raise ApiError(400, "INVALID_INPUT", f"{name} must be a whole number from 0 to {MOST}")
 
 
 def _reset(org: "Org", request: Request, facts: Callable[[], dict[str, Any]]) -> Any:
@@ -218,6 +219,11 @@ def _limits(org: "Org", request: Request, facts: Callable[[], dict[str, Any]]) -
     long = org.long_calls
     long.most = _whole(body, "long_calls", long.most) or 0
     long.long_s = (_whole(body, "long_call_ms", int(long.long_s * clock.MS)) or 0) / clock.MS
+    room = org.room
+    room.set(
+        data_mb=_whole(body, "data_storage_mb", room.data_mb) or 0,
+        file_mb=_whole(body, "file_storage_mb", room.file_mb) or 0,
+    )
     wait_ms = _whole(body, "lock_wait_ms", int(org.locks.wait_s * clock.MS)) or 0
     org.locks.wait_s = wait_ms / clock.MS
     return {
@@ -226,6 +232,8 @@ def _limits(org: "Org", request: Request, facts: Callable[[], dict[str, Any]]) -
         "long_calls": long.most,
         "long_call_ms": int(long.long_s * clock.MS),
         "lock_wait_ms": wait_ms,
+        "data_storage_mb": room.data_mb,
+        "file_storage_mb": room.file_mb,
     }
 
 

@@ -54,10 +54,15 @@ class Fault:
 
     def error(self) -> ApiError:
         """Return the refusal of an `http` fault."""
-        code, message = _BODIES.get(
-            self.status, ("UNKNOWN_EXCEPTION", "An unexpected error occurred.")
-        )
-        return ApiError(self.status, code, message)
+        return ApiError(self.status, self.code, self.message)
+
+    def oauth_error(self) -> dict[str, str]:
+        """Return the refusal of a token endpoint; without a code of its own it is unknown."""
+        is_own = (self.code, self.message) != _refusal(self.kind, self.status)
+        return {
+            "error": self.code if is_own else "unknown_error",
+            "error_description": self.message,
+        }
 
 
 class Faults:
@@ -169,18 +174,27 @@ def _read(item: dict[str, Any]) -> Fault:
     if item.get("kind") not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}")
     about, count = _text(item, "object"), item.get("count")
+    status = int(_number(item, "status", default=503, least=400, most=599))
+    code, message = _refusal(item["kind"], status)
     return Fault(
         kind=item["kind"],
-        status=int(_number(item, "status", default=503, least=400, most=599)),
+        status=status,
         path=re.compile(_text(item, "path") or ""),
         object=None if about is None else about.lower(),
         user=_text(item, "user"),
-        code=_text(item, "code") or "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY",
-        message=_text(item, "message") or "a trigger failed: refused on purpose",
+        code=_text(item, "code") or code,
+        message=_text(item, "message") or message,
         probability=_number(item, "probability", default=1.0, least=0, most=1),
         remaining=None if count is None else int(_number(item, "count", most=MOST_HITS)),
         seconds=_number(item, "seconds", default=0.5, most=MAX_DELAY_S),
     )
+
+
+def _refusal(kind: str, status: int) -> tuple[str, str]:
+    """Return the code and message of a fault that brings none."""
+    if kind in ROW_KINDS:
+        return "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "a trigger failed: refused on purpose"
+    return _BODIES.get(status, ("UNKNOWN_EXCEPTION", "An unexpected error occurred."))
 
 
 def _text(item: dict[str, Any], name: str) -> str | None:

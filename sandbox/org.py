@@ -23,6 +23,7 @@ from .records import delete_log, recycle
 from .records.audit import Noted
 from .records.locks import LockTable
 from .records.record_types import plant_record_types
+from .records.room import Room
 from .records.save import Writer
 from .records.transaction import Actor, Course, Transaction
 from .schema.automation import Automation, read_automation
@@ -72,6 +73,7 @@ class Org:
         )
         self.automation: Automation = read_automation(settings.schema, self.schema)
         self.formulas = Formulas(self.schema, settings.schema)
+        self.formulas.read_conditions(self.automation)
         self.database.compute = self.formulas.stored_value
         self._local = threading.local()
         self.ids = _IdCounters()
@@ -88,6 +90,11 @@ class Org:
         self.profile = PROFILES[settings.profile]
         self.meter = Meter(self.profile.daily_calls)
         self.long_calls = LongCalls(self.profile.long_calls)
+        self.room = Room(
+            self.schema,
+            data_mb=self.profile.limits["DataStorageMB"],
+            file_mb=self.profile.limits["FileStorageMB"],
+        )
         self.late = LateCommits(self)
         self.events = OrgEvents(
             schema=self.schema,
@@ -177,6 +184,7 @@ class Org:
                 locks=self.locks,
                 course=course,
                 formulas=self.formulas,
+                room=self.room,
                 events=self.events,
             )
             self._local.transaction = tx
@@ -216,6 +224,10 @@ class Org:
         self.queries.forget_cursors()
         self.audit.clear()
         self.meter.set(most=self.profile.daily_calls, used=0)
+        self.room.set(
+            data_mb=self.profile.limits["DataStorageMB"],
+            file_mb=self.profile.limits["FileStorageMB"],
+        )
 
     def keep_audit(self, *, full: bool) -> None:
         """Remember every write from now on, or the last ones only."""

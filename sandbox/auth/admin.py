@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 ADMIN = "admin@sandbox.example"
 MAX_USERNAME = 80
+MOST_IDLE_S = 10**9
 Facts = Callable[[], dict[str, Any]]
 
 
@@ -46,7 +47,7 @@ def add_certificate(org: "Org", request: Request, facts: Facts) -> Any:
 def set_sessions(org: "Org", request: Request, facts: Facts) -> Any:
     """POST sessions: `{"idle_s": seconds}` without a call after which a session ends."""
     idle_s = _body(request).get("idle_s")
-    if not isinstance(idle_s, int) or isinstance(idle_s, bool) or idle_s < 0:
+    if type(idle_s) is not int or not 0 <= idle_s <= MOST_IDLE_S:
         raise ApiError(400, "INVALID_INPUT", "idle_s must be a whole number")
     org.sessions.idle_s = idle_s
     return {"idle_s": idle_s}

@@ -18,6 +18,7 @@ XSD = {
     FieldType.INT: "int",
     FieldType.DATE: "date",
     FieldType.DATETIME: "dateTime",
+    FieldType.TIME: "time",
     FieldType.BASE64: "base64Binary",
 }
 

@@ -13,7 +13,7 @@ from typing import Any
 from ..records.transaction import Row
 from ..schema.model import Field, FieldType, ObjectType
 from ..storage.values import from_scaled
-from .binary import GIVEN, NULL, Encoder, day_ms, encoder, text
+from .binary import GIVEN, NULL, Encoder, day_ms, encoder, text, time_ms
 
 Columns = Mapping[str, Sequence[Any]]  # stored values of some records, by field
 Column = bytes | list[bytes]  # of each record, or what is the same in all of them
@@ -35,6 +35,7 @@ _TYPES = {
     FieldType.INT: "int",
     FieldType.DATE: "long",
     FieldType.DATETIME: "long",
+    FieldType.TIME: "long",
     FieldType.CURRENCY: "double",
     FieldType.DOUBLE: "double",
     FieldType.PERCENT: "double",
@@ -152,7 +153,7 @@ class ChangeShape:
 
 
 def avro_value(field: Field, stored: Any) -> Any:
-    """Return a stored value as Avro has it: dates and datetimes are milliseconds since 1970."""
+    """Return a stored value as Avro has it: moments are milliseconds since 1970 or midnight."""
     if field.type is FieldType.BOOLEAN:
         return stored == 1
     if stored is None:
@@ -163,6 +164,8 @@ def avro_value(field: Field, stored: Any) -> Any:
         return stored * 1_000
     if field.type is FieldType.DATE:
         return day_ms(stored)
+    if field.type is FieldType.TIME:
+        return time_ms(stored)
     return stored
 
 

@@ -37,6 +37,12 @@ def day_ms(day: str) -> int:
     return (date.fromisoformat(day).toordinal() - UNIX_DAY) * DAY_MS
 
 
+def time_ms(stored: str) -> int:
+    """Return a stored time of day as milliseconds since midnight."""
+    hour, minute, second = stored[:8].split(":")
+    return ((int(hour) * 60 + int(minute)) * 60 + int(second)) * 1_000 + int(stored[9:12])
+
+
 @lru_cache(maxsize=4_096)
 def number(value: int) -> bytes:
     """Return a whole number, without the branch."""
@@ -64,4 +70,5 @@ _BY_TYPE: dict[FieldType, Encoder] = {
     FieldType.INT: lambda value: GIVEN + number(value),
     FieldType.DATE: lambda value: GIVEN + number(day_ms(value)),
     FieldType.DATETIME: lambda value: GIVEN + number(value * 1_000),
+    FieldType.TIME: lambda value: GIVEN + number(time_ms(value)),
 }

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import SetupError
-from ..schema.metadata import SUFFIX
+from ..schema.left_out import leave_out
 from ..schema.model import ObjectType, Schema
-from ..schema.xml import metadata_files, read_xml
+from ..schema.xml import SUFFIX, metadata_files, read_xml
 from .avro import EventSchema, change_event_name, change_shape, channel_schema, platform_schema
 
 STANDARD_CHANNEL = "ChangeEvents"
@@ -41,19 +41,20 @@ class Channels:
         for channel, name in members:
             if channel == STANDARD_CHANNEL and name in self._entities:
                 self.of_metadata += (self._entities[name].name,)
-            elif channel.endswith(CHANNEL_SUFFIX):
-                self._custom.setdefault(channel, []).append(self._stored_topic(name))
+                continue
+            topic = self._stored_topic(name)
+            if channel.endswith(CHANNEL_SUFFIX) and topic is not None:
+                self._custom.setdefault(channel, []).append(topic)
             else:
-                text = f"platform event channel member {channel}: no event {name}"
-                raise SetupError(text)
+                leave_out(f"{name} of the channel {channel}", "the local org has no such event")
         self.selected: tuple[str, ...] = self.of_metadata
 
-    def _stored_topic(self, name: str) -> str:
+    def _stored_topic(self, name: str) -> str | None:
         if name in self._entities:
             return DATA + name
         if name in self._events:
             return EVENT + name
-        raise SetupError(f"platform event channel member: no event {name}")
+        return None
 
     def entity(self, name: str) -> ObjectType | None:
         """Return an object whose changes can be recorded, by its name in any casing."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ApiError, SetupError
+from ..errors import ApiError
 from ..ids import make_id, normalize
-from ..schema.metadata import SUFFIX
-from ..schema.xml import metadata_files, read_xml
+from ..schema.left_out import leave_out
+from ..schema.xml import SUFFIX, metadata_files, read_xml
 from ..storage.database import Database
 from .channels import Channels
 
@@ -173,8 +173,7 @@ class ManagedSubscriptions:
 def read_definitions(folder: Path | None, channels: Channels) -> tuple[Definition, ...]:
     """Return the managed subscriptions of an SFDX source folder (ManagedEventSubscription).
 
-    Raises:
-        SetupError: One of them names no topic or has a wrong value.
+    One that names no topic, or has a wrong value, is left out.
     """
     found = []
     for path in metadata_files(folder, f"*.{KIND}{SUFFIX}"):
@@ -190,7 +189,8 @@ def read_definitions(folder: Path | None, channels: Channels) -> tuple[Definitio
         )
         complaint = definition.complaint(channels)
         if complaint is not None:
-            raise SetupError(f"{path}: {complaint}")
+            leave_out(path.name, complaint)
+            continue
         found.append(definition)
     return tuple(found)
 

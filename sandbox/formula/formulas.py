@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from .. import clock
 from ..errors import SetupError
-from ..schema.metadata import SUFFIX
+from ..schema.automation import Automation
+from ..schema.left_out import leave_out
 from ..schema.model import Field, ObjectType, Schema
-from ..schema.xml import metadata_files, read_xml
-from .compiler import Compiler, Formula, Scene, written_value
+from ..schema.xml import SUFFIX, metadata_files, read_xml
+from .compiler import Compiler, Formula, Row, Scene, written_value
 from .syntax import FormulaError, parse
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Formulas:
         self._schema = schema
         self._fields: dict[tuple[str, str], tuple[ObjectType, Field, Formula]] = {}
         self._defaults: dict[str, list[tuple[Field, Formula]]] = {}
+        self._conditions: dict[tuple[str, str], Formula] = {}
         self.notes: list[str] = []
         for item in schema:
             for field in item.fields:
@@ -86,10 +88,13 @@ class Formulas:
             name = path.name.removesuffix(f".{KIND}{SUFFIX}")
             item = self._schema.find(path.parent.parent.name)
             text, shown = root.text("errorConditionFormula"), root.text("errorDisplayField")
-            if item is None or text is None:
-                raise SetupError(f"{path}: a validation rule needs a known object and a formula")
+            if text is None:
+                raise SetupError(f"{path}: a validation rule needs a formula")
+            if item is None:
+                leave_out(path.name, f"the local org has no {path.parent.parent.name}")
+                continue
             if shown is not None and item.find(shown) is None:
-                raise SetupError(f"{path}: {item.name} has no field {shown}")
+                shown = None  # left out, or one of the layout alone
             if not root.flag("active"):
                 continue
             try:
@@ -100,6 +105,33 @@ class Formulas:
             message = root.text("errorMessage") or name
             rules.setdefault(item.name, []).append(ValidationRule(name, condition, message, shown))
         return rules
+
+    def read_conditions(self, automation: Automation) -> None:
+        """Read the formulas that flows and workflow rules run by."""
+        for flow in automation.flows:
+            if flow.formula is None:
+                continue
+            item = self._schema.get(flow.object)
+            try:
+                self._conditions[item.name, flow.formula] = self._compile(item, flow.formula)
+            except FormulaError as error:
+                LOG.warning("%s never runs: %s", flow.name, error)
+
+    def meets(self, tx: "Transaction", item: ObjectType, text: str, old: Row, new: Row) -> bool:
+        """Return whether a condition holds for a saved record; one not understood never does."""
+        condition = self._conditions.get((item.name, text))
+        if condition is None:
+            return False
+        scene = Scene(
+            connection=tx.connection,
+            row=new,
+            now=clock.now(),
+            old=old,
+            creating=not old,
+            user_id=tx.actor.user_id,
+            permissions=tx.actor.permissions,
+        )
+        return _holds(condition, scene)
 
     def stored_value(self, connection: sqlite3.Connection, key: str, record_id: str) -> Any:
         """Return the value of a formula field of a record as its column would store it."""

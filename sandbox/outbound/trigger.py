@@ -1,4 +1,4 @@
-"""Evaluates record-triggered flows and queues the notifications they send."""
+"""Evaluates record-triggered flows and workflow rules; queues the notifications they send."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ def fire_flows(tx: Transaction, item: ObjectType, changes: Sequence[tuple[Row, R
     if not tx.actor.sends_outbound_messages:
         return
     for flow in tx.automation.flows_of(item.name):
-        hits = [new["Id"] for old, new in changes if _runs(flow, old, new, tx.schema)]
+        hits = [new["Id"] for old, new in changes if _runs(tx, flow, item, old, new)]
         for message in flow.messages if hits else ():
             _enqueue(tx, message.full_name, hits)
 
@@ -62,20 +62,21 @@ def _enqueue(tx: Transaction, message: str, record_ids: list[str]) -> None:
     tx.messages.add(message)
 
 
-def _runs(flow: RecordFlow, old: Row, new: Row, schema: Schema) -> bool:
+def _runs(tx: Transaction, flow: RecordFlow, item: ObjectType, old: Row, new: Row) -> bool:
     creating = not old
     if not (flow.on_create if creating else flow.on_update):
         return False
-    if not _meets(flow, old, new, schema):
+    if not _meets(tx, flow, item, old, new):
         return False
     if flow.only_when_changed_to_meet and not creating:
-        return not _meets(flow, {}, old, schema)
+        return not _meets(tx, flow, item, {}, old)
     return True
 
 
-def _meets(flow: RecordFlow, old: Row, new: Row, schema: Schema) -> bool:
-    item = schema.get(flow.object)
-    results = [_holds(c, old, new, schema, item) for c in flow.conditions]
+def _meets(tx: Transaction, flow: RecordFlow, item: ObjectType, old: Row, new: Row) -> bool:
+    if flow.formula is not None and not tx.formulas.meets(tx, item, flow.formula, old, new):
+        return False
+    results = [_holds(c, old, new, tx.schema, item) for c in flow.conditions]
     if flow.logic in {"and", ""}:
         return all(results)
     if flow.logic == "or":

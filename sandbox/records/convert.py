@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import RowError
 from ..ids import normalize
 from ..schema.model import Field, FieldType, Schema
-from ..storage.values import YEARS, parse_datetime, to_scaled
+from ..storage.values import YEARS, parse_datetime, parse_time, to_scaled
 
 EMAIL = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+\.[^@\s.,;<>\"]+\Z")
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
@@ -83,13 +83,18 @@ def _wrong_json(item: Field, value: Any, kind: str) -> Refused:
     return Refused("JSON_PARSER_ERROR", text, item.name)
 
 
+def _kept(value: str) -> str | None:
+    """Return what is kept of a text: no blanks around it, no NUL, which SQLite reads as its end."""
+    return value.replace("\0", "").strip() or None
+
+
 def _text(item: Field, value: Any) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
         raise _wrong_json(item, value, "string")
-    text = value.strip()
-    if not text:
+    text = _kept(value)
+    if text is None:
         return None
     if item.length and len(text) > item.length:
         message = f"{item.label}: data value too large: {text} (max length={item.length})"
@@ -103,7 +108,7 @@ def _everyday_text(item: Field) -> Converter:
 
     def convert(value: Any) -> str | None:
         if type(value) is str and len(value) <= length:
-            return value.strip() or None
+            return _kept(value)
         return _text(item, value)
 
     return convert
@@ -232,6 +237,15 @@ def _datetime(item: Field, value: Any) -> int | None:
     return seconds
 
 
+def _time(item: Field, value: Any) -> str | None:
+    if value is None or value == "":
+        return None
+    stored = parse_time(value) if isinstance(value, str) else None
+    if stored is None:
+        raise _wrong_json(item, value, "time")
+    return stored
+
+
 def _reference(item: Field, prefixes: frozenset[str], value: Any) -> str | None:
     if value is None or value == "":
         return None
@@ -264,5 +278,6 @@ _BY_TYPE: dict[FieldType, Callable[[Field, Any], Any]] = {
     FieldType.INT: _int,
     FieldType.DATE: _date,
     FieldType.DATETIME: _datetime,
+    FieldType.TIME: _time,
     FieldType.BASE64: _base64,
 }

@@ -59,6 +59,9 @@ class Writer:
         if not system:
             tx.formulas.check(tx, item, live)
         check_unique(tx, item, live)
+        fresh = [draft for draft in live if draft.creating and not draft.errors]
+        if fresh and not system:
+            tx.room.check(tx.connection, item, fresh)
         saved = [draft for draft in live if not draft.errors]
         self._insert(item, [draft for draft in saved if draft.creating])
         self._update(item, [draft for draft in saved if not draft.creating])

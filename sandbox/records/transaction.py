@@ -67,6 +67,15 @@ class Course:
     locked: set[str] | None = None  # collects what it locks
 
 
+class Room(Protocol):
+    """Knows what storage is left."""
+
+    def check(
+        self, connection: sqlite3.Connection, item: ObjectType, drafts: Sequence[Any]
+    ) -> None:
+        """Refuse the drafts of new records that do not fit."""
+
+
 class EventSink(Protocol):
     """Takes platform events."""
 
@@ -90,6 +99,7 @@ class Transaction:
     locks: LockTable
     events: EventSink
     formulas: Formulas
+    room: Room
     course: Course | None = None
     audit: list[Noted] = field(default_factory=list)
     messages: set[str] = field(default_factory=set)

@@ -31,6 +31,9 @@ ROUTER = Router(
         route("sobjects", GET=info.global_describe),
         route("sobjects/*", GET=info.basic_info, POST=rows.create_row),
         route("sobjects/*/describe", GET=info.describe),
+        route("sobjects/*/describe/*", GET=extras.no_pages),
+        route("sobjects/*/listviews", GET=extras.no_pages),
+        route("sobjects/*/quickactions", GET=extras.no_pages),
         route("sobjects/*/eventschema", GET=event_schemas.of_event),
         route("event/eventschema/*", GET=event_schemas.by_id),
         route("sobjects/*/updated", GET=query.updated),
@@ -103,6 +106,7 @@ ROUTER = Router(
     ]
 )
 REASONS = {status.value: status.phrase for status in HTTPStatus} | {420: "Site Unavailable"}
+OAUTH_PATH = "/services/oauth2/"  # errors below it have a form of their own
 SOAP_PATH = "/services/soap/"  # errors below it are told as faults
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
@@ -197,13 +201,20 @@ class Application:
             deep = ApiError(400, "JSON_PARSER_ERROR", "the request is nested too deeply")
             answer, request = Answer(deep.status, deep.body(), counted=False), None
         except Exception:
-            # A bug of the local org: told on standard error, answered as an org would.
-            number = f"{next(self._numbers)}"
-            LOG.exception("sandbox.bug error_id=%s", number)
-            answer, request = _stumbled(number), None
+            answer, request = self._stumble(), None
         if environ["PATH_INFO"].lower().startswith(SOAP_PATH):
             answer = _as_fault(answer)
-        return self._write(environ, start_response, answer, request)
+        try:
+            return self._write(environ, start_response, answer, request)
+        except (TypeError, ValueError):
+            # Nothing has been written yet: the answer could not be put into words.
+            return self._write(environ, start_response, self._stumble(), request)
+
+    def _stumble(self) -> Answer:
+        """Answer a bug of the local org, told on standard error, as an org would."""
+        number = f"{next(self._numbers)}"
+        LOG.exception("sandbox.bug error_id=%s", number)
+        return _stumbled(number)
 
     def _answer(self, environ: dict[str, Any]) -> tuple[Answer, Request]:
         request = self._read(environ)
@@ -224,7 +235,9 @@ class Application:
         """Answer a request with the faults scheduled for it."""
         fault = self._fault_before(request)
         try:
-            if fault is not None and fault.kind == "http":
+            if fault is not None and request.path.lower().startswith(OAUTH_PATH):
+                return Answer(fault.status, fault.oauth_error(), counted=False)
+            if fault is not None:
                 raise fault.error()
             answer = self._route(request)
         except ApiError as error:

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ApiError
+from ..errors import ApiError, not_found
 from ..schema.model import ObjectType
 from ..storage.tables import quoted
 from .http import Answer, Request
@@ -61,6 +61,11 @@ def recent_items(
     return items
 
 
+def no_pages(org: "Org", request: Request, found: Sequence[str]) -> Answer:
+    """Answer for layouts, list views and quick actions: describe names them, this org has none."""
+    raise not_found()
+
+
 def search(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """GET /search?q=, which is refused: this org has no search index."""
     text = request.query.get("q")
@@ -88,7 +93,7 @@ def actions(org: "Org", request: Request, found: Sequence[str]) -> Answer:
 def action_list(org: "Org", request: Request, found: Sequence[str]) -> Answer:
     """GET /actions/standard and /actions/custom: none can be called over this org."""
     if found[0].lower() not in {"standard", "custom"}:
-        raise ApiError(404, "NOT_FOUND", "The requested resource does not exist")
+        raise not_found()
     return Answer(200, {"actions": []} if found[0].lower() == "standard" else {})
 
 

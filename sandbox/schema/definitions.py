@@ -14,6 +14,7 @@ DATA_TYPES = {
     FieldType.BOOLEAN: "Checkbox",
     FieldType.DATE: "Date",
     FieldType.DATETIME: "Date/Time",
+    FieldType.TIME: "Time",
     FieldType.PICKLIST: "Picklist",
     FieldType.MULTIPICKLIST: "Picklist (Multi-Select)",
     FieldType.EMAIL: "Email",

@@ -15,6 +15,7 @@ SOAP_TYPES = {
     FieldType.INT: "xsd:int",
     FieldType.DATE: "xsd:date",
     FieldType.DATETIME: "xsd:dateTime",
+    FieldType.TIME: "xsd:time",
     FieldType.BASE64: "xsd:base64Binary",
     FieldType.ADDRESS: "urn:address",
 }

@@ -22,6 +22,7 @@ class FieldType(StrEnum):
     INT = "int"
     DATE = "date"
     DATETIME = "datetime"
+    TIME = "time"
     PHONE = "phone"
     EMAIL = "email"
     URL = "url"

@@ -9,9 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .metadata import SUFFIX
 from .model import Field, ObjectType, Schema
-from .xml import Node, metadata_files, read_xml
+from .xml import SUFFIX, Node, metadata_files, read_xml
 
 KIND = "permissionset"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from ..errors import SetupError
+from .left_out import leave_out
 from .model import Field, FieldType, ObjectType, RecordType
 from .xml import Node, metadata_files, read_xml
 
@@ -54,22 +55,34 @@ def _read(root: Node, *, object_name: str, name: str) -> RecordType:
     )
 
 
+def without_unknown(
+    types: Mapping[str, tuple[RecordType, ...]], objects: Iterable[ObjectType]
+) -> dict[str, tuple[RecordType, ...]]:
+    """Return the record types of the objects there are, with values of their fields only."""
+    by_name = {item.name: item for item in objects}
+    kept = {}
+    for name, members in types.items():
+        item = by_name.get(name)
+        if item is None:
+            leave_out(f"the record types of {name}", "the local org has no such object")
+            continue
+        named = {field for one in members for field in one.choices}
+        for field in sorted(field for field in named if not item.has(field)):
+            leave_out(f"the values of {name}.{field} by record type", "there is no such field")
+        kept[name] = tuple(
+            replace(one, choices={f: v for f, v in one.choices.items() if item.has(f)})
+            for one in members
+        )
+    return kept
+
+
 def with_record_type(
     objects: Iterable[ObjectType], types: Mapping[str, tuple[RecordType, ...]]
 ) -> tuple[ObjectType, ...]:
-    """Return objects, those with record types widened by the field that holds them.
-
-    Raises:
-        SetupError: There are record types of an object, or values of a field, that is not there.
-    """
+    """Return objects, those with record types widened by the field that holds them."""
     by_name = {item.name: item for item in objects}
-    for name, members in types.items():
-        item = by_name.get(name)
-        fields = {field for one in members for field in one.choices}
-        missing = [f for f in sorted(fields) if item is None or not item.has(f)]
-        if item is None or missing:
-            what = f"the fields {', '.join(missing)}" if missing else "such an object"
-            raise SetupError(f"record types of {name}: the org has not {what}")
+    for name in types:
+        item = by_name[name]
         if not item.has(RECORD_TYPE_ID):
             by_name[name] = replace(item, fields=(*item.fields, _FIELD))
     return tuple(by_name.values())

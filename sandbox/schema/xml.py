@@ -8,6 +8,7 @@ from lxml import etree
 
 from ..errors import SetupError
 
+SUFFIX = "-meta.xml"
 NAMESPACE = "{http://soap.sforce.com/2006/04/metadata}"
 _PARSER = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True)
 

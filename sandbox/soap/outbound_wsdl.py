@@ -19,6 +19,7 @@ TYPES = {
     FieldType.INT: "xsd:int",
     FieldType.DATE: "xsd:date",
     FieldType.DATETIME: "xsd:dateTime",
+    FieldType.TIME: "xsd:time",
     FieldType.BASE64: "xsd:base64Binary",
 }
 _START = f"""<?xml version="1.0" encoding="UTF-8"?>

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from ..schema.model import Field, FieldType, ObjectType, Schema
-from ..storage.values import parse_datetime
+from ..storage.values import parse_datetime, parse_time
 from .faults import SoapFault, client_fault
 from .reading import Given
 from .writing import Xml, clean, written
@@ -75,6 +75,8 @@ def _value(field: Field, child: Given) -> Any:
         return match.group(1) if match is not None else _wrong(text, "date")
     if kind is FieldType.DATETIME:
         return text if parse_datetime(text) is not None else _wrong(text, "dateTime")
+    if kind is FieldType.TIME:
+        return text if parse_time(text) is not None else _wrong(text, "time")
     if kind is FieldType.BASE64:
         return re.sub(r"\s+", "", text)
     return child.raw

@@ -16,6 +16,7 @@ APEX_TYPES = {
     FieldType.PERCENT: "Double",
     FieldType.DATE: "Date",
     FieldType.DATETIME: "Datetime",
+    FieldType.TIME: "Time",
     FieldType.BASE64: "Blob",
     FieldType.ADDRESS: "Address",
 }

@@ -16,7 +16,7 @@ from ..ids import normalize
 from ..records.transaction import json_list
 from ..schema.model import Field, FieldType
 from ..storage.folding import folded_sql, folded_text
-from ..storage.values import parse_datetime
+from ..storage.values import parse_datetime, parse_time
 from ..storage.zones import start_of_day_s
 from .ast import Call, Comparison, Condition, Literal, Logic, Path
 from .dates import days_of, ends_now
@@ -326,6 +326,11 @@ class FilterBuilder:
             if seconds is None:
                 raise self._wrong_type(field, literal, "dateTime")
             return seconds
+        if kind is FieldType.TIME:
+            time = parse_time(literal.text.upper()) if literal.kind == "time" else None
+            if time is None:
+                raise self._wrong_type(field, literal, "time")
+            return time
         if literal.kind != "string":
             raise self._wrong_type(field, literal, "string")
         text = string_value(literal.text)

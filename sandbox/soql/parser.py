@@ -418,7 +418,7 @@ class _Parser:
         if token.kind == "string" and len(token.text) > MAX_STRING + 2:
             message = f"string literals cannot be longer than {MAX_STRING} characters"
             raise error_at(self._text, token.at, message)
-        if token.kind in {"string", "number", "date", "datetime"}:
+        if token.kind in {"string", "number", "date", "datetime", "time"}:
             return Literal(kind=token.kind, text=token.text, at=token.at)
         if token.kind == "currency":
             code = token.text[:3].upper()

@@ -2,6 +2,7 @@
 
 import sqlite3
 
+from ..errors import SetupError
 from ..schema.model import Field, FieldType, ObjectType, Schema
 from .folding import COLLATION, folded_sql
 
@@ -61,7 +62,11 @@ def value_sql(item: ObjectType, field: Field, *, alias: str | None = None) -> st
 
 
 def create_tables(connection: sqlite3.Connection, schema: Schema) -> None:
-    """Create what is missing: tables, columns added to the schema since, indexes."""
+    """Create what is missing: tables, columns added to the schema since, indexes.
+
+    Raises:
+        SetupError: Records of earlier days have the same value in a field that is unique now.
+    """
     for statement in OWN_TABLES.split(";"):
         # Not executescript: it would commit the transaction this runs in.
         connection.execute(statement)
@@ -73,7 +78,31 @@ def create_tables(connection: sqlite3.Connection, schema: Schema) -> None:
             columns = ", ".join(column_sql(f) for f in item.stored)
             connection.execute(f"CREATE TABLE {quoted(item.name)} ({columns})")
         for sql in _index_sql(item):
-            connection.execute(sql)
+            try:
+                connection.execute(sql)
+            except sqlite3.IntegrityError:
+                raise SetupError(_collision(connection, item)) from None
+
+
+def _collision(connection: sqlite3.Connection, item: ObjectType) -> str:
+    """Name the first records that share a value of a unique field."""
+    for f in item.stored:
+        if not f.unique:
+            continue
+        key = folded_sql(quoted(f.name)) if f.folds else quoted(f.name)
+        sql = (
+            f"SELECT GROUP_CONCAT(\"Id\" || ' (' || {quoted(f.name)} || ')', ', ') "
+            f'FROM {quoted(item.name)} WHERE "IsDeleted" = 0 AND {quoted(f.name)} IS NOT NULL '
+            f"GROUP BY {key} HAVING COUNT(*) > 1 LIMIT 1"
+        )
+        found = connection.execute(sql).fetchone()
+        if found is not None:
+            return (
+                f"the data has the same value of {item.name}.{f.name}, which is unique and takes "
+                f"small and capital letters for the same, in {found[0]}: change or delete all but "
+                "one with the version that wrote the data, or start with another --data file"
+            )
+    return f"the data has the same value of a unique field of {item.name} twice"
 
 
 def _widen(connection: sqlite3.Connection, item: ObjectType) -> None:

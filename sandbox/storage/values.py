@@ -5,6 +5,7 @@ comparisons are exact; more decimal places than declared are rounded half up whe
 Datetimes are whole seconds since 1970, dates are ISO text, booleans 0 or 1.
 """
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -20,6 +21,7 @@ Decoder = Callable[[Any], Any]
 # Up to here the shortest decimal text of a binary number is the number that was stored.
 EXACT_BINARY = 10**15
 YEARS = range(1700, 4001)
+TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d)(?:\.(\d{1,3}))?)?Z?\Z", re.ASCII)
 
 
 def to_scaled(value: Decimal, *, scale: int) -> int:
@@ -79,6 +81,15 @@ def soap_text(item: Field, value: Any) -> str | None:
         text = str(from_scaled(value, scale=item.scale))
         return text if "." in text else text + ".0"
     return str(value)
+
+
+def parse_time(text: str) -> str | None:
+    """Return a time of day as it is stored, `17:30:00.000Z`; None where it is none (B.9)."""
+    match = TIME.match(text)
+    if match is None:
+        return None
+    hour, minute, second, thousandths = match.groups(default="0")
+    return f"{hour}:{minute}:{int(second):02}.{thousandths.ljust(3, '0')}Z"
 
 
 def parse_datetime(text: str) -> int | None:

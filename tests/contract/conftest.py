@@ -12,7 +12,9 @@ from pathlib import Path
 from shutil import copytree
 
 import pytest
+import requests
 from contract.receiver import Receiver
+from contract.signing import Signer
 from l2c_sandbox.org import Org, OrgSettings
 from l2c_sandbox.server import SandboxServer
 from l2c_sandbox.sessions import ADMIN, CLIENT_ID, CLIENT_SECRET, PASSWORD
@@ -50,17 +52,51 @@ def tried(
     receiver = Receiver()
     known = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "receiver": receiver.url}
     known["pubsub"] = server.facts()["pubsub_address"]
-    yield open_org(server.base_url, known | {"username": ADMIN, "password": PASSWORD})
+    known |= {"username": ADMIN, "password": PASSWORD} | prepared(server.base_url)
+    yield open_org(server.base_url, known)
     server.close()
     receiver.close()
+
+
+@pytest.fixture(scope="session")
+def with_currencies() -> Iterator[TriedOrg]:
+    """A local org whose records have currencies, which the other one does without."""
+    server = SandboxServer(Org(OrgSettings(multi_currency=True)), host="127.0.0.1", port=0)
+    server.start()
+    yield open_org(server.base_url, {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET})
+    server.close()
+
+
+def prepared(base_url: str) -> dict[str, str]:
+    """Let the local org know a certificate, a refresh token and a managed subscription."""
+    signer = Signer(client_id=CLIENT_ID, username=ADMIN)
+    managed = {"developer_name": "Contract_Accounts", "topic": "/data/AccountChangeEvent"}
+    for method, path, body in (
+        ("POST", "certificates", {"certificate": signer.certificate()}),
+        ("PUT", "events/managed", managed | {"default_replay": "EARLIEST", "state": "RUN"}),
+        ("POST", "refresh-tokens", {"username": ADMIN}),
+    ):
+        answer = requests.request(method, f"{base_url}/__sandbox__/{path}", json=body, timeout=10)
+        assert answer.status_code == 200, answer.text
+    return signer.assertions() | {
+        "refresh_token": answer.json()["refresh_token"],
+        "managed": managed["developer_name"],
+    }
 
 
 def open_org(url: str, known: dict[str, str]) -> TriedOrg:
     grant = ClientCredentials(known["client_id"], known["client_secret"])
     token = Login(login_url=url, grant=grant).open()
+    found = requests.get(
+        f"{token.instance_url}/services/data/v59.0/query",
+        params={"q": "SELECT Id FROM Pricebook2 WHERE IsStandard = true"},
+        headers={"Authorization": f"Bearer {token.access_token}"},
+        timeout=30,
+    )
+    standard = found.json()["records"][0]["Id"]
     return TriedOrg(
         base_url=token.instance_url,
         token=token.access_token,
         now=datetime.now(UTC),
-        known=known | {"organization_id": token.organization_id},
+        known=known | {"organization_id": token.organization_id, "standard": standard},
     )

@@ -2,7 +2,8 @@
 
 A case is one call, or several, and what has to come back. `{name}` in its texts stands for an id
 of a record made before (`given`), for something kept from an answer (`keep`), for a column of
-`each`, or for `{run}`, which no other run uses.
+`each`, or for `{run}`, which no other run uses; `{a_15}` is the id of `a` in 15 characters.
+`{$times: 3, of: x}` is a list of three, in which `{n}` counts from 0.
 """
 
 from collections.abc import Iterator, Mapping

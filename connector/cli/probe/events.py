@@ -4,7 +4,7 @@ import io
 import itertools
 import json
 import queue
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,10 @@ ANSWERS_MAX = 1_000  # of one stream
 UNARY: Mapping[str, tuple[Any, Any]] = {
     "GetTopic": (pb.TopicRequest, pb.TopicInfo),
     "GetSchema": (pb.SchemaRequest, pb.SchemaInfo),
+}
+STREAMS: Mapping[str, tuple[Any, Any]] = {
+    "Subscribe": (pb.FetchRequest, pb.FetchResponse),
+    "ManagedSubscribe": (pb.ManagedFetchRequest, pb.ManagedFetchResponse),
 }
 
 
@@ -51,11 +55,7 @@ class EventCalls:
         """Make one call; a refusal is a reply, too."""
         metadata = (("accesstoken", token), *self._headers)
         try:
-            body = (
-                self._stream(ask, metadata)
-                if name == "Subscribe"
-                else self._unary(name, ask, metadata)
-            )
+            body = CALLS[name](self, name, ask, metadata)
         except grpc.RpcError as error:
             trailers = dict(error.trailing_metadata() or ())
             return Reply(error.code().name, str(trailers.get("error-code", "")), error.details())
@@ -73,15 +73,49 @@ class EventCalls:
             found["schema"] = json.loads(found["schema_json"])
         return found
 
-    def _stream(self, ask: Mapping[str, Any], metadata: Any) -> dict[str, Any]:
+    def _publish(self, name: str, ask: Mapping[str, Any], metadata: Any) -> dict[str, Any]:
+        """Publish events given as `values`, or as a hexadecimal `payload`, by either call."""
+        topic = self._unary("GetTopic", {"topic_name": ask["topic_name"]}, metadata)
+        schema = self._schema(topic["schema_id"], metadata)
+        events = [
+            pb.ProducerEvent(
+                id=event.get("id", ""),
+                schema_id=event.get("schema_id", topic["schema_id"]),
+                payload=_payload(event, schema),
+            )
+            for event in ask["events"]
+        ]
+        request = pb.PublishRequest(topic_name=ask["topic_name"], events=events)
+        kinds = {
+            "request_serializer": pb.PublishRequest.SerializeToString,
+            "response_deserializer": pb.PublishResponse.FromString,
+        }
+        if name == "Publish":
+            call = self._channel.unary_unary(SERVICE + name, **kinds)
+            answer = call(request, metadata=metadata, timeout=TIMEOUT_S)
+        else:
+            stream = self._channel.stream_stream(SERVICE + name, **kinds)
+            answer = next(stream(iter([request]), metadata=metadata, timeout=TIMEOUT_S))
+        results = [
+            {
+                "replay_id": result.replay_id.hex(),
+                "correlation_key": result.correlation_key,
+                "error": pb.ErrorCode.Name(result.error.code) if result.HasField("error") else None,
+            }
+            for result in answer.results
+        ]
+        return {"results": results, "schema_id": answer.schema_id, "rpc_id": answer.rpc_id}
+
+    def _stream(self, name: str, ask: Mapping[str, Any], metadata: Any) -> dict[str, Any]:
         """Return the events about something, and how they came."""
         about = ask.get("about", "")
+        asked, answered = STREAMS[name]
         requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        requests.put(_fetch(ask))
+        requests.put(_first(name, ask))
         call = self._channel.stream_stream(
-            SERVICE + "Subscribe",
-            request_serializer=pb.FetchRequest.SerializeToString,
-            response_deserializer=pb.FetchResponse.FromString,
+            SERVICE + name,
+            request_serializer=asked.SerializeToString,
+            response_deserializer=answered.FromString,
         )(iter(requests.get, None), metadata=metadata, timeout=TIMEOUT_S)
         events: list[dict[str, Any]] = []
         answers: list[dict[str, Any]] = []
@@ -99,7 +133,7 @@ class EventCalls:
                 if events:
                     break
                 if not answer.pending_num_requested:
-                    requests.put(pb.FetchRequest(num_requested=ask["num_requested"]))
+                    requests.put(asked(num_requested=ask["num_requested"]))
         finally:
             call.cancel()
             requests.put(None)
@@ -129,7 +163,19 @@ class EventCalls:
         return self._schemas[schema_id]
 
 
-def _fetch(ask: Mapping[str, Any]) -> Any:
+def _payload(event: Mapping[str, Any], schema: Any) -> bytes:
+    if "payload" in event:
+        return bytes.fromhex(event["payload"])
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, schema, dict(event["values"]))
+    return out.getvalue()
+
+
+def _first(name: str, ask: Mapping[str, Any]) -> Any:
+    if name == "ManagedSubscribe":
+        return pb.ManagedFetchRequest(
+            developer_name=ask["developer_name"], num_requested=ask["num_requested"]
+        )
     return pb.FetchRequest(
         topic_name=ask["topic_name"],
         replay_preset=pb.ReplayPreset.Value(ask.get("replay_preset", "LATEST")),
@@ -155,3 +201,13 @@ def _names(fields: list[dict[str, Any]], entries: list[str]) -> Iterator[str]:
             prefix = f"{outer['name']}."
         number = int(bits, 16)
         yield from (prefix + f["name"] for i, f in enumerate(inside) if number >> i & 1)
+
+
+CALLS: Mapping[str, Callable[..., dict[str, Any]]] = {
+    "GetTopic": EventCalls._unary,
+    "GetSchema": EventCalls._unary,
+    "Publish": EventCalls._publish,
+    "PublishStream": EventCalls._publish,
+    "Subscribe": EventCalls._stream,
+    "ManagedSubscribe": EventCalls._stream,
+}

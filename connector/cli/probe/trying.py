@@ -21,6 +21,7 @@ TIMEOUT_S = 60
 TRIES = 50  # of a call that waits for a job
 PAUSE_S = 0.2
 NAME = re.compile(r"\{(\w+)\}")
+TOO_LONG = 17_000  # characters of an address (fact sheet B.1)
 MINUTE = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -69,6 +70,9 @@ class TriedOrg:
             self._check_needs(case)
             for name, (object_name, fields) in case.given.items():
                 values[name] = self._make(object_name, _filled(fields, values), made)
+                values[f"{name}_15"] = values[name][:15]
+            # Now also those that name what was made.
+            values |= {name: _filled(value, values) for name, value in case.values.items()}
             for step in case.steps:
                 found = self._take(step, values, made)
                 if found is not None:
@@ -104,7 +108,8 @@ class TriedOrg:
         }
         stamps = {name: moment.strftime(MINUTE) for name, moment in times.items()}
         run = f"{self._run}{next(self._numbers)}"
-        return {"run": run, "v": self.version, "token": self.token} | stamps | dict(self.known)
+        known = {"run": run, "v": self.version, "token": self.token, "long": "x" * TOO_LONG}
+        return known | stamps | dict(self.known)
 
     def _check_needs(self, case: Case) -> None:
         for need in case.needs:
@@ -227,6 +232,9 @@ def _filled(value: Any, values: Mapping[str, Any]) -> Any:
         if whole and whole[1] in values:
             return values[whole[1]]
         return NAME.sub(lambda m: str(values.get(m[1], m[0])), value)
+    if isinstance(value, Mapping) and "$times" in value:
+        count = _filled(value["$times"], values)
+        return [_filled(value["of"], {**values, "n": n}) for n in range(count)]
     if isinstance(value, Mapping):
         return {_filled(k, values): _filled(v, values) for k, v in value.items()}
     if isinstance(value, list):

@@ -167,3 +167,45 @@ class TestBulk:
         assert [row["Name"] for row in job.failed] == ["A"]
         assert sorted(row["Name"] for row in job.saved) == ["B", "C"]
         assert job.info["retries"] == 1
+
+
+class TestTokenEndpoints:
+    @pytest.mark.parametrize(
+        ("error", "description"),
+        [
+            ("inactive_org", "organization is inactive"),
+            ("unauthorized_client", "client is not authorized"),
+            ("invalid_grant", "ip restricted"),
+            ("rate_limit_exceeded", "login rate exceeded"),
+        ],
+    )
+    def test_a_refusal_has_the_form_and_words_of_oauth(
+        self, org: Client, error: str, description: str
+    ) -> None:
+        path = "^/services/oauth2/token"
+        schedule(org, kind="http", path=path, status=400, code=error, message=description, count=1)
+
+        answers = [self.ask(org) for _ in "ab"]
+
+        assert [answer.status_code for answer in answers] == [400, 200]
+        assert answers[0].json() == {"error": error, "error_description": description}
+
+    def test_a_refusal_without_words_is_an_unknown_error(self, org: Client) -> None:
+        schedule(org, kind="http", path="/oauth2/", status=503)
+
+        assert (self.ask(org).status_code, self.ask(org).json()["error"]) == (503, "unknown_error")
+
+    def ask(self, org: Client) -> requests.Response:
+        form = {"grant_type": "client_credentials"}
+        client = ("sandbox-client", "sandbox-secret")
+        url = f"{org.base_url}/services/oauth2/token"
+        return requests.post(url, data=form, auth=client, timeout=10)
+
+
+def test_a_refusal_may_bring_its_code_and_message(org: Client) -> None:
+    schedule(org, kind="http", status=400, path="/query", code="QUERY_TIMEOUT", message="too long")
+
+    answer = org.get("/query", params={"q": "SELECT Id FROM User"})
+
+    assert answer.status_code == 400
+    assert answer.json() == [{"message": "too long", "errorCode": "QUERY_TIMEOUT"}]

@@ -2,6 +2,7 @@
 
 import base64
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bulk_client import BulkClient
@@ -105,6 +106,40 @@ def test_file_storage_counts_the_bytes_of_all_versions(org: Client) -> None:
         )
 
     assert used(org, "FileStorageMB") == 2
+
+
+def test_a_record_without_room_is_refused_until_others_are_deleted(org: Client) -> None:
+    taken = used(org, "DataStorageMB")
+    org.call("POST", "/__sandbox__/limits", json={"data_storage_mb": taken})
+    rows = [{"attributes": {"type": "Circuit__c"}, "Name": "C"}] * 200
+    results: list[dict[str, Any]] = []
+    for _ in range(4):
+        results += org.post("/composite/sobjects", {"records": rows}).json()
+    saved = [result["id"] for result in results if result["success"]]
+
+    refused = org.post("/sobjects/Circuit__c", {"Name": "D"})
+    changed = org.patch(f"/sobjects/Circuit__c/{saved[0]}", {"Name": "E"})
+    org.delete(f"/sobjects/Circuit__c/{saved[1]}")
+    fits = org.post("/sobjects/Circuit__c", {"Name": "F"})
+
+    assert 0 < len(saved) <= 512
+    assert [r["errors"][0]["statusCode"] for r in results if not r["success"]] == [
+        "STORAGE_LIMIT_EXCEEDED"
+    ] * (800 - len(saved))
+    assert refused.status_code == 400
+    assert refused.json()[0]["errorCode"] == "STORAGE_LIMIT_EXCEEDED"
+    assert (changed.status_code, fits.status_code) == (204, 201)
+
+
+def test_a_file_without_room_is_refused(org: Client) -> None:
+    org.call("POST", "/__sandbox__/limits", json={"file_storage_mb": 1})
+    file = {"Title": "F", "PathOnClient": "f.txt"}
+    half = base64.b64encode(b"x" * (MB // 2 + 1)).decode()
+
+    answers = [org.post("/sobjects/ContentVersion", file | {"VersionData": half}) for _ in "ab"]
+
+    assert [answer.status_code for answer in answers] == [201, 400]
+    assert answers[1].json()[0]["errorCode"] == "STORAGE_LIMIT_EXCEEDED"
 
 
 def test_bulk_jobs_use_batches_queries_and_room_for_results(org: Client) -> None:

@@ -259,6 +259,15 @@ class TestOtherResources:
         )
         assert org.post("/parameterizedSearch", {"q": "x"}).status_code == 403
 
+    @pytest.mark.parametrize(
+        "path", ["describe/layouts", "describe/compactLayouts", "listviews", "quickActions"]
+    )
+    def test_there_are_no_layouts_and_list_views(self, org: Client, path: str) -> None:
+        answer = org.get(f"/sobjects/Account/{path}")
+
+        assert answer.status_code == 404
+        assert answer.json()[0]["message"] == "The requested resource does not exist"
+
     def test_there_are_no_actions(self, org: Client) -> None:
         assert set(org.get("/actions").json()) == {"custom", "standard"}
         assert org.get("/actions/standard").json() == {"actions": []}

@@ -92,3 +92,27 @@ def test_admin_calls_without_sense(org: Client, name: str, body: Any) -> None:
     answer = org.call(method, f"/__sandbox__/{name}", data=json.dumps(body))
 
     assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("limits", {"data_storage_mb": 10**29}),
+        ("limits", {"max": 10**400}),
+        ("sessions", {"idle_s": 10**29}),
+        ("outbound/resend", {"last": 2**64}),
+    ],
+)
+def test_admin_numbers_beyond_all_use(org: Client, name: str, body: Any) -> None:
+    answer = org.call("POST", f"/__sandbox__/{name}", data=json.dumps(body))
+
+    assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "INVALID_INPUT")
+
+
+def test_a_text_holds_no_nul(org: Client) -> None:
+    saved = org.create("Bill__c", Key__c="B\x001", Notes__c="\x00")
+
+    answers = [org.patch(f"/sobjects/Bill__c/Key__c/{key}", {}) for key in ("B1", "B%001")]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert org.get(f"/sobjects/Bill__c/{saved}").json()["Notes__c"] is None

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from l2c_sandbox.errors import SetupError
 from l2c_sandbox.schema.metadata import build_schema
 from l2c_sandbox.schema.model import Schema
 from l2c_sandbox.soql.planner import plan_query
@@ -64,3 +65,16 @@ def test_indexes_of_data_from_earlier_days_are_replaced(schema: Schema) -> None:
 
     assert "ix_folded_Account_Name" in names
     assert "ix_Account_Name" not in names
+
+
+def test_values_that_are_alike_by_now_are_named(schema: Schema) -> None:
+    database = Database(None)
+    with pytest.raises(SetupError) as refused, database.write() as connection:
+        connection.execute('CREATE TABLE "Bill__c" ("Id" TEXT, "Key__c" TEXT, "IsDeleted" INT)')
+        rows = [("a1", "ÄRGER"), ("a2", "ärger"), ("a3", "other")]
+        connection.executemany('INSERT INTO "Bill__c" VALUES (?, ?, 0)', rows)
+        create_tables(connection, schema)
+    database.close()
+
+    assert "Bill__c.Key__c" in str(refused.value)
+    assert "a1 (ÄRGER), a2 (ärger)" in str(refused.value)

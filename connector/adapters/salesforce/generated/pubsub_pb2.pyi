@@ -12,9 +12,18 @@ class ReplayPreset(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     LATEST: _ClassVar[ReplayPreset]
     EARLIEST: _ClassVar[ReplayPreset]
     CUSTOM: _ClassVar[ReplayPreset]
+
+class ErrorCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    UNKNOWN: _ClassVar[ErrorCode]
+    PUBLISH: _ClassVar[ErrorCode]
+    COMMIT: _ClassVar[ErrorCode]
 LATEST: ReplayPreset
 EARLIEST: ReplayPreset
 CUSTOM: ReplayPreset
+UNKNOWN: ErrorCode
+PUBLISH: ErrorCode
+COMMIT: ErrorCode
 
 class TopicRequest(_message.Message):
     __slots__ = ("topic_name",)
@@ -97,6 +106,68 @@ class ConsumerEvent(_message.Message):
     def __init__(self, event: _Optional[_Union[ProducerEvent, _Mapping]] = ..., replay_id: _Optional[bytes] = ...) -> None: ...
 
 class FetchResponse(_message.Message):
+    __slots__ = ("events", "latest_replay_id", "rpc_id", "pending_num_requested")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    LATEST_REPLAY_ID_FIELD_NUMBER: _ClassVar[int]
+    RPC_ID_FIELD_NUMBER: _ClassVar[int]
+    PENDING_NUM_REQUESTED_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[ConsumerEvent]
+    latest_replay_id: bytes
+    rpc_id: str
+    pending_num_requested: int
+    def __init__(self, events: _Optional[_Iterable[_Union[ConsumerEvent, _Mapping]]] = ..., latest_replay_id: _Optional[bytes] = ..., rpc_id: _Optional[str] = ..., pending_num_requested: _Optional[int] = ...) -> None: ...
+
+class Error(_message.Message):
+    __slots__ = ("code", "msg")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MSG_FIELD_NUMBER: _ClassVar[int]
+    code: ErrorCode
+    msg: str
+    def __init__(self, code: _Optional[_Union[ErrorCode, str]] = ..., msg: _Optional[str] = ...) -> None: ...
+
+class PublishRequest(_message.Message):
+    __slots__ = ("topic_name", "events", "auth_refresh")
+    TOPIC_NAME_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    AUTH_REFRESH_FIELD_NUMBER: _ClassVar[int]
+    topic_name: str
+    events: _containers.RepeatedCompositeFieldContainer[ProducerEvent]
+    auth_refresh: str
+    def __init__(self, topic_name: _Optional[str] = ..., events: _Optional[_Iterable[_Union[ProducerEvent, _Mapping]]] = ..., auth_refresh: _Optional[str] = ...) -> None: ...
+
+class PublishResult(_message.Message):
+    __slots__ = ("replay_id", "error", "correlation_key")
+    REPLAY_ID_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_KEY_FIELD_NUMBER: _ClassVar[int]
+    replay_id: bytes
+    error: Error
+    correlation_key: str
+    def __init__(self, replay_id: _Optional[bytes] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., correlation_key: _Optional[str] = ...) -> None: ...
+
+class PublishResponse(_message.Message):
+    __slots__ = ("results", "schema_id", "rpc_id")
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_ID_FIELD_NUMBER: _ClassVar[int]
+    RPC_ID_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[PublishResult]
+    schema_id: str
+    rpc_id: str
+    def __init__(self, results: _Optional[_Iterable[_Union[PublishResult, _Mapping]]] = ..., schema_id: _Optional[str] = ..., rpc_id: _Optional[str] = ...) -> None: ...
+
+class ManagedFetchRequest(_message.Message):
+    __slots__ = ("subscription_id", "developer_name", "num_requested", "auth_refresh")
+    SUBSCRIPTION_ID_FIELD_NUMBER: _ClassVar[int]
+    DEVELOPER_NAME_FIELD_NUMBER: _ClassVar[int]
+    NUM_REQUESTED_FIELD_NUMBER: _ClassVar[int]
+    AUTH_REFRESH_FIELD_NUMBER: _ClassVar[int]
+    subscription_id: str
+    developer_name: str
+    num_requested: int
+    auth_refresh: str
+    def __init__(self, subscription_id: _Optional[str] = ..., developer_name: _Optional[str] = ..., num_requested: _Optional[int] = ..., auth_refresh: _Optional[str] = ...) -> None: ...
+
+class ManagedFetchResponse(_message.Message):
     __slots__ = ("events", "latest_replay_id", "rpc_id", "pending_num_requested")
     EVENTS_FIELD_NUMBER: _ClassVar[int]
     LATEST_REPLAY_ID_FIELD_NUMBER: _ClassVar[int]
