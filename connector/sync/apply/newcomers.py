@@ -29,10 +29,9 @@ log = structlog.get_logger(__name__)
 _NEXT_IDS = text(
     """
     WITH s AS MATERIALIZED (SELECT pg_get_serial_sequence(:table_name, 'id') AS name)
-    SELECT nextval((SELECT name FROM s)) FROM generate_series(1, :how_many)
+    SELECT nextval((SELECT name FROM s)) AS id, now() AS now FROM generate_series(1, :how_many)
     """
 )
-_NOW = text("SELECT now()")
 _MERGED_AWAY = text(
     "SELECT EXISTS (SELECT FROM crm_alias WHERE sfid = ANY(string_to_array(:sfids, ',')))"
 )
@@ -130,8 +129,8 @@ def enter(tx: Connection, arrived: Newcomers) -> bool:
 
 def _enter(tx: Connection, arrived: Newcomers) -> None:
     mapping, rows = arrived.mapping, arrived.rows
-    taken = tx.scalars(_NEXT_IDS, {"table_name": mapping.table, "how_many": len(rows)})
-    ids = sorted(taken)
+    taken = tx.execute(_NEXT_IDS, {"table_name": mapping.table, "how_many": len(rows)}).all()
+    ids, now = sorted(one.id for one in taken), taken[0].now
     entered = (
         (number, row.sfid, *values)
         for number, row, values in zip(ids, rows, arrived.values, strict=True)
@@ -139,7 +138,6 @@ def _enter(tx: Connection, arrived: Newcomers) -> None:
     copy_rows(tx, metadata.tables[mapping.table], ("id", "sfid", *arrived.columns), entered)
     if mapping.kind_fields:
         owe_again(tx, mapping, ids)
-    now = tx.execute(_NOW).scalar_one()
     heard: dict[datetime, str] = {}  # few: records of one transaction have one stamp
     for row in rows:
         if row.version not in heard:
