@@ -1,9 +1,9 @@
 """A first load by Bulk snapshot, against the same client downloading the same result.
 
 Reference: the client that runs the same Bulk query and drops every row. `ratio` is the seconds of
-the whole way in (download, inbox, comparison with what is known, rows of the hub, what is known of
-them) divided by that client's; target (design 10): at most 2. `load_ratio` is the part until every
-row is durable in the inbox.
+the whole way in (download, search for what is known, rows of the hub, what is known of them)
+divided by that client's; target (design 10): at most 2. `load_ratio` is the part until every row is
+entered or durable in the inbox; what follows is the inbox.
 """
 
 import os
@@ -53,7 +53,7 @@ def measured(*, store: Store, org: OrgClient, rows: int) -> dict[str, Any]:
     load_seconds = time.perf_counter() - began
     changed = _apply(store, org, mappings)
     seconds = time.perf_counter() - began
-    assert (loaded.stored[OBJECT], changed) == (rows, rows), (loaded, changed)
+    assert loaded.entered[OBJECT] + changed == rows, (loaded, changed)
     return {
         "bench": "pull",
         "seconds": round(seconds, 3),

@@ -23,6 +23,7 @@ from connector.sync.push.watch import MarkWatch
 from connector.sync.status import sync_waiting
 
 if TYPE_CHECKING:
+    from connector.adapters.salesforce.pubsub import PubSubClient
     from connector.sync.capture.listener import EventListener
 
 
@@ -120,24 +121,43 @@ class App(CrmUseCases, BusinessUseCases):
             self._worker.stop()
             self._worker = None
 
-    def _event_listener(self) -> "EventListener":
+    def check_events(self) -> tuple[str, ...]:
+        """Return the topics to follow, once each was found to be there for us.
+
+        Raises:
+            EventsRefused: There is no such topic, or we may not hear it.
+            OrgUnavailable: The Pub/Sub API cannot be reached.
+        """
+        from connector.sync.capture.event_topics import topics_to_follow
+
+        topics = topics_to_follow(self.mappings, self.settings.pubsub.topics)
+        with self._open_events() as client:
+            for topic in topics:
+                client.check_topic(topic)
+        return topics
+
+    def _open_events(self) -> "PubSubClient":
         # Imported here: gRPC takes a tenth of a second, and its threads would not survive a fork.
         from connector.adapters.salesforce.pubsub import PubSubClient
+
+        pubsub, salesforce = self.settings.pubsub, self.settings.salesforce
+        return PubSubClient(
+            pubsub.endpoint,
+            tokens=self.org.tokens,
+            ca_file=salesforce.ca_file,
+            timeout_s=salesforce.timeout_s,
+        )
+
+    def _event_listener(self) -> "EventListener":
         from connector.sync.capture.event_topics import topics_to_follow
         from connector.sync.capture.listener import EventListener, EventWork
 
-        pubsub, salesforce = self.settings.pubsub, self.settings.salesforce
         return EventListener(
             EventWork(
                 store=self.store,
                 mappings=self.mappings,
-                topics=topics_to_follow(self.mappings, pubsub.topics),
-                open_client=lambda: PubSubClient(
-                    pubsub.endpoint,
-                    tokens=self.org.tokens,
-                    ca_file=salesforce.ca_file,
-                    timeout_s=salesforce.timeout_s,
-                ),
+                topics=topics_to_follow(self.mappings, self.settings.pubsub.topics),
+                open_client=self._open_events,
                 on_hints=lambda: self.queue.nudge(APPLY),
                 on_sweeps=lambda: self.queue.nudge(SWEEP),
                 overlap=timedelta(seconds=self.settings.sync.overlap_s),

@@ -21,8 +21,10 @@ def show_full_load(app: "App", objects: Sequence[str], *, as_json: bool) -> None
     else:
         for name, count in loaded.seen.items():
             again = " (went on where it had stopped)" if name in loaded.resumed else ""
-            click.echo(f"{name:26} {count:10} records, {loaded.stored[name]} new here{again}")
-        click.echo(f"{loaded.calls} API calls; {applied.changed} rows of the hub changed.")
+            fresh = loaded.entered[name] + loaded.stored[name]
+            click.echo(f"{name:26} {count:10} records, {fresh} new here{again}")
+        changed = sum(loaded.entered.values()) + applied.changed
+        click.echo(f"{loaded.calls} API calls; {changed} rows of the hub changed.")
         for problem in applied.problems:
             click.echo(problem)
     sys.exit(1 if applied.problems else 0)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from sync_both.conftest import BothWays
 
 from connector.sync.apply import foreign_edits
+from connector.sync.capture.full_load import load_fully
 
 PASSES_MAX = 6
 
@@ -23,7 +25,8 @@ EVENTS = st.one_of(
     st.tuples(st.just("crm_balance"), TERMS),
     st.tuples(st.just("message"), st.integers(1, 3)),
     st.tuples(st.just("late_message"), st.integers(1, 3)),
-    st.tuples(st.sampled_from(["sweep", "apply", "push"]), st.none()),
+    st.tuples(st.just("crm_customer"), TEXTS),
+    st.tuples(st.sampled_from(["sweep", "load", "apply", "push"]), st.none()),
 )
 
 
@@ -39,6 +42,7 @@ class Story:
     phone: str | None = None
     balance: object = None
     messages: int = field(default=0)
+    customers: list[str] = field(default_factory=list)  # names by age
 
     def hub_term(self, value: int) -> None:
         self.term = value
@@ -62,6 +66,10 @@ class Story:
     def crm_balance(self, value: int) -> None:
         self.both.user.update("Account", self.account, L2C_Balance__c=value)
 
+    def crm_customer(self, value: str) -> None:
+        self.customers.append(value or "-")
+        self.both.user.create("Account", Name=value or "-")
+
     def message(self, times: int) -> None:
         self.messages += 1
         number = f"04l{self.messages:012d}BBB"
@@ -76,6 +84,15 @@ class Story:
 
     def sweep(self, _: None) -> None:
         self.both.way_in.sweep()
+
+    def load(self, _: None) -> None:
+        load_fully(
+            store=self.both.way_in.store,
+            org=self.both.way_in.org,
+            mappings=self.both.mappings,
+            now_org=datetime.now(UTC),
+            objects=["Account"],
+        )
 
     def apply(self, _: None) -> None:
         self.both.way_in.apply()
@@ -100,6 +117,12 @@ class Story:
             account["Phone"],
             account["L2C_Balance__c"],
         )
+
+    def customers_in_hub(self) -> list[object]:
+        rows = self.both.way_in.rows(
+            f"SELECT name FROM account WHERE sfid <> '{self.account}' ORDER BY sfid"
+        )
+        return [row["name"] for row in rows]
 
     def in_hub(self) -> tuple[object, ...]:
         (row,) = self.both.way_in.rows(
@@ -138,6 +161,7 @@ def test_any_interleaving_converges_to_what_the_owners_said(story, tireless, eve
     assert passes < PASSES_MAX
     assert story.in_crm() == said
     assert story.in_hub() == said
+    assert story.customers_in_hub() == story.customers
     assert story.both.conflicts() == []
 
 

@@ -35,7 +35,7 @@ def test_brings_every_record_as_a_sweep_would(way_in, user, load) -> None:
     loaded = load()
     way_in.apply()
 
-    assert loaded.stored["Account"] == 2
+    assert (loaded.entered["Account"], loaded.stored["Account"]) == (2, 0)
     first, second = way_in.rows(ACCOUNTS)
     assert (first["name"], first["is_tax_exempt"]) == ("Acme, “quoted”", True)
     assert second["is_tax_exempt"] is False
@@ -50,7 +50,7 @@ def test_a_second_load_of_the_same_finds_nothing_new(way_in, user, load) -> None
 
     again = load()
 
-    assert (again.seen["Account"], again.stored["Account"]) == (1, 0)
+    assert (again.seen["Account"], again.entered["Account"], again.stored["Account"]) == (1, 0, 0)
 
 
 def test_the_next_sweep_begins_before_the_snapshot(way_in, user, load) -> None:
@@ -110,7 +110,7 @@ def test_a_load_that_broke_off_goes_on_where_it_stopped(way_in, user, load, monk
     assert left["rows"] == 4
     assert resumed.resumed == ("Account",)
     assert pages[3] == left["locator"]
-    assert (resumed.seen["Account"], resumed.stored["Account"]) == (5, 1)
+    assert (resumed.seen["Account"], resumed.entered["Account"]) == (5, 1)
     assert len(way_in.rows(ACCOUNTS)) == 5
     assert way_in.rows(UNDER_WAY) == []
 
@@ -124,7 +124,7 @@ def test_a_result_the_org_has_forgotten_is_asked_for_again(way_in, user, load) -
 
     loaded = load("Account")
 
-    assert (loaded.resumed, loaded.stored["Account"]) == ((), 1)
+    assert (loaded.resumed, loaded.entered["Account"]) == ((), 1)
 
 
 def test_an_object_nothing_is_pulled_of_is_refused_with_those_that_are(load) -> None:

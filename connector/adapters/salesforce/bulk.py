@@ -284,9 +284,10 @@ def _path(job: str) -> str:
 def _upload(rows: Sequence[Mapping[str, str]], first: str) -> Upload:
     names = dict.fromkeys((first, *chain.from_iterable(rows)))
     text = io.StringIO(newline="")
-    out = csv.DictWriter(text, list(names), restval="", lineterminator="\n")
-    out.writeheader()
-    out.writerows(rows)
+    # What a row does not have is an empty cell: it leaves the field as it is.
+    out = csv.writer(text, lineterminator="\n")
+    out.writerow(names)
+    out.writerows([row.get(name, "") for name in names] for row in rows)
     return Upload(text.getvalue().encode(), len(rows))
 
 

@@ -96,18 +96,7 @@ def write_attributes(tx: Connection, mapping: EntityMapping, rows: Sequence[OrgR
     ours = [one for one in news if one.hub_id is not None or mapping.born == "crm"]
     unknown = len(news) - len(ours)
     problems: dict[str, str] = {}
-    changed = 0
-    if ours:
-        try:
-            with tx.begin_nested():
-                changed = _write(tx, mapping, ours)
-        except DBAPIError:
-            for one in ours:
-                try:
-                    with tx.begin_nested():
-                        changed += _write(tx, mapping, [one])
-                except DBAPIError as error:
-                    problems[one.row.sfid] = _told(mapping, one.row, error)
+    changed = _write_what_can_be(tx, mapping, ours, problems) if ours else 0
     return Written(changed, len(echoes), stale, unknown, problems)
 
 
@@ -159,6 +148,22 @@ def _found(tx: Connection, mapping: EntityMapping, news: list[_News]) -> list[_N
 
 def _by_key(mapping: EntityMapping, one: _News) -> int | None:
     return hub_id_of(mapping.entity, str(one.row.values.get(HUB_KEY_FIELD) or ""))
+
+
+def _write_what_can_be(
+    tx: Connection, mapping: EntityMapping, news: list[_News], problems: dict[str, str]
+) -> int:
+    """Write all at once, else by halves: of thousands of records, one refused costs few tries."""
+    try:
+        with tx.begin_nested():
+            return _write(tx, mapping, news)
+    except DBAPIError as error:
+        if len(news) == 1:
+            problems[news[0].row.sfid] = _told(mapping, news[0].row, error)
+            return 0
+    middle = len(news) // 2
+    first = _write_what_can_be(tx, mapping, news[:middle], problems)
+    return first + _write_what_can_be(tx, mapping, news[middle:], problems)
 
 
 def _write(tx: Connection, mapping: EntityMapping, news: list[_News]) -> int:

@@ -82,6 +82,14 @@ class ColumnWriter:
             values["deleted_at"] = row.version if row.is_deleted else None
         return values
 
+    def new_row(self, said: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Return the values of a new row, in the order of `when_new`."""
+        values = dict(self.when_new)
+        for name, column, change in self.columns:
+            if name in said and (value := change(said[name])) is not KEEP:
+                values[column] = value
+        return tuple(values.values())
+
 
 def column_writer(
     tx: Connection, mapping: EntityMapping, said: Sequence[Mapping[str, Any]]

@@ -20,7 +20,7 @@ from connector.adapters.salesforce.client import OrgClient
 from connector.adapters.salesforce.errors import OrgRefused
 from connector.errors import TransientFailure
 from connector.resources import salesforce_dir
-from connector.store.engine import Store
+from connector.store.engine import Store, try_advisory_lock
 from connector.sync.apply.answers import answer_intents
 from connector.sync.apply.attributes import write_attributes
 from connector.sync.apply.conflicts import settle_conflicts
@@ -448,6 +448,11 @@ def _under_masters(tx: Connection, taken: _Taken) -> _Taken:
             one = replace(one, sfid=master, version=None)
         notifications[key] = one
     return replace(taken, notifications=notifications, hinted=hinted)
+
+
+def hold_off_passes(tx: Connection) -> bool:
+    """Let no pass apply until the transaction ends; return False when one is at it now."""
+    return try_advisory_lock(tx, _LOCK)
 
 
 @contextmanager

@@ -1,13 +1,14 @@
 """First load: everything the mappings pull, by Bulk API snapshots (design 4, fact sheet E.4).
 
-The result of a snapshot goes through the same inbox and the same apply as a sweep's pages. Its job
-and the place reached in its result are remembered, so a load that was broken off goes on there;
+Records that nobody here has met are entered at once: the snapshot can be read again, so the inbox
+need not keep them. All others go through the same inbox and the same apply as a sweep's pages. The
+job and the place reached in its result are remembered, so a load that was broken off goes on there;
 a page taken twice changes nothing. The cursor is set to before the snapshot began, so the next
 sweep brings what changed since.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,7 +16,7 @@ from itertools import islice
 from typing import Any
 
 import structlog
-from sqlalchemy import Row, text
+from sqlalchemy import Connection, Row, text
 
 from connector.adapters.salesforce.bulk import PAGES_MAX, Bulk
 from connector.adapters.salesforce.client import OrgClient
@@ -25,11 +26,15 @@ from connector.store.engine import Store
 from connector.sync.apply.attributes import news_of
 from connector.sync.apply.gone import news_of_life
 from connector.sync.apply.intents import new_asks
+from connector.sync.apply.newcomers import Newcomers, enter, newcomers_among
+from connector.sync.apply.run import hold_off_passes
 from connector.sync.budget.usage import record_calls
 from connector.sync.capture.cursors import Kind, Position, advance
+from connector.sync.capture.read_ahead import read_ahead
 from connector.sync.capture.sweep import ASKS_LOOK_BACK, OVERLAP
 from connector.sync.inbox.arrivals import (
     DELETED,
+    OrgRow,
     fields_to_read,
     objects_to_watch,
     row_of,
@@ -42,6 +47,8 @@ log = structlog.get_logger(__name__)
 
 # Of the inbox: small, since fifty pages are applied at once.
 ROWS_PER_STORED_PAGE = 400
+ROWS_PER_BLOCK = 5_000  # a transaction
+BLOCKS_AHEAD = 2  # read while the store works
 ROWS_PER_RESULT_PAGE = 50_000
 
 _OPEN = text("SELECT object, job, locator, began_at, rows FROM full_load WHERE object = :object")
@@ -60,10 +67,11 @@ class NotPulled(InvalidInput):
 
 @dataclass(frozen=True, slots=True)
 class FullLoadReport:
-    """What was read; `stored` is what was new to the hub and waits in the inbox."""
+    """What was read: `seen`, of it `entered` in the hub at once, `stored` in the inbox to apply."""
 
     calls: int
     seen: Mapping[str, int]
+    entered: Mapping[str, int]
     stored: Mapping[str, int]
     resumed: tuple[str, ...] = ()
 
@@ -71,6 +79,7 @@ class FullLoadReport:
 @dataclass(slots=True)
 class _Counts:
     seen: dict[str, int] = field(default_factory=dict)
+    entered: dict[str, int] = field(default_factory=dict)
     stored: dict[str, int] = field(default_factory=dict)
     resumed: list[str] = field(default_factory=list)
 
@@ -85,7 +94,7 @@ def load_fully(
     overlap: timedelta = OVERLAP,
     rows_per_result_page: int = ROWS_PER_RESULT_PAGE,
 ) -> FullLoadReport:
-    """Store everything the mappings pull, or of the named objects; what was asked long ago is not.
+    """Take in everything the mappings pull, or of the named objects; not what was asked long ago.
 
     `now_org` is the org's present instant. Asks of the last 24 hours come along, as in a first
     sweep.
@@ -104,8 +113,9 @@ def load_fully(
         with store.transaction() as tx:
             record_calls(tx=tx, calls=org.calls - calls_before, limit=org.limit_info, now=now_org)
     calls = org.calls - calls_before
-    log.info("sync.loaded", calls=calls, stored=sum(counts.stored.values()))
-    return FullLoadReport(calls, counts.seen, counts.stored, tuple(counts.resumed))
+    entered, stored = sum(counts.entered.values()), sum(counts.stored.values())
+    log.info("sync.loaded", calls=calls, entered=entered, stored=stored)
+    return FullLoadReport(calls, counts.seen, counts.entered, counts.stored, tuple(counts.resumed))
 
 
 def _wanted(mappings: Mappings, objects: Sequence[str]) -> tuple[str, ...]:
@@ -139,30 +149,50 @@ class _Load:
         """Take the snapshot of one object, from where a former load stopped."""
         organization_id = self.org.identity()
         under_way = self._under_way(name, began_at)
-        typed = _typing(self.org.describe(name)["fields"])
         self.counts.seen[name] = int(under_way.rows)
-        self.counts.stored[name] = 0
-        locator: str | None = under_way.locator
+        self.counts.entered[name] = self.counts.stored[name] = 0
+        taken = 0
+        blocks = read_ahead(self._blocks(name, under_way), ahead=BLOCKS_AHEAD)
+        with closing(blocks):
+            for block in blocks:
+                self._take(name, block, under_way, organization_id)
+                taken += len(block.rows)
+                if not block.ends_page:
+                    continue
+                self.counts.seen[name] += taken
+                with self.store.transaction() as tx:
+                    if block.following is None:
+                        tx.execute(_END, {"object": name})
+                        advance(tx, Kind.CHANGES, name, Position(under_way.began_at))
+                    else:
+                        reached = {"object": name, "locator": block.following, "rows": taken}
+                        tx.execute(_REACHED, reached)
+                taken = 0
+
+    def _blocks(self, name: str, load: Row[Any]) -> Iterator["_Block"]:
+        """Read the result from where a former load stopped."""
+        typed = _typing(self.org.describe(name)["fields"], _names(self.mappings, name))
+        locator: str | None = load.locator
         for _ in range(PAGES_MAX):
             assert locator is not None
-            taken = 0
             with self.bulk.result_page(
-                under_way.job, locator=locator, rows_per_page=self.rows_per_result_page
+                load.job, locator=locator, rows_per_page=self.rows_per_result_page
             ) as page:
-                for block in _blocks(page.rows):
-                    records = [typed(record) for record in block]
-                    self._store(name, records, under_way, organization_id)
-                    taken += len(block)
+                while cells := list(islice(page.rows, ROWS_PER_BLOCK)):
+                    rows = [row_of(name, typed(one), source="bulk") for one in cells]
+                    yield _Block(rows, self._newcomers(name, rows))
                 locator = page.following
-            self.counts.seen[name] += taken
-            with self.store.transaction() as tx:
-                if locator is None:
-                    tx.execute(_END, {"object": name})
-                    advance(tx, Kind.CHANGES, name, Position(under_way.began_at))
-                else:
-                    tx.execute(_REACHED, {"object": name, "locator": locator, "rows": taken})
+            yield _Block((), ends_page=True, following=locator)
             if locator is None:
                 return
+
+    def _newcomers(self, name: str, rows: Sequence[OrgRow]) -> Newcomers | None:
+        pulled = [mapping for mapping in self.mappings.of_object(name) if mapping.pull is not None]
+        # Of one object, records of several entities are told apart when they are compared.
+        if len(pulled) != 1:
+            return None
+        with self.store.read() as tx:
+            return newcomers_among(tx, pulled[0], rows)
 
     def _under_way(self, name: str, began_at: datetime) -> Row[Any]:
         """Return the load that was broken off if its result is still there, else a new one."""
@@ -182,30 +212,57 @@ class _Load:
         self.bulk.finish_query(job)
         return begun
 
-    def _store(
-        self, name: str, records: Sequence[dict[str, Any]], load: Row[Any], organization_id: str
-    ) -> None:
-        rows = [row_of(name, record) for record in records]
+    def _take(self, name: str, block: "_Block", load: Row[Any], organization_id: str) -> None:
+        """Enter the records nobody here has met, and store what is news of the others."""
+        rows = block.rows
         recent = [row for row in rows if row.version >= load.began_at - ASKS_LOOK_BACK]
-        asking = _asking_fields(self.mappings, name)
-        fresh: dict[str, Mapping[str, Any]] = {}
         with self.store.transaction() as tx:
-            for mapping in self.mappings.of_object(name):
-                if mapping.pull is not None:
-                    news = news_of(tx, mapping, [row for row in rows if not row.is_deleted])
-                    fresh |= {one.sfid: _without(one.values, asking) for one in news}
-            fresh |= {row.sfid: row.values for row in news_of_life(tx, rows)}
             asked = {row.sfid for row in new_asks(tx, self.mappings, recent)}
-            fresh |= {row.sfid: row.values for row in recent if row.sfid in fresh.keys() | asked}
-            if fresh:
+            entered = self._entered(tx, block.newcomers, asked)
+            left = [row for row in rows if row.sfid not in entered]
+            news = self._news(tx, name, left)
+            whole = {row.sfid: row.values for row in recent if row.sfid in news.keys() | asked}
+            records = list((news | whole).values())
+            for start in range(0, len(records), ROWS_PER_STORED_PAGE):
                 store_page(
                     tx,
                     object_name=name,
                     organization_id=organization_id,
-                    records=list(fresh.values()),
+                    records=records[start : start + ROWS_PER_STORED_PAGE],
                     source="bulk",
                 )
-        self.counts.stored[name] += len(fresh)
+        self.counts.entered[name] += len(entered)
+        self.counts.stored[name] += len(records)
+
+    def _entered(self, tx: Connection, arrived: Newcomers | None, asked: Set[str]) -> Set[str]:
+        """Enter the newcomers; return their ids, none if that has to be done on the other way."""
+        if arrived is None or arrived.sfids & asked or not hold_off_passes(tx):
+            return frozenset()
+        return arrived.sfids if enter(tx, arrived) else frozenset()
+
+    def _news(
+        self, tx: Connection, name: str, rows: Sequence[OrgRow]
+    ) -> dict[str, Mapping[str, Any]]:
+        """Return what is new to the hub, by id; what old records ask for is left out."""
+        if not rows:
+            return {}
+        asking = _asking_fields(self.mappings, name)
+        news: dict[str, Mapping[str, Any]] = {}
+        for mapping in self.mappings.of_object(name):
+            if mapping.pull is not None:
+                found = news_of(tx, mapping, [row for row in rows if not row.is_deleted])
+                news |= {one.sfid: _without(one.values, asking) for one in found}
+        return news | {row.sfid: row.values for row in news_of_life(tx, rows)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Some records of a result; behind the last of a page, where the next one begins."""
+
+    rows: Sequence[OrgRow]
+    newcomers: Newcomers | None = None
+    ends_page: bool = False
+    following: str | None = None
 
 
 def _asking_fields(mappings: Mappings, object_name: str) -> frozenset[str]:
@@ -223,9 +280,13 @@ def _without(values: Mapping[str, Any], names: frozenset[str]) -> Mapping[str, A
     return {name: value for name, value in values.items() if name not in names}
 
 
+def _names(mappings: Mappings, object_name: str) -> tuple[str, ...]:
+    return (*fields_to_read(mappings, object_name), DELETED)
+
+
 def load_query(mappings: Mappings, object_name: str) -> str:
     """Return the query of the Bulk job that shows what the mappings pull of an object."""
-    names = ", ".join((*fields_to_read(mappings, object_name), DELETED))
+    names = ", ".join(_names(mappings, object_name))
     conditions = [
         mapping.pull.where
         for mapping in mappings.of_object(object_name)
@@ -235,20 +296,19 @@ def load_query(mappings: Mappings, object_name: str) -> str:
     return f"SELECT {names} FROM {object_name}{where}"  # noqa: S608 - SOQL of checked mappings
 
 
-def _blocks(rows: Iterator[dict[str, str | None]]) -> Iterator[list[dict[str, str | None]]]:
-    while block := list(islice(rows, ROWS_PER_STORED_PAGE)):
-        yield block
-
-
-def _typing(fields: Iterable[Mapping[str, Any]]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+def _typing(
+    fields: Iterable[Mapping[str, Any]], names: Sequence[str]
+) -> Callable[[Mapping[str, str | None]], dict[str, Any]]:
     """Return what turns a row of texts into what REST would answer: one code applies both."""
-    changes = {one["name"]: _CHANGES[one["type"]] for one in fields if one["type"] in _CHANGES}
+    types = {one["name"]: one["type"] for one in fields}
+    changes = [(name, _CHANGES[types[name]]) for name in names if types.get(name) in _CHANGES]
 
-    def typed(record: Mapping[str, Any]) -> dict[str, Any]:
-        values = dict(record)
-        for name in changes.keys() & values.keys():
+    def typed(record: Mapping[str, str | None]) -> dict[str, Any]:
+        values: dict[str, Any] = dict(record)
+        for name, change in changes:
             cell = values[name]
-            values[name] = None if cell is None else changes[name](cell)
+            if cell is not None:
+                values[name] = change(cell)
         return values
 
     return typed

@@ -80,7 +80,8 @@ def newest(rows: Iterable[OrgRow]) -> list[OrgRow]:
     kept: dict[tuple[str, str], OrgRow] = {}
     for row in rows:
         key = (row.object_name, row.sfid)
-        if key not in kept or kept[key].version <= row.version:
+        former = kept.setdefault(key, row)
+        if former is not row and former.version <= row.version:
             kept[key] = row
     return list(kept.values())
 

@@ -1,6 +1,7 @@
 """One pass over the push queue, parents before children.
 
-While the org works on one call, what the last one brought is remembered and the next is prepared.
+While the org works on one call, what the last one brought is remembered and the next is prepared;
+of Bulk API jobs both at once.
 """
 
 from collections import defaultdict
@@ -66,7 +67,11 @@ class PushPass:
         default_factory=lambda: ThreadPoolExecutor(max_workers=1, thread_name_prefix="push")
     )
     under_way: tuple[Sequence[Parcel], Future[list[list[RowResult]]]] | None = None
-    job_under_way: tuple[Mapping, Sequence[Owed], Future[list[RowResult]]] | None = None
+    # One more, so that what a job brought is kept while the next but one is prepared.
+    keeper: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(max_workers=1, thread_name_prefix="push-keep")
+    )
+    job_under_way: tuple[Future[list[RowResult]], Future[None]] | None = None
     ending: Event = field(default_factory=Event)
 
     @property
@@ -108,6 +113,7 @@ class PushPass:
             # A call nobody waits for any more may still be carried out: its keys stay queued.
             self.ending.set()
             self.sender.shutdown(wait=True, cancel_futures=True)
+            self.keeper.shutdown(wait=True, cancel_futures=True)
         return PushReport(
             written=self.outcomes.counts["written"],
             created=self.outcomes.counts["created"],
@@ -187,23 +193,32 @@ class PushPass:
         self.budget = budget
 
     def _send_in_bulk(self, mapping: Mapping, rows: Sequence[Owed]) -> None:
-        """Send rows as a job, behind the one under way; what came of that is kept meanwhile."""
+        """Send rows as a job, behind the one under way; return when the org has ended that one."""
         if mapping.entity in self.outcomes.halts:
             return
         contents = uploads_of(mapping, rows)
         job = self.sender.submit(self.in_bulk.deliver, mapping, rows, contents, now=self.now)
-        self._land_job()
-        self.job_under_way = (mapping, rows, job)
+        former, self.job_under_way = (
+            self.job_under_way,
+            (job, self.keeper.submit(self._keep_job, mapping, rows, job)),
+        )
+        if former is not None:
+            former[0].result()
 
-    def _land_job(self) -> None:
-        if self.job_under_way is None:
-            return
-        mapping, rows, job = self.job_under_way
-        self.job_under_way = None
+    def _keep_job(
+        self, mapping: Mapping, rows: Sequence[Owed], job: Future[list[RowResult]]
+    ) -> None:
         answered = list(zip(rows, job.result(), strict=True))
         for start in range(0, len(answered), ROWS_PER_RECORDING):
             with self.store.transaction() as tx:
                 self.outcomes.record(tx, mapping, answered[start : start + ROWS_PER_RECORDING])
+
+    def _land_job(self) -> None:
+        """Wait until the last job has ended and all is kept."""
+        if self.job_under_way is not None:
+            _, kept = self.job_under_way
+            self.job_under_way = None
+            kept.result()
 
     def _batches(self, mapping: Mapping, reader: StateReader) -> Iterator[list[Owed]]:
         """Lease and read, until the entity owes nothing or the budget is spent."""
