@@ -11,8 +11,11 @@ from sqlalchemy import Connection, delete, insert, select, text
 
 from connector.billing import commands
 from connector.billing.bill_run import BillRunReport, run_cycle
+from connector.billing.order_bill import bill_order
+from connector.billing.requests import AddOnTerms
 from connector.charging.charges import PricedUnits, UsageCharge, upsert_usage_charges
 from connector.charging.recurring import start_recurring
+from connector.inventory.services import renew_term, term_end
 from connector.parties.billing_accounts import PayerTerms
 from connector.store.engine import Store
 from connector.store.tables.catalog import (
@@ -90,6 +93,8 @@ class BillingWorld:
         is_tax_exempt: bool = False,
         name: str = "",
         kind: str = "business",
+        cycle: str = "month",
+        payment_days: int = 14,
     ) -> int:
         n = next(self.numbers)
         with self.store.transaction() as tx:
@@ -117,7 +122,7 @@ class BillingWorld:
             tx.execute(
                 billing_account.update()
                 .where(billing_account.c.id == payer_id)
-                .values(anchor_day=anchor_day)
+                .values(anchor_day=anchor_day, cycle=cycle, payment_terms_days=payment_days)
             )
             return payer_id
 
@@ -217,6 +222,7 @@ class BillingWorld:
         quantity: str = "1",
         cost: str = "0",
         site: str = "",
+        country: str = "",
         pricing: dict[str, Any] | None = None,
     ) -> int:
         n = next(self.numbers)
@@ -234,7 +240,7 @@ class BillingWorld:
                 account_id=owner.account_id,
                 billing_account_id=payer_id,
                 product_id=product_id,
-                location_id=self._site(tx, owner.account_id, site) if site else None,
+                location_id=self._site(tx, owner.account_id, site, country),
                 created_by_line_id=n,
                 quantity=Decimal(quantity),
                 mr_price=Decimal(price),
@@ -301,8 +307,124 @@ class BillingWorld:
             tx.execute(
                 service.update()
                 .where(service.c.id == service_id)
-                .values(current_term_start_on=on, term_months=months)
+                .values(
+                    current_term_start_on=on,
+                    current_term_end_on=term_end(on, months),
+                    term_months=months,
+                )
             )
+
+    def renew(self, service_id: int, on: date, months: int) -> None:
+        with self.store.transaction() as tx:
+            tx.execute(
+                service.update()
+                .where(service.c.id == service_id)
+                .values(state="In Service", service_start_on=service.c.current_term_start_on)
+            )
+            renew_term(tx=tx, service_id=service_id, on=on, months=months)
+
+    def add(
+        self,
+        service_id: int,
+        name: str,
+        product_id: int,
+        on: date,
+        price: str,
+        *,
+        quantity: str = "1",
+        pricing: dict[str, Any] | None = None,
+        line: int | None = None,
+    ) -> int:
+        line = line or self._line_of(service_id)
+        with self.store.transaction() as tx:
+            return commands.start_add_on_billing(
+                tx=tx,
+                service_id=service_id,
+                order_line_id=line,
+                on=on,
+                add_on=AddOnTerms(
+                    name, product_id, Decimal(quantity), Decimal(price), pricing=pricing
+                ),
+                now=at(on),
+            )
+
+    def remove(self, service_id: int, name: str, on: date, line: int | None = None) -> bool:
+        line = line or self._line_of(service_id)
+        with self.store.transaction() as tx:
+            return commands.end_add_on_billing(
+                tx=tx, service_id=service_id, order_line_id=line, on=on, name=name, now=at(on)
+            )
+
+    def move(
+        self, service_id: int, on: date, site: str, country: str = "", line: int | None = None
+    ) -> int:
+        line = line or self._line_of(service_id)
+        with self.store.transaction() as tx:
+            account_id = tx.scalar(select(service.c.account_id).where(service.c.id == service_id))
+            assert account_id is not None
+            place = self._site(tx, account_id, site, country)
+            tx.execute(service.update().where(service.c.id == service_id).values(location_id=place))
+            return commands.move_service_billing(
+                tx=tx,
+                service_id=service_id,
+                order_line_id=line,
+                on=on,
+                location_id=place,
+                now=at(on),
+            )
+
+    def suspend(self, service_id: int, on: date, line: int | None = None) -> int:
+        line = line or self._line_of(service_id)
+        with self.store.transaction() as tx:
+            return commands.suspend_service_billing(
+                tx=tx, service_id=service_id, order_line_id=line, on=on, now=at(on)
+            )
+
+    def resume(self, service_id: int, on: date, line: int | None = None) -> int:
+        line = line or self._line_of(service_id)
+        with self.store.transaction() as tx:
+            return commands.resume_service_billing(
+                tx=tx, service_id=service_id, order_line_id=line, on=on, now=at(on)
+            )
+
+    def transfer(self, service_id: int, on: date, to: int, line: int | None = None) -> int:
+        line = line or self._line_of(service_id)
+        with self.store.transaction() as tx:
+            made = commands.transfer_service_billing(
+                tx=tx,
+                service_id=service_id,
+                order_line_id=line,
+                on=on,
+                billing_account_id=to,
+                now=at(on),
+            )
+            tx.execute(
+                service.update().where(service.c.id == service_id).values(billing_account_id=to)
+            )
+            return made
+
+    def give_back(
+        self, payer_id: int, product_id: int, on: date, *, quantity: str = "1", line: int = 0
+    ) -> int:
+        line = line or self.order_line(payer_id, product_id)
+        with self.store.transaction() as tx:
+            currency = tx.scalar(
+                select(billing_account.c.currency).where(billing_account.c.id == payer_id)
+            )
+            assert currency is not None
+            return commands.give_back_once(
+                tx=tx,
+                billing_account_id=payer_id,
+                order_line_id=line,
+                product_id=product_id,
+                quantity=Decimal(quantity),
+                currency=currency,
+                on=on,
+                now=at(on),
+            )
+
+    def bill_order(self, payer_id: int, on: date) -> tuple[str, ...]:
+        return bill_order(store=self.store, billing_account_id=payer_id, on=on, now=at(on))
 
     def use(
         self,
@@ -436,15 +558,19 @@ class BillingWorld:
         )
         return self.order_line(row.billing_account_id, row.product_id)
 
-    def _site(self, tx: Connection, account_id: int, site: str) -> int:
-        found = tx.scalar(select(location.c.id).where(location.c.normalized_key == site.lower()))
+    def _site(self, tx: Connection, account_id: int, site: str, country: str) -> int | None:
+        if not site and not country:
+            return None
+        key = f"{site}/{country}".lower()
+        found = tx.scalar(select(location.c.id).where(location.c.normalized_key == key))
         return found or _insert(
             tx,
             location,
             brand_id=self.brand_id,
             account_id=account_id,
             name=site,
-            normalized_key=site.lower(),
+            country=country,
+            normalized_key=key,
         )
 
 
