@@ -295,11 +295,18 @@ class BillingWorld:
                 now=at(on),
             )
 
-    def cancel(self, service_id: int, on: date, line: int | None = None) -> bool:
+    def cancel(
+        self, service_id: int, on: date, line: int | None = None, *, is_fee_waived: bool = False
+    ) -> bool:
         line = line or self._line_of(service_id)
         with self.store.transaction() as tx:
             return commands.end_service_billing(
-                tx=tx, service_id=service_id, order_line_id=line, on=on, now=at(on)
+                tx=tx,
+                service_id=service_id,
+                order_line_id=line,
+                on=on,
+                now=at(on),
+                is_fee_waived=is_fee_waived,
             )
 
     def term(self, service_id: int, on: date, months: int) -> None:

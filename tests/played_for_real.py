@@ -174,9 +174,10 @@ class RealPlay:
                 self._change(event.re_rate, day, None, event.price)
             case events.Replace():
                 self._start(event.by, event, on, self.owners[event.replace])
-                world.cancel(self._service(event.replace), on)
+                world.cancel(self._service(event.replace), on, is_fee_waived=True)
             case events.Cancel():
-                world.cancel(self._service(event.cancel), on)
+                waived = event.early_termination == "waived"
+                world.cancel(self._service(event.cancel), on, is_fee_waived=waived)
             case events.ReTerm():
                 if event.price is not None:
                     self._change(event.re_term, on, None, event.price)

@@ -121,13 +121,14 @@ class BuiltInBilling:
             on=request.on,
             now=now,
         )
-        charge_early_termination(
-            tx=tx,
-            service_id=request.service_id,
-            order_line_id=request.order_line_id,
-            on=request.on,
-            now=now,
-        )
+        if not request.is_fee_waived:
+            charge_early_termination(
+                tx=tx,
+                service_id=request.service_id,
+                order_line_id=request.order_line_id,
+                on=request.on,
+                now=now,
+            )
         return is_ended
 
     def charge_once(self, *, tx: Connection, request: ChargeRequest, now: datetime) -> int:

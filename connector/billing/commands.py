@@ -136,13 +136,20 @@ def change_service_billing(
 
 
 def end_service_billing(
-    *, tx: Connection, service_id: int, order_line_id: int, on: date, now: datetime
+    *,
+    tx: Connection,
+    service_id: int,
+    order_line_id: int,
+    on: date,
+    now: datetime,
+    is_fee_waived: bool = False,
 ) -> bool:
     """Bill a service up to, not including, a day; return whether that changed anything.
 
-    Days billed ahead are given back by a credit note of the next bill run.
+    Days billed ahead are given back by a credit note of the next bill run. What leaving a term
+    early costs is charged, unless it is waived.
     """
-    request = EndRequest(service_id=service_id, order_line_id=order_line_id, on=on)
+    request = EndRequest(service_id, order_line_id, on, is_fee_waived=is_fee_waived)
     return _biller_of(tx, service_id).end(tx=tx, request=request, now=now)
 
 

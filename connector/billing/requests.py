@@ -77,7 +77,8 @@ class EndRequest:
     """Bill a service, or one add-on of it, up to, not including, a local day.
 
     `is_handed_over`: another account pays from that day on, so nothing is added and nothing due
-    for leaving early.
+    for leaving early. `is_fee_waived`: nothing is due for leaving early, as when another service
+    comes in its place.
     """
 
     service_id: int
@@ -85,6 +86,7 @@ class EndRequest:
     on: date
     add_on: str = ""
     is_handed_over: bool = False
+    is_fee_waived: bool = False
 
 
 @dataclass(frozen=True, slots=True)

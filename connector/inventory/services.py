@@ -85,6 +85,7 @@ class Service:
     renewal_type: str
     service_start_on: date | None
     service_end_on: date | None
+    location_id: int | None
 
 
 def create_services(*, tx: Connection, new: Sequence[NewService]) -> tuple[Service, ...]:
@@ -261,4 +262,5 @@ def _service(row: Row[Any]) -> Service:
         renewal_type=row.renewal_type,
         service_start_on=row.service_start_on,
         service_end_on=row.service_end_on,
+        location_id=row.location_id,
     )

@@ -157,8 +157,9 @@ class TestHandOver:
         world.transfer(service, JUNE_16, other)
 
         taken = world.one(
-            "SELECT array_agg(starts_on || ' ' || round(unit_price) ORDER BY product_id, starts_on) AS all "
-            "FROM charge WHERE billing_account_id = :id",
+            "SELECT array_agg(starts_on || ' ' || round(unit_price) "
+            "                 ORDER BY product_id, starts_on) AS all FROM charge "
+            " WHERE billing_account_id = :id",
             id=other,
         )
         assert taken.all == ["2026-06-16 60", "2026-07-01 90", "2026-06-16 30"]
