@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
+from datetime import date
 from decimal import Decimal
 from itertools import count
 from typing import Any
 
+from going_on_world import GoingOn, at
 from sqlalchemy import Connection, delete, insert, select, text
 
 from connector.billing import commands
 from connector.billing.bill_run import BillRunReport, run_cycle
-from connector.billing.order_bill import bill_order
-from connector.billing.requests import AddOnTerms
 from connector.charging.charges import PricedUnits, UsageCharge, upsert_usage_charges
 from connector.charging.recurring import start_recurring
 from connector.inventory.services import renew_term, term_end
@@ -33,12 +32,8 @@ from connector.store.tables.usage import rating_run, usage_summary
 EPOCH = date(2000, 1, 1)
 
 
-def at(day: date) -> datetime:
-    return datetime.combine(day, time(9), tzinfo=UTC)
-
-
 @dataclass
-class BillingWorld:
+class BillingWorld(GoingOn):
     """What tests arrange bills with; everything goes through the real commands and bill run."""
 
     store: Store
@@ -240,7 +235,7 @@ class BillingWorld:
                 account_id=owner.account_id,
                 billing_account_id=payer_id,
                 product_id=product_id,
-                location_id=self._site(tx, owner.account_id, site, country),
+                location_id=self.site(tx, owner.account_id, site, country),
                 created_by_line_id=n,
                 quantity=Decimal(quantity),
                 mr_price=Decimal(price),
@@ -250,7 +245,7 @@ class BillingWorld:
             )
 
     def start(self, service_id: int, on: date, line: int | None = None) -> int:
-        line = line or self._line_of(service_id)
+        line = line or self.line_of(service_id)
         with self.store.transaction() as tx:
             return commands.start_service_billing(
                 tx=tx, service_id=service_id, order_line_id=line, on=on, now=at(on)
@@ -261,7 +256,7 @@ class BillingWorld:
             return start_recurring(
                 tx=tx,
                 service_id=service_id,
-                order_line_id=self._line_of(service_id),
+                order_line_id=self.line_of(service_id),
                 on=on,
                 now=at(on),
                 discount_percent=Decimal(percent),
@@ -278,7 +273,7 @@ class BillingWorld:
         line: int | None = None,
         pricing: dict[str, Any] | None = None,
     ) -> int:
-        line = line or self._line_of(service_id)
+        line = line or self.line_of(service_id)
         with self.store.transaction() as tx:
             standing = tx.scalar(select(service.c.product_id).where(service.c.id == service_id))
             assert standing is not None
@@ -298,7 +293,7 @@ class BillingWorld:
     def cancel(
         self, service_id: int, on: date, line: int | None = None, *, is_fee_waived: bool = False
     ) -> bool:
-        line = line or self._line_of(service_id)
+        line = line or self.line_of(service_id)
         with self.store.transaction() as tx:
             return commands.end_service_billing(
                 tx=tx,
@@ -329,109 +324,6 @@ class BillingWorld:
                 .values(state="In Service", service_start_on=service.c.current_term_start_on)
             )
             renew_term(tx=tx, service_id=service_id, on=on, months=months)
-
-    def add(
-        self,
-        service_id: int,
-        name: str,
-        product_id: int,
-        on: date,
-        price: str,
-        *,
-        quantity: str = "1",
-        pricing: dict[str, Any] | None = None,
-        line: int | None = None,
-    ) -> int:
-        line = line or self._line_of(service_id)
-        with self.store.transaction() as tx:
-            return commands.start_add_on_billing(
-                tx=tx,
-                service_id=service_id,
-                order_line_id=line,
-                on=on,
-                add_on=AddOnTerms(
-                    name, product_id, Decimal(quantity), Decimal(price), pricing=pricing
-                ),
-                now=at(on),
-            )
-
-    def remove(self, service_id: int, name: str, on: date, line: int | None = None) -> bool:
-        line = line or self._line_of(service_id)
-        with self.store.transaction() as tx:
-            return commands.end_add_on_billing(
-                tx=tx, service_id=service_id, order_line_id=line, on=on, name=name, now=at(on)
-            )
-
-    def move(
-        self, service_id: int, on: date, site: str, country: str = "", line: int | None = None
-    ) -> int:
-        line = line or self._line_of(service_id)
-        with self.store.transaction() as tx:
-            account_id = tx.scalar(select(service.c.account_id).where(service.c.id == service_id))
-            assert account_id is not None
-            place = self._site(tx, account_id, site, country)
-            tx.execute(service.update().where(service.c.id == service_id).values(location_id=place))
-            return commands.move_service_billing(
-                tx=tx,
-                service_id=service_id,
-                order_line_id=line,
-                on=on,
-                location_id=place,
-                now=at(on),
-            )
-
-    def suspend(self, service_id: int, on: date, line: int | None = None) -> int:
-        line = line or self._line_of(service_id)
-        with self.store.transaction() as tx:
-            return commands.suspend_service_billing(
-                tx=tx, service_id=service_id, order_line_id=line, on=on, now=at(on)
-            )
-
-    def resume(self, service_id: int, on: date, line: int | None = None) -> int:
-        line = line or self._line_of(service_id)
-        with self.store.transaction() as tx:
-            return commands.resume_service_billing(
-                tx=tx, service_id=service_id, order_line_id=line, on=on, now=at(on)
-            )
-
-    def transfer(self, service_id: int, on: date, to: int, line: int | None = None) -> int:
-        line = line or self._line_of(service_id)
-        with self.store.transaction() as tx:
-            made = commands.transfer_service_billing(
-                tx=tx,
-                service_id=service_id,
-                order_line_id=line,
-                on=on,
-                billing_account_id=to,
-                now=at(on),
-            )
-            tx.execute(
-                service.update().where(service.c.id == service_id).values(billing_account_id=to)
-            )
-            return made
-
-    def give_back(
-        self, payer_id: int, product_id: int, on: date, *, quantity: str = "1", line: int = 0
-    ) -> int:
-        line = line or self.order_line(payer_id, product_id)
-        with self.store.transaction() as tx:
-            currency = tx.scalar(
-                select(billing_account.c.currency).where(billing_account.c.id == payer_id)
-            )
-            assert currency is not None
-            return commands.give_back_once(
-                tx=tx,
-                billing_account_id=payer_id,
-                order_line_id=line,
-                product_id=product_id,
-                quantity=Decimal(quantity),
-                currency=currency,
-                on=on,
-                now=at(on),
-            )
-
-    def bill_order(self, payer_id: int, on: date) -> tuple[str, ...]:
-        return bill_order(store=self.store, billing_account_id=payer_id, on=on, now=at(on))
 
     def use(
         self,
@@ -559,13 +451,13 @@ class BillingWorld:
         with self.store.read() as tx:
             return tx.execute(text(sql), values).one()
 
-    def _line_of(self, service_id: int) -> int:
+    def line_of(self, service_id: int) -> int:
         row = self.one(
             "SELECT billing_account_id, product_id FROM service WHERE id = :id", id=service_id
         )
         return self.order_line(row.billing_account_id, row.product_id)
 
-    def _site(self, tx: Connection, account_id: int, site: str, country: str) -> int | None:
+    def site(self, tx: Connection, account_id: int, site: str, country: str) -> int | None:
         if not site and not country:
             return None
         key = f"{site}/{country}".lower()
