@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
+from datetime import date
 from decimal import Decimal
 from itertools import count
 from typing import Any
 
+from going_on_world import GoingOn, at
 from sqlalchemy import Connection, delete, insert, select, text
 
 from connector.billing import commands
 from connector.billing.bill_run import BillRunReport, run_cycle
 from connector.charging.charges import PricedUnits, UsageCharge, upsert_usage_charges
 from connector.charging.recurring import start_recurring
+from connector.inventory.services import renew_term, term_end
 from connector.parties.billing_accounts import PayerTerms
 from connector.store.engine import Store
 from connector.store.tables.catalog import (
@@ -30,12 +32,8 @@ from connector.store.tables.usage import rating_run, usage_summary
 EPOCH = date(2000, 1, 1)
 
 
-def at(day: date) -> datetime:
-    return datetime.combine(day, time(9), tzinfo=UTC)
-
-
 @dataclass
-class BillingWorld:
+class BillingWorld(GoingOn):
     """What tests arrange bills with; everything goes through the real commands and bill run."""
 
     store: Store
@@ -90,6 +88,8 @@ class BillingWorld:
         is_tax_exempt: bool = False,
         name: str = "",
         kind: str = "business",
+        cycle: str = "month",
+        payment_days: int = 14,
     ) -> int:
         n = next(self.numbers)
         with self.store.transaction() as tx:
@@ -117,7 +117,7 @@ class BillingWorld:
             tx.execute(
                 billing_account.update()
                 .where(billing_account.c.id == payer_id)
-                .values(anchor_day=anchor_day)
+                .values(anchor_day=anchor_day, cycle=cycle, payment_terms_days=payment_days)
             )
             return payer_id
 
@@ -217,6 +217,7 @@ class BillingWorld:
         quantity: str = "1",
         cost: str = "0",
         site: str = "",
+        country: str = "",
         pricing: dict[str, Any] | None = None,
     ) -> int:
         n = next(self.numbers)
@@ -234,7 +235,7 @@ class BillingWorld:
                 account_id=owner.account_id,
                 billing_account_id=payer_id,
                 product_id=product_id,
-                location_id=self._site(tx, owner.account_id, site) if site else None,
+                location_id=self.site(tx, owner.account_id, site, country),
                 created_by_line_id=n,
                 quantity=Decimal(quantity),
                 mr_price=Decimal(price),
@@ -244,7 +245,7 @@ class BillingWorld:
             )
 
     def start(self, service_id: int, on: date, line: int | None = None) -> int:
-        line = line or self._line_of(service_id)
+        line = line or self.line_of(service_id)
         with self.store.transaction() as tx:
             return commands.start_service_billing(
                 tx=tx, service_id=service_id, order_line_id=line, on=on, now=at(on)
@@ -255,7 +256,7 @@ class BillingWorld:
             return start_recurring(
                 tx=tx,
                 service_id=service_id,
-                order_line_id=self._line_of(service_id),
+                order_line_id=self.line_of(service_id),
                 on=on,
                 now=at(on),
                 discount_percent=Decimal(percent),
@@ -272,7 +273,7 @@ class BillingWorld:
         line: int | None = None,
         pricing: dict[str, Any] | None = None,
     ) -> int:
-        line = line or self._line_of(service_id)
+        line = line or self.line_of(service_id)
         with self.store.transaction() as tx:
             standing = tx.scalar(select(service.c.product_id).where(service.c.id == service_id))
             assert standing is not None
@@ -289,11 +290,18 @@ class BillingWorld:
                 now=at(on),
             )
 
-    def cancel(self, service_id: int, on: date, line: int | None = None) -> bool:
-        line = line or self._line_of(service_id)
+    def cancel(
+        self, service_id: int, on: date, line: int | None = None, *, is_fee_waived: bool = False
+    ) -> bool:
+        line = line or self.line_of(service_id)
         with self.store.transaction() as tx:
             return commands.end_service_billing(
-                tx=tx, service_id=service_id, order_line_id=line, on=on, now=at(on)
+                tx=tx,
+                service_id=service_id,
+                order_line_id=line,
+                on=on,
+                now=at(on),
+                is_fee_waived=is_fee_waived,
             )
 
     def term(self, service_id: int, on: date, months: int) -> None:
@@ -301,8 +309,21 @@ class BillingWorld:
             tx.execute(
                 service.update()
                 .where(service.c.id == service_id)
-                .values(current_term_start_on=on, term_months=months)
+                .values(
+                    current_term_start_on=on,
+                    current_term_end_on=term_end(on, months),
+                    term_months=months,
+                )
             )
+
+    def renew(self, service_id: int, on: date, months: int) -> None:
+        with self.store.transaction() as tx:
+            tx.execute(
+                service.update()
+                .where(service.c.id == service_id)
+                .values(state="In Service", service_start_on=service.c.current_term_start_on)
+            )
+            renew_term(tx=tx, service_id=service_id, on=on, months=months)
 
     def use(
         self,
@@ -430,21 +451,25 @@ class BillingWorld:
         with self.store.read() as tx:
             return tx.execute(text(sql), values).one()
 
-    def _line_of(self, service_id: int) -> int:
+    def line_of(self, service_id: int) -> int:
         row = self.one(
             "SELECT billing_account_id, product_id FROM service WHERE id = :id", id=service_id
         )
         return self.order_line(row.billing_account_id, row.product_id)
 
-    def _site(self, tx: Connection, account_id: int, site: str) -> int:
-        found = tx.scalar(select(location.c.id).where(location.c.normalized_key == site.lower()))
+    def site(self, tx: Connection, account_id: int, site: str, country: str) -> int | None:
+        if not site and not country:
+            return None
+        key = f"{site}/{country}".lower()
+        found = tx.scalar(select(location.c.id).where(location.c.normalized_key == key))
         return found or _insert(
             tx,
             location,
             brand_id=self.brand_id,
             account_id=account_id,
             name=site,
-            normalized_key=site.lower(),
+            country=country,
+            normalized_key=key,
         )
 
 

@@ -1,6 +1,6 @@
 """Plays a scenario through the real commands, the real bill run and the real store."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -12,43 +12,17 @@ import yaml
 from billing_world import EPOCH, BillingWorld, at
 
 from connector.billing.payments import PaymentNotice, record_payment
-from connector.catalog.pricing.document import Pricing
+from connector.catalog.pricing.document import Pricing, read_pricing
 from connector.charging.charges import PricedUnits
 from connector.charging.early_termination import term_end
-from connector.kernel.period import Cycle, Interval, local_date
+from connector.kernel.period import Cycle, local_date
 from connector.rating.domain import exact_decimal
 from connector.simulation import events
 from connector.simulation.events import Event
 from connector.simulation.play import Played
-from connector.simulation.script import Plan, Script
+from connector.simulation.script import Account, Plan, Script
+from connector.simulation.world import FIRST_ACCOUNT
 from connector.store.engine import Store
-
-VERBS = (
-    events.Start, events.Change, events.ReRate, events.Replace, events.Cancel, events.Sell,
-    events.Pay, events.Draft, events.ReTerm, events.Renew, events.Use,
-)  # fmt: skip
-
-
-def can_be_played(script: Script) -> bool:
-    """Return whether the store knows everything that happens in a scenario."""
-    return (
-        script.then is not None
-        and script.then.refused is None
-        and not script.accounts
-        and isinstance(script.tax, Decimal)
-        and script.calendar.every is Interval.MONTH
-        and "invoice_partials_on" not in script.policy.told()
-        and all(map(_is_plain, script.catalogue.values()))
-        and all(map(_is_known, script.events))
-    )
-
-
-def _is_plain(plan: Plan) -> bool:
-    return not plan.minimum
-
-
-def _is_known(event: Event) -> bool:
-    return isinstance(event, VERBS)
 
 
 @dataclass
@@ -57,6 +31,8 @@ class RealPlay:
 
     store: Store
     script: Script
+    payers: dict[str, int] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)  # of services
     services: dict[str, int] = field(default_factory=dict)
     prices: dict[str, Decimal] = field(default_factory=dict)
     models: dict[str, Pricing | None] = field(default_factory=dict)
@@ -66,14 +42,19 @@ class RealPlay:
 
     def __post_init__(self) -> None:
         calendar = self.script.calendar
-        assert isinstance(self.script.tax, Decimal)
         self.world = BillingWorld(self.store)
-        self.world.tax(str(self.script.tax), country=calendar.country)
-        self.payer = self.world.payer(
-            country=calendar.country,
-            currency=calendar.currency,
-            anchor_day=calendar.anchor_day,
-        )
+        for (country, category), percent in _rates(self.script).items():
+            self.world.tax(str(percent), country=country, category=category)
+        for name, told in (self.script.accounts or {FIRST_ACCOUNT: Account()}).items():
+            self.payers[name] = self.world.payer(
+                country=told.country or calendar.country,
+                currency=told.currency or calendar.currency,
+                anchor_day=told.anchor_day or calendar.anchor_day,
+                cycle=told.every or calendar.every,
+                is_tax_exempt=told.exempt,
+                payment_days=told.payment_days,
+                name=name,
+            )
         for name, plan in self.script.catalogue.items():
             self.world.product(
                 name,
@@ -92,12 +73,11 @@ class RealPlay:
     def write_policies(script: Script, folder: Path) -> None:
         """Write the policy file that says what the scenario says."""
         (folder / "policies").mkdir()
+        every = script.calendar.every
         policies = {
             "default": _texts(script.policy.told()),
             "products": {
-                name: _texts(
-                    {"every": plan.every or Interval.MONTH, "when": plan.when} | plan.policy.told()
-                )
+                name: _texts({"every": plan.every or every, "when": plan.when} | plan.policy.told())
                 for name, plan in script.catalogue.items()
             },
         }
@@ -105,8 +85,7 @@ class RealPlay:
 
     def run_bills_again(self) -> None:
         """Run every bill of the scenario a second time."""
-        first = min(self._day(event.reported or event.at) for event in self.script.events)
-        for day in self._bill_days(first):
+        for day in sorted(self._bill_days()):
             self.world.bill(day)
 
     def journal_tells_the_same(self) -> None:
@@ -125,32 +104,56 @@ class RealPlay:
         assert row.balance == 0
 
     def run(self) -> None:
-        heard = sorted(
-            (
-                (self._day(event.reported or event.at), i)
-                for i, event in enumerate(self.script.events)
-            ),
-        )
-        for day in self._bill_days(heard[0][0]):
-            for _, i in (one for one in heard if one[0] <= day):
-                self._perform(self.script.events[i])
-            heard = [one for one in heard if one[0] > day]
-            assert self.world.bill(day).problems == ()
-        for _, i in heard:
-            self._perform(self.script.events[i])
+        """Let everything happen on the day it is heard of, then make the bills of the day."""
+        heard: dict[date, list[Event]] = {}
+        for event in self.script.events:
+            heard.setdefault(self._day(event.reported or event.at), []).append(event)
+        bill_days = self._bill_days()
+        for day in sorted(bill_days | set(heard)):
+            for event in heard.get(day, ()):
+                self._perform(event)
+            if day <= self._day(self.script.until):
+                for payer in self.payers.values() if day in heard else ():
+                    self.world.bill_order(payer, day)
+            if day in bill_days:
+                assert self.world.bill(day).problems == ()
 
     def unapplied(self) -> Decimal:
         row = self.world.one("SELECT coalesce(sum(unapplied), 0) FROM v_payment_unapplied")
         return Decimal(row[0])
 
-    def _bill_days(self, first: date) -> Iterator[date]:
-        cycle = Cycle.calendar(Interval.MONTH, self.script.calendar.anchor_day)
-        day = cycle.boundary_from(first)
-        while day <= self._day(self.script.until):
-            yield day
-            end = cycle.period_of(day).end
-            assert end is not None
-            day = end
+    def account_of(self, billing_account_id: int) -> str:
+        return next(name for name, own in self.payers.items() if own == billing_account_id)
+
+    def _bill_days(self) -> set[date]:
+        first = min(self._day(event.reported or event.at) for event in self.script.events)
+        days = set()
+        for cycle in map(self._cycle, self.payers):
+            day = cycle.boundary_from(first)
+            while day <= self._day(self.script.until):
+                days.add(day)
+                end = cycle.period_of(day).end
+                assert end is not None
+                day = end
+        return days
+
+    def _cycle(self, account: str) -> Cycle:
+        told, calendar = self.script.accounts.get(account, Account()), self.script.calendar
+        return Cycle.calendar(told.every or calendar.every, told.anchor_day or calendar.anchor_day)
+
+    def _service(self, name: str) -> int:
+        """Return a service; one that only starts later was ordered before, so it is known."""
+        if name not in self.services:
+            (start,) = (
+                event
+                for event in self.script.events
+                if isinstance(event, events.Start) and event.start == name
+            )
+            self._perform(start)
+        return self.services[name]
+
+    def _payer(self, account: str | None) -> int:
+        return self.payers[account] if account else next(iter(self.payers.values()))
 
     def _day(self, moment: date | datetime) -> date:
         if isinstance(moment, datetime):
@@ -159,60 +162,110 @@ class RealPlay:
 
     def _perform(self, event: Event) -> None:
         on = self._day(event.at)
-        if isinstance(event, events.Start):
-            self._start(event.start, event, on)
-        elif isinstance(event, events.Change):
-            day = self._effective(event, on)
-            self._change(event.change, day, event.plan, event.price, event.quantity)
-        elif isinstance(event, events.ReRate):
-            self._change(event.re_rate, self._effective(event, on), None, event.price)
-        elif isinstance(event, events.Replace):
-            self._start(event.by, event, on)
-            self.world.cancel(self.services[event.replace], on)
-        elif isinstance(event, events.Cancel):
-            self.world.cancel(self.services[event.cancel], on)
-        elif isinstance(event, events.Sell):
-            price = self.script.catalogue[event.sell].once if event.price is None else event.price
-            self.world.sell(
-                self.payer,
-                self.world.product(event.sell),
-                str(price),
-                on,
-                quantity=str(event.quantity),
-                service=self.services[event.service] if event.service else None,
-            )
-        elif isinstance(event, events.ReTerm | events.Renew):
-            name = event.re_term if isinstance(event, events.ReTerm) else event.renew
-            if event.price is not None:
-                self._change(name, on, None, event.price)
-            self.world.term(self.services[name], on, event.months)
-        elif isinstance(event, events.Use):
-            self._use(event, on)
-        elif isinstance(event, events.Draft):
-            self.world.bill(self._day(event.draft), keep_drafts=True)
-        else:
-            assert isinstance(event, events.Pay)
-            self._pay(event, on)
+        world = self.world
+        match event:
+            case events.Start():
+                self._start(event.start, event, on, event.account)
+            case events.Change():
+                day = self._effective(event.change, event, on)
+                self._change(event.change, day, event.plan, event.price, event.quantity)
+            case events.ReRate():
+                day = self._effective(event.re_rate, event, on)
+                self._change(event.re_rate, day, None, event.price)
+            case events.Replace():
+                self._start(event.by, event, on, self.owners[event.replace])
+                world.cancel(self._service(event.replace), on, is_fee_waived=True)
+            case events.Cancel():
+                waived = event.early_termination == "waived"
+                world.cancel(self._service(event.cancel), on, is_fee_waived=waived)
+            case events.ReTerm():
+                if event.price is not None:
+                    self._change(event.re_term, on, None, event.price)
+                world.term(self._service(event.re_term), on, event.months)
+            case events.Renew():
+                world.renew(self._service(event.renew), on, event.months)
+                if event.price is not None:
+                    self._change(event.renew, on, None, event.price)
+            case events.Add():
+                self._add(event, on)
+            case events.Remove():
+                world.remove(self._service(event.remove), event.part, on)
+            case events.Move():
+                service = self._service(event.move)
+                world.move(service, on, event.site, event.country)
+                if event.fee:
+                    self._sell(event.fee, self.owners[event.move], on, service=service)
+            case events.Suspend():
+                world.suspend(self._service(event.suspend), on)
+            case events.Resume():
+                world.resume(self._service(event.resume), on)
+            case events.Transfer():
+                world.transfer(self._service(event.transfer), on, self._payer(event.to))
+                self.owners[event.transfer] = event.to
+            case events.Sell():
+                owner = self.owners[event.service] if event.service else None
+                self._sell(
+                    event.sell,
+                    event.account or owner,
+                    on,
+                    price=event.price,
+                    quantity=event.quantity,
+                    service=self._service(event.service) if event.service else None,
+                )
+            case events.Return():
+                payer, product = self._payer(event.account), world.product(event.return_)
+                world.give_back(payer, product, on, quantity=str(event.quantity))
+            case events.Use():
+                self._use(event, on)
+            case events.Draft():
+                world.bill(self._day(event.draft), keep_drafts=True)
+            case events.Pay():
+                self._pay(event, on)
+            case _:
+                raise AssertionError(f"nobody plays {event}")
 
-    def _start(self, name: str, event: events.Start | events.Replace, on: date) -> None:
+    def _sell(
+        self,
+        plan: str,
+        account: str | None,
+        on: date,
+        *,
+        price: Decimal | None = None,
+        quantity: Decimal = Decimal(1),
+        service: int | None = None,
+    ) -> None:
+        price = self.script.catalogue[plan].once if price is None else price
+        self.world.sell(
+            self._payer(account),
+            self.world.product(plan),
+            str(price),
+            on,
+            quantity=str(quantity),
+            service=service,
+        )
+
+    def _add(self, event: events.Add, on: date) -> None:
         plan = self.script.catalogue[event.plan]
-        model = plan.pricing if event.price is None else None
+        offers = self._offers(event.add, event.plan, event.discounts)
         price = (plan.recurring if event.price is None else event.price) or Decimal(0)
-        service = self.world.service(
-            self.payer,
+        model = _model(plan, event.price)
+        self.world.add(
+            self._service(event.add),
+            event.as_ or event.plan,
             self.world.product(event.plan),
+            on,
             str(price),
             quantity=str(event.quantity),
-            site=getattr(event, "site", ""),
             pricing=model.as_json() if model else None,
         )
-        self.services[name] = service
-        self.prices[name], self.quantities[name] = price, event.quantity
-        self.models[name], self.plans[name] = model, event.plan
-        offers = [
+        for offer in offers:
+            self.world.withdraw(offer)
+
+    def _offers(self, name: str, plan: str, discounts: Sequence[events.DiscountTerms]) -> list[int]:
+        return [
             self.world.offer(
-                f"{name}-{number}",
-                products=[event.plan],
+                f"{name}-{plan}-{number}",
+                products=[plan],
                 percent=terms.percent,
                 amount=terms.amount,
                 currency=self.script.calendar.currency,
@@ -220,8 +273,31 @@ class RealPlay:
                 valid_from=self._day(terms.from_) if terms.from_ else EPOCH,
                 valid_to=self._day(terms.to) if terms.to else None,
             )
-            for number, terms in enumerate(getattr(event, "discounts", ()))
+            for number, terms in enumerate(discounts)
         ]
+
+    def _start(
+        self, name: str, event: events.Start | events.Replace, on: date, account: str | None
+    ) -> None:
+        if name in self.services:
+            return  # it was asked for before its day
+        plan = self.script.catalogue[event.plan]
+        model = _model(plan, event.price)
+        price = (plan.recurring if event.price is None else event.price) or Decimal(0)
+        self.owners[name] = account or next(iter(self.payers))
+        service = self.world.service(
+            self._payer(account),
+            self.world.product(event.plan),
+            str(price),
+            quantity=str(event.quantity),
+            site=getattr(event, "site", ""),
+            country=getattr(event, "country", ""),
+            pricing=model.as_json() if model else None,
+        )
+        self.services[name] = service
+        self.prices[name], self.quantities[name] = price, event.quantity
+        self.models[name], self.plans[name] = model, event.plan
+        offers = self._offers(name, event.plan, getattr(event, "discounts", ()))
         discount = getattr(event, "discount", 0)
         if discount:
             self.world.start_discounted(service, on, str(discount))
@@ -247,14 +323,17 @@ class RealPlay:
     ) -> None:
         if quantity is not None:
             self.quantities[name] = quantity
+        service = self._service(name)
+        told = self.script.catalogue[plan or self.plans[name]]
         if price is not None:
-            self.prices[name], self.models[name] = price, None
+            self.prices[name], self.models[name] = price, _model(told, price)
         elif plan is not None:
-            told = self.script.catalogue[plan]
-            self.prices[name], self.models[name] = told.recurring or Decimal(0), told.pricing
+            self.prices[name], self.models[name] = told.recurring or Decimal(0), _model(told, None)
+        if plan is not None:
+            self.plans[name] = plan
         model = self.models[name]
         self.world.change(
-            self.services[name],
+            service,
             on,
             str(self.prices[name]),
             quantity=str(self.quantities[name]),
@@ -265,7 +344,7 @@ class RealPlay:
     def _use(self, event: events.Use, on: date) -> None:
         metered = self.script.catalogue[event.plan or self.plans[event.use]].usage
         assert metered is not None
-        period = Cycle.calendar(Interval.MONTH, self.script.calendar.anchor_day).period_of(on)
+        period = self._cycle(self.owners[event.use]).period_of(on)
         assert period.end is not None
         key = (self.services[event.use], event.plan or "", period.start)
         self.used[key] = self.used.get(key, Decimal(0)) + event.units
@@ -279,14 +358,16 @@ class RealPlay:
             units=PricedUnits(pricing, self.used[key]) if pricing else None,
         )
 
-    def _effective(self, event: events.Change | events.ReRate, on: date) -> date:
-        cycle = Cycle.calendar(Interval.MONTH, self.script.calendar.anchor_day)
+    def _effective(self, name: str, event: events.Change | events.ReRate, on: date) -> date:
+        self._service(name)
+        cycle = self._cycle(self.owners[name])
         return cycle.boundary_from(on) if event.effective == "next_bill_day" else on
 
     def _pay(self, event: events.Pay, on: date) -> None:
         told = event.invoice
         owner = self.world.one(
-            "SELECT number, currency FROM billing_account WHERE id = :id", id=self.payer
+            "SELECT number, currency FROM billing_account WHERE id = :id",
+            id=self._payer(event.account),
         )
         notice = PaymentNotice(
             source="csv",
@@ -305,6 +386,7 @@ def documents_of(real: RealPlay) -> list[dict[str, Any]]:
     """Return the documents of the store in the words of a comparison."""
     return [
         {
+            "account": real.account_of(one["billing_account_id"]),
             "type": one["type"],
             "date": one["invoice_on"],
             "due": one["due_on"],
@@ -336,6 +418,7 @@ def simulated_documents(played: Played) -> list[dict[str, Any]]:
     """Return the documents of a simulation in the words of a comparison."""
     return [
         {
+            "account": one.account,
             "type": one.draft.type,
             "date": one.draft.invoice_on,
             "due": one.draft.due_on,
@@ -370,3 +453,29 @@ def _early_termination(plan: Plan) -> dict[str, Any] | None:
 
 def _texts(values: dict[str, Any]) -> dict[str, Any]:
     return {k: v if isinstance(v, bool | int) else str(v) for k, v in values.items()}
+
+
+def _model(plan: Plan, price: Decimal | None) -> Pricing | None:
+    """Return how a plan is priced, when not by so much a unit; a minimum is part of a model."""
+    if price is None and plan.pricing is not None:
+        return plan.pricing
+    if not plan.minimum:
+        return None
+    each = plan.recurring if price is None else price
+    return read_pricing(
+        {"model": "per_unit", "unit_price": str(each), "minimum": str(plan.minimum)}
+    )
+
+
+def _rates(script: Script) -> dict[tuple[str, str], Decimal]:
+    """Return the tax rates of a scenario by country and category."""
+    countries = {script.calendar.country, *(one.country for one in script.accounts.values())}
+    countries |= {getattr(event, "country", "") for event in script.events}
+    rates = {}
+    for country in filter(None, countries):
+        told = script.tax if isinstance(script.tax, Decimal) else script.tax.get(country)
+        for category in {plan.tax_category for plan in script.catalogue.values()}:
+            rate = told.get(category) if isinstance(told, dict) else told
+            if rate is not None:
+                rates[country, category] = rate
+    return rates

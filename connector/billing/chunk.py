@@ -35,7 +35,7 @@ from connector.store.engine import Store
 
 log = structlog.get_logger(__name__)
 
-HORIZON = timedelta(days=31)  # charges that begin later cannot be in the month billed in advance
+HORIZON = timedelta(days=366)  # charges that begin later cannot be in a period billed in advance
 
 # What is checked at commit (the journal balances) is checked here, where a retry can answer it.
 _CHECK_NOW = text("SET CONSTRAINTS ALL IMMEDIATE")

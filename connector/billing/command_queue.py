@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy import Connection, Row, text
 
 from connector.billing.requests import (
+    ChangeOf,
     ChangeRequest,
     ChargeRequest,
     EndRequest,
@@ -31,9 +32,11 @@ _SERVICE = text(
     "SELECT s.id, s.number, s.brand_id, s.billing_account_id, s.product_id, s.quantity, "
     "       s.mr_price, s.currency FROM service s WHERE s.id = :id FOR NO KEY UPDATE"
 )
+_LOCATION = text("SELECT name, street, postal_code, city, country FROM location WHERE id = :id")
 _OF_SERVICE = text(
     "SELECT id, key, command, effective_on FROM billing_command "
-    " WHERE system = :system AND service_id = :service AND command <> 'charge' ORDER BY id"
+    " WHERE system = :system AND service_id = :service AND command <> 'charge' "
+    "   AND coalesce(payload ->> 'add_on', '') = :add_on ORDER BY id"
 )
 _INSERT = text(
     """
@@ -132,15 +135,18 @@ class QueuedBilling:
         return billing_account_id
 
     def start(self, *, tx: Connection, request: StartRequest, now: datetime) -> int:
-        """Ask to bill a service from a day on.
+        """Ask to bill a service or an add-on of it from a day on, or to take a service over.
 
         Raises:
             BillingAlreadyStarted: Another order line started it.
         """
         service = _service(tx, request.service_id)
-        key = f"start:line:{request.order_line_id}"
-        told = self._told(tx, request.service_id)
-        if told and key not in {row.key for row in told}:
+        add_on = request.add_on
+        name = add_on.name if add_on else ""
+        key = _key("start", request.order_line_id, name)
+        told = self._told(tx, request.service_id, name)
+        is_over = bool(told) and told[-1].command == "end"
+        if told and key not in {row.key for row in told} and not is_over:
             raise BillingAlreadyStarted(
                 f"Service {service.number} is billed from {told[0].effective_on} already."
             )
@@ -148,26 +154,29 @@ class QueuedBilling:
             tx,
             key,
             "start",
-            service.billing_account_id,
+            request.payer_id or service.billing_account_id,
             request.on,
             now,
             service_id=service.id,
             order_line_id=request.order_line_id,
-            product_id=service.product_id,
-            quantity=service.quantity,
-            unit_price=service.mr_price,
+            product_id=add_on.product_id if add_on else service.product_id,
+            quantity=add_on.quantity if add_on else service.quantity,
+            unit_price=add_on.mr_price if add_on else service.mr_price,
+            extra={"add_on": name or None},
         )
 
     def change(self, *, tx: Connection, request: ChangeRequest, now: datetime) -> int:
-        """Ask to bill a service otherwise from a day on.
+        """Ask to bill a service or an add-on of it otherwise from a day on.
+
+        What changes is in the payload: the terms, the place, or that it is suspended or resumed.
 
         Raises:
             NothingToBill: Billing never started.
             BillingAlreadyEnded: Billing ended before that day.
         """
         service = _service(tx, request.service_id)
-        key = f"change:line:{request.order_line_id}"
-        self._refuse_unbilled(tx, service, key, request.on)
+        key = _key("change", request.order_line_id, request.add_on)
+        self._refuse_unbilled(tx, service, key, request.on, request.add_on)
         return self._store(
             tx,
             key,
@@ -180,18 +189,23 @@ class QueuedBilling:
             product_id=request.product_id,
             quantity=request.quantity,
             unit_price=request.mr_price,
+            extra={
+                "add_on": request.add_on or None,
+                "what": None if request.what is ChangeOf.TERMS else str(request.what),
+                "place": _place(tx, request.location_id),
+            },
         )
 
     def end(self, *, tx: Connection, request: EndRequest, now: datetime) -> bool:
-        """Ask to bill a service up to, not including, a day; return whether that is new.
+        """Ask to bill a service or an add-on up to, not including, a day; return whether it is new.
 
         Raises:
             NothingToBill: Billing never started.
             BillingAlreadyEnded: Billing ended before that day.
         """
         service = _service(tx, request.service_id)
-        key = f"end:line:{request.order_line_id}"
-        told = self._refuse_unbilled(tx, service, key, request.on)
+        key = _key("end", request.order_line_id, request.add_on)
+        told = self._refuse_unbilled(tx, service, key, request.on, request.add_on)
         ends = [row for row in told if row.command == "end"]
         if any(row.key == key or row.effective_on == request.on for row in ends):
             return False
@@ -204,11 +218,12 @@ class QueuedBilling:
             now,
             service_id=service.id,
             order_line_id=request.order_line_id,
+            extra={"add_on": request.add_on or None},
         )
         return True
 
     def charge_once(self, *, tx: Connection, request: ChargeRequest, now: datetime) -> int:
-        """Ask to charge an order line once.
+        """Ask to charge an order line once; what comes back has a quantity below zero.
 
         Raises:
             ForeignCurrency: The billing account is kept in another currency.
@@ -221,7 +236,7 @@ class QueuedBilling:
             )
         return self._store(
             tx,
-            f"charge:line:{request.order_line_id}",
+            _key("return" if request.is_return else "charge", request.order_line_id),
             "charge",
             request.billing_account_id,
             request.on,
@@ -229,20 +244,25 @@ class QueuedBilling:
             service_id=request.service_id,
             order_line_id=request.order_line_id,
             product_id=request.product_id,
-            quantity=request.quantity,
-            unit_price=request.unit_price,
-            description=request.description,
+            quantity=-request.quantity if request.is_return else request.quantity,
+            unit_price=None if request.is_return else request.unit_price,
+            extra={"description": None if request.is_return else request.description},
         )
 
-    def _told(self, tx: Connection, service_id: int) -> Sequence[Row[Any]]:
-        return tx.execute(_OF_SERVICE, {"system": self.system, "service": service_id}).all()
+    def _told(self, tx: Connection, service_id: int, add_on: str) -> Sequence[Row[Any]]:
+        """Return what was asked of a service or add-on since it was last started."""
+        values = {"system": self.system, "service": service_id, "add_on": add_on}
+        told = tx.execute(_OF_SERVICE, values).all()
+        starts = [place for place, row in enumerate(told) if row.command == "start"]
+        return told[starts[-1] :] if starts else told
 
     def _refuse_unbilled(
-        self, tx: Connection, service: Row[Any], key: str, on: date
+        self, tx: Connection, service: Row[Any], key: str, on: date, add_on: str
     ) -> Sequence[Row[Any]]:
-        told = self._told(tx, service.id)
+        told = self._told(tx, service.id, add_on)
         if not told:
-            raise NothingToBill(f"Billing of service {service.number} never started.")
+            what = f"add-on '{add_on}' of service" if add_on else "service"
+            raise NothingToBill(f"Billing of {what} {service.number} never started.")
         ended = [row.effective_on for row in told if row.command == "end" and row.key != key]
         if ended and ended[0] < on:
             raise BillingAlreadyEnded(f"Service {service.number} is billed until {ended[0]} only.")
@@ -262,7 +282,7 @@ class QueuedBilling:
         product_id: int | None = None,
         quantity: Decimal | None = None,
         unit_price: Decimal | None = None,
-        description: str | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> int:
         stored = tx.scalar(
             _INSERT,
@@ -276,7 +296,7 @@ class QueuedBilling:
                 "on": on,
                 "quantity": quantity,
                 "unit_price": unit_price,
-                "extra": to_json({"description": description}).decode(),
+                "extra": to_json(dict(extra or {})).decode(),
                 "now": now,
             },
         )
@@ -314,6 +334,16 @@ def note_delivered(*, tx: Connection, commands: Sequence[OwedCommand], now: date
 def waiting_commands(*, tx: Connection) -> list[Waiting]:
     """Return what is not delivered, by system."""
     return [Waiting(**row._mapping) for row in tx.execute(_WAITING)]
+
+
+def _key(command: str, order_line_id: int, add_on: str = "") -> str:
+    return f"{command}:line:{order_line_id}" + (f":{add_on}" if add_on else "")
+
+
+def _place(tx: Connection, location_id: int | None) -> dict[str, Any] | None:
+    if location_id is None:
+        return None
+    return dict(tx.execute(_LOCATION, {"id": location_id}).one()._mapping)
 
 
 def _service(tx: Connection, service_id: int) -> Row[Any]:

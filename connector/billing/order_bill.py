@@ -16,7 +16,7 @@ from connector.store.engine import Store
 
 log = structlog.get_logger(__name__)
 
-_HORIZON = timedelta(days=31)  # what begins later cannot be in the period that is running
+_HORIZON = timedelta(days=366)  # what begins later cannot be in the period that is running
 
 
 def bill_order(

@@ -24,6 +24,7 @@ from connector.catalog.pricing.document import optional_pricing
 from connector.charging.granted import read_discounts
 from connector.charging.policy import ProrationPolicy
 from connector.kernel.money import round_to_currency
+from connector.kernel.period import Interval
 from connector.store.engine import copy_rows
 from connector.store.tables.billing import invoice, invoice_line, invoice_tax
 
@@ -32,7 +33,7 @@ POLICIES_KEPT = 1_024  # different policies kept parsed at once
 # Commands that change charges take the same lock: a payer's charges stand still while it is billed.
 _PAYERS = (
     "SELECT b.id AS billing_account_id, b.number, b.brand_id, r.invoice_prefix, b.currency, "
-    "       b.anchor_day, b.payment_terms_days, a.country, a.is_tax_exempt, "
+    "       b.anchor_day, b.cycle AS every, b.payment_terms_days, a.country, a.is_tax_exempt, "
     "       a.kind AS customer_kind, r.invoice_sections "
     "  FROM billing_account b JOIN account a ON a.id = b.account_id "
     "  JOIN brand r ON r.id = b.brand_id "
@@ -75,11 +76,12 @@ _CHARGES = text(
     "       p.key AS product_key, c.order_line_id, c.description, c.quantity, c.unit_price, "
     "       c.unit_cost, c.discount_percent, c.currency, c.starts_on, c.ends_on, c.tax_category, "
     "       c.accounting_code, c.policy, c.pricing, c.discounts, u.id AS summary_id, "
-    "       u.usage_class, u.units, u.included_units, u.unit, u.records, u.rating_run_id "
+    "       u.usage_class, u.units, u.included_units, u.unit, u.records, u.rating_run_id, "
+    "       coalesce(l.country, '') AS tax_country "
     "  FROM charge c JOIN product p ON p.id = c.product_id "
     "  LEFT JOIN service s ON s.id = c.service_id "
     "  LEFT JOIN order_line o ON o.id = c.order_line_id "
-    "  LEFT JOIN location l ON l.id = coalesce(s.location_id, o.location_id) "
+    "  LEFT JOIN location l ON l.id = coalesce(c.location_id, s.location_id, o.location_id) "
     "  LEFT JOIN usage_summary u ON u.id = c.usage_summary_id "
     " WHERE c.billing_account_id = ANY(:ids) AND c.starts_on < :horizon ORDER BY c.id"
 )
@@ -169,7 +171,7 @@ def load_books(
     They are locked until the transaction ends, unless it only looks.
     """
     payers_query = _LOCK_PAYERS if lock else _READ_PAYERS
-    payers = [Payer(**row._mapping) for row in tx.execute(payers_query, {"ids": list(ids)})]
+    payers = [_payer(row) for row in tx.execute(payers_query, {"ids": list(ids)})]
     charges: dict[int, list[BillableCharge]] = {}
     for row in tx.execute(_CHARGES, {"ids": list(ids), "horizon": horizon}):
         charges.setdefault(row.billing_account_id, []).append(_charge(row))
@@ -367,6 +369,10 @@ def _lines(invoice_id: int, document: DocumentDraft) -> list[tuple[object, ...]]
     ]
 
 
+def _payer(row: Row[Any]) -> Payer:
+    return Payer(**dict(row._mapping) | {"every": Interval(row.every)})
+
+
 _BILLABLE: Callable[..., BillableCharge] = BillableCharge
 
 
@@ -388,6 +394,7 @@ def _charge(row: Row[Any]) -> BillableCharge:
         usage=usage,
         pricing=optional_pricing(row.pricing),
         discounts=read_discounts(row.discounts),
+        tax_country=row.tax_country,
     )
 
 
@@ -403,10 +410,10 @@ def _policy(items: tuple[tuple[str, Any], ...]) -> ProrationPolicy:
     return ProrationPolicy.from_json(dict(items))
 
 
-# What the store does not keep of a charge is what a bill assumes of every one.
-_NOT_STORED = ("policy", "usage", "pricing", "discounts", "minimum", "tax_country")
+# What the store keeps in another form; a minimum is part of its price model.
+_NOT_PLAIN = ("policy", "usage", "pricing", "discounts", "minimum", "tax_country")
 _CHARGE_FIELDS = tuple(
-    name for name in BillableCharge.__dataclass_fields__ if name not in _NOT_STORED
+    name for name in BillableCharge.__dataclass_fields__ if name not in _NOT_PLAIN
 )
 
 

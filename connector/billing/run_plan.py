@@ -27,7 +27,10 @@ _FORGET = text("DELETE FROM bill_chunk WHERE bill_run_id = :run_id")
 _DUE = (
     "SELECT b.id FROM billing_account b "
     " WHERE b.system = 'builtin' AND b.status <> 'Closed' "
-    "   AND (b.anchor_day = :day OR (b.anchor_day > :day AND :is_last_day)) "
+    "   AND CASE b.cycle WHEN 'week' THEN b.anchor_day = :weekday "
+    "       ELSE (b.anchor_day = :day OR (b.anchor_day > :day AND :is_last_day)) "
+    "            AND (:month - 1) % CASE b.cycle WHEN 'year' THEN 12 WHEN 'half_year' THEN 6 "
+    "                                            WHEN 'quarter' THEN 3 ELSE 1 END = 0 END "
     "   AND b.id > :after_id AND b.id <= :last_id "
     "   AND EXISTS (SELECT 1 FROM charge c WHERE c.billing_account_id = b.id)"
 )
@@ -166,4 +169,10 @@ def end_run(tx: Connection, *, run_id: int, now: datetime) -> bool:
 
 def _who(run_id: int, billed_to: date) -> dict[str, Any]:
     next_day = billed_to + timedelta(days=1)
-    return {"run_id": run_id, "day": billed_to.day, "is_last_day": next_day.day == 1}
+    return {
+        "run_id": run_id,
+        "day": billed_to.day,
+        "is_last_day": next_day.day == 1,
+        "weekday": billed_to.isoweekday(),
+        "month": billed_to.month,
+    }

@@ -85,7 +85,7 @@ def _monthly(charges: Sequence[RecurringCharge], on: date) -> Fraction:
         (
             one.per_period * one.policy.every.per_year / 12
             for one in charges
-            if one.starts_on <= on and (one.ends_on is None or on < one.ends_on)
+            if not one.add_on and one.starts_on <= on and (one.ends_on is None or on < one.ends_on)
         ),
         Fraction(0),
     )

@@ -44,7 +44,7 @@ _OFFERED = text(
 
 # Whoever is named by a discount gets it for what runs already; nobody else does.
 _RUNNING = text(
-    "SELECT c.id, c.policy, b.anchor_day, d.key, d.name, d.percent, d.amount, d.cycles, "
+    "SELECT c.id, c.policy, b.anchor_day, b.cycle, d.key, d.name, d.percent, d.amount, d.cycles, "
     "       d.valid_from, d.valid_to "
     "  FROM discount d "
     "  JOIN billing_account b ON d.customers @> to_jsonb(b.number) "
@@ -164,7 +164,7 @@ def grant_to_running(*, tx: Connection, on: date, now: datetime) -> int:
     for row in tx.execute(_RUNNING, {"on": on}).all():
         first = max(row.valid_from, on)
         cycle = ProrationPolicy.from_json(row.policy).cycle(
-            Cycle.calendar(Interval.MONTH, row.anchor_day)
+            Cycle.calendar(Interval(row.cycle), row.anchor_day)
         )
         end = _end(first, row.valid_to, row.cycles, cycle)
         one = Granted(

@@ -14,7 +14,7 @@ from connector.catalog.pricing.document import optional_pricing
 from connector.charging.policy import ProrationPolicy
 from connector.charging.segments import Cut
 from connector.charging.shares import BundlePart
-from connector.charging.succession import Standing
+from connector.charging.succession import Pause, Standing
 from connector.charging.value import Price
 from connector.errors import StateConflict
 from connector.kernel.period import Cycle, Interval
@@ -49,14 +49,16 @@ class ServiceFacts:
     mr_cost: Decimal
     currency: str
     anchor_day: int
+    every: Interval
     brand_key: str
     payer_number: str
     pricing: dict[str, Any] | None
+    location_id: int | None
 
     @property
     def cycle(self) -> Cycle:
-        """The billing months of who pays for it."""
-        return Cycle.calendar(Interval.MONTH, self.anchor_day)
+        """The billing periods of who pays for it."""
+        return Cycle.calendar(self.every, self.anchor_day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ class RecurringCharge:
     policy: ProrationPolicy
     product_id: int
     part: str  # of a bundle; empty for what is no bundle
+    add_on: str  # its name; empty for the service itself
+    paused: Pause | None
     discounts: tuple[dict[str, Any], ...]
 
     @property
@@ -93,30 +97,34 @@ class RecurringCharge:
 # The billing account's row serialises commands and bill runs of one payer; foreign keys to it
 # stay possible meanwhile.
 _LOCK_SERVICE = text(
-    "SELECT s.id AS service_id, s.number, s.brand_id, s.billing_account_id, s.product_id, "
+    "SELECT s.id AS service_id, s.number, b.brand_id, b.id AS billing_account_id, s.product_id, "
     "       p.key AS product_key, s.quantity, s.mr_price, s.mr_cost, s.currency, b.anchor_day, "
-    "       r.key AS brand_key, b.number AS payer_number, s.pricing "
+    "       b.cycle AS every, r.key AS brand_key, b.number AS payer_number, s.pricing, "
+    "       s.location_id "
     "  FROM service s "
-    "  JOIN billing_account b ON b.id = s.billing_account_id "
+    "  JOIN billing_account b ON b.id = coalesce(CAST(:payer_id AS bigint), s.billing_account_id) "
     "  JOIN brand r ON r.id = b.brand_id "
     "  JOIN product p ON p.id = s.product_id "
     " WHERE s.id = :service_id FOR NO KEY UPDATE OF b"
 )
 
 _PART = charge.c.source["part"].as_string()
+_ADD_ON = charge.c.source["add_on"].as_string()
 _CLOSED_BY = charge.c.source["closed_by"].as_integer()
 
 
-def lock_service(tx: Connection, *, service_id: int) -> ServiceFacts:
+def lock_service(tx: Connection, *, service_id: int, payer_id: int | None = None) -> ServiceFacts:
     """Return a service's facts and hold its payer's row until the transaction ends.
+
+    Another payer than that of today may be named: who pays from a day on.
 
     Raises:
         UnknownService: There is none with this id.
     """
-    row = tx.execute(_LOCK_SERVICE, {"service_id": service_id}).one_or_none()
+    row = tx.execute(_LOCK_SERVICE, {"service_id": service_id, "payer_id": payer_id}).one_or_none()
     if row is None:
         raise UnknownService(f"There is no service {service_id}.")
-    return ServiceFacts(**row._mapping)
+    return ServiceFacts(**dict(row._mapping) | {"every": Interval(row.every)})
 
 
 def recurring_of(tx: Connection, *, service_id: int) -> tuple[RecurringCharge, ...]:
@@ -136,6 +144,8 @@ def recurring_of(tx: Connection, *, service_id: int) -> tuple[RecurringCharge, .
             charge.c.product_id,
             charge.c.discounts,
             func.coalesce(_PART, "").label("part"),
+            func.coalesce(_ADD_ON, "").label("add_on"),
+            charge.c.source["paused"].label("paused"),
         )
         .where(charge.c.service_id == service_id, charge.c.kind == "recurring")
         .order_by(charge.c.starts_on, charge.c.id)
@@ -156,6 +166,8 @@ def recurring_of(tx: Connection, *, service_id: int) -> tuple[RecurringCharge, .
             policy=ProrationPolicy.from_json(row.policy),
             product_id=row.product_id,
             part=row.part,
+            add_on=row.add_on,
+            paused=Pause.from_json(row.id, row.paused) if row.paused else None,
             discounts=tuple(row.discounts),
         )
         for row in rows
@@ -192,8 +204,16 @@ def product_facts(tx: Connection, *, product_id: int) -> ProductFacts:
     return ProductFacts(**row._mapping)
 
 
-def cut_charges(tx: Connection, *, cuts: Sequence[Cut], closed_by: int, now: datetime) -> None:
-    """Give charges their new ends."""
+def cut_charges(
+    tx: Connection,
+    *,
+    cuts: Sequence[Cut],
+    closed_by: int,
+    now: datetime,
+    pauses: Mapping[int, Pause] | None = None,
+) -> None:
+    """Give charges their new ends; what only pauses remembers how far it went."""
+    pauses = pauses or {}
     tx.execute(
         update(charge)
         .where(charge.c.id == bindparam("cut_id"))
@@ -206,7 +226,8 @@ def cut_charges(tx: Connection, *, cuts: Sequence[Cut], closed_by: int, now: dat
             {
                 "cut_id": cut.charge_id,
                 "cut_ends_on": cut.ends_on,
-                "closing": {"closed_by": closed_by},
+                "closing": {"closed_by": closed_by}
+                | ({"paused": pauses[cut.charge_id].as_json()} if cut.charge_id in pauses else {}),
             }
             for cut in cuts
         ],
@@ -235,6 +256,42 @@ def insert_charge(tx: Connection, values: Mapping[str, Any]) -> int:
     if made is None:
         made = tx.execute(select(charge.c.id).where(charge.c.key == values["key"])).scalar_one()
     return int(made)
+
+
+# A charge that goes on under the same terms, for another payer, place or span of days. What closed
+# it, and what paused it, is not its successor's.
+_GO_ON = text(
+    """
+    INSERT INTO charge (brand_id, key, kind, billing_account_id, service_id, order_line_id,
+                        product_id, location_id, description, quantity, unit_price, unit_cost,
+                        discount_percent, pricing, discounts, currency, starts_on, ends_on,
+                        tax_category, accounting_code, policy, source, created_at, changed_at)
+    SELECT :brand_id, :key, c.kind, :payer_id, c.service_id, :order_line_id,
+           c.product_id, CAST(:location_id AS bigint), c.description, c.quantity, c.unit_price,
+           c.unit_cost, c.discount_percent, c.pricing, c.discounts, c.currency, :starts_on,
+           CAST(:ends_on AS date), c.tax_category, c.accounting_code, CAST(:policy AS jsonb),
+           (c.source - 'closed_by' - 'paused')
+               || jsonb_build_object('order_line', CAST(:order_line_id AS bigint),
+                                     'follows', c.id),
+           :now, :now
+      FROM charge c WHERE c.id = :charge_id
+    RETURNING id
+    """
+)
+
+
+def end_pauses(tx: Connection, *, charge_ids: Sequence[int], now: datetime) -> None:
+    """Forget that charges were paused: their successors go on."""
+    tx.execute(
+        update(charge)
+        .where(charge.c.id.in_(charge_ids))
+        .values(source=charge.c.source.op("-")("paused"), changed_at=now)
+    )
+
+
+def insert_successor(tx: Connection, *, charge_id: int, values: Mapping[str, Any]) -> int:
+    """Let a charge go on in a new one with other days, payer, place or policy; return its id."""
+    return int(tx.execute(_GO_ON, {"charge_id": charge_id, **values}).scalar_one())
 
 
 # One statement for any number of summaries. A charge that would not change stays untouched, so a

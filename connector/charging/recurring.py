@@ -10,21 +10,23 @@ from sqlalchemy import Connection
 
 from connector.catalog.pricing.document import optional_pricing
 from connector.charging import queries
-from connector.charging.granted import Granted, carried, grant, shared_out
-from connector.charging.policy import ProrationPolicies, ProrationPolicy, load_policies
-from connector.charging.queries import RecurringCharge, ServiceFacts
-from connector.charging.segments import (
-    BillingAlreadyStarted,
-    Cut,
+from connector.charging.granted import carried, shared_out
+from connector.charging.opening import (
+    chains_of,
+    cut,
+    offered,
+    open_charge,
+    pauses_of,
+    policy_of,
+    stop,
 )
-from connector.charging.shares import WHOLE, RecurringPrice, Share, shares_of
-from connector.charging.succession import Opening, plan_first, plan_stop, plan_succession
-from connector.kernel.money import minor_digits
-from connector.resources import mappings_dir
+from connector.charging.policy import ProrationPolicy
+from connector.charging.queries import RecurringCharge, ServiceFacts
+from connector.charging.segments import BillingAlreadyStarted, BillingPaused
+from connector.charging.shares import RecurringPrice, Share, shares_of
+from connector.charging.succession import Opening, plan_first, plan_succession
 
 log = structlog.get_logger(__name__)
-
-POLICY_FILE = "policies/proration.yaml"
 
 
 def start_recurring(
@@ -35,8 +37,11 @@ def start_recurring(
     on: date,
     now: datetime,
     discount_percent: Decimal = Decimal(0),
+    payer_id: int | None = None,
 ) -> int:
     """Begin to bill a service at its own price; return the charge's id.
+
+    Another payer than the service's may be named: who is going to pay for it.
 
     The same order line again changes nothing.
 
@@ -44,8 +49,8 @@ def start_recurring(
         BillingAlreadyStarted: Another order line started it.
         UnknownService: There is no such service.
     """
-    facts = queries.lock_service(tx, service_id=service_id)
-    charges = queries.recurring_of(tx, service_id=service_id)
+    facts = queries.lock_service(tx, service_id=service_id, payer_id=payer_id)
+    charges = _base(queries.recurring_of(tx, service_id=service_id))
     for charge in charges:
         if charge.order_line_id == order_line_id:
             return charge.id
@@ -61,12 +66,12 @@ def start_recurring(
         discount_percent,
         optional_pricing(facts.pricing),
     )
-    opening = plan_first(on=on, policy=_policy_of(facts, facts.product_key))
+    opening = plan_first(on=on, policy=policy_of(facts, facts.product_key))
     shares = _shares(tx, facts, price)
-    granted = [one.as_json() for one in _offered(tx, facts, price.product_id, opening)]
+    granted = [one.as_json() for one in offered(tx, facts, price.product_id, opening)]
     weights = [share.price.unit_price for share in shares]
     made = [
-        _open(
+        open_charge(
             tx,
             facts=facts,
             share=share,
@@ -101,15 +106,17 @@ def change_recurring(
         NothingToBill: Billing never started.
         BeforeBillingStart: The day lies before the first billed day.
         BillingAlreadyEnded: The day lies after the end.
+        BillingPaused: The service is suspended on that day.
     """
     facts = queries.lock_service(tx, service_id=service_id)
-    charges = queries.recurring_of(tx, service_id=service_id)
+    charges = _base(queries.recurring_of(tx, service_id=service_id))
     for charge in charges:
         if charge.order_line_id == order_line_id:
             return charge.id
     product = queries.product_facts(tx, product_id=price.product_id)
-    policy = _policy_of(facts, product.key)
-    chains = _chains(charges)
+    policy = policy_of(facts, product.key)
+    chains = {part: chain for (_, part), chain in chains_of(charges).items()}
+    refuse_paused(charges, facts, on=on)
     shares = _shares(tx, facts, price)
     known = frozenset(chains)
     kept = _kept(tx, facts, charges, price, shares, on=on) if charges else [[] for _ in shares]
@@ -127,7 +134,7 @@ def change_recurring(
             now=now,
         )
         made.append(
-            _open(
+            open_charge(
                 tx,
                 facts=facts,
                 share=share,
@@ -138,7 +145,7 @@ def change_recurring(
             )
         )
     for chain in chains.values():  # parts that the service has no more
-        _stop(tx, chain, on=on, facts=facts, order_line_id=order_line_id, now=now)
+        stop(tx, chain, on=on, facts=facts, order_line_id=order_line_id, now=now)
     log.info("charge.changed", service_id=service_id, charges=made, on=str(on))
     return made[0]
 
@@ -146,7 +153,7 @@ def change_recurring(
 def end_recurring(
     *, tx: Connection, service_id: int, order_line_id: int, on: date, now: datetime
 ) -> bool:
-    """Bill a service up to, not including, a day; return whether that changed anything.
+    """Bill a service and its add-ons up to, not including, a day; return whether that did anything.
 
     The day may lie back over billed months: the next bill run credits them. The same order line or
     the same day again changes nothing.
@@ -159,26 +166,35 @@ def end_recurring(
     charges = queries.recurring_of(tx, service_id=service_id)
     if any(charge.closed_by == order_line_id for charge in charges):
         return False
-    chains = _chains(charges).values()
+    chains = chains_of(charges).values()
     living = [
         chain
         for chain in chains
         if any(charge.ends_on is None or charge.ends_on > on for charge in chain)
     ]
-    cuts = sum(
-        _stop(tx, chain, on=on, facts=facts, order_line_id=order_line_id, now=now)
-        for chain in living or chains or ((),)
-    )
+    cuts = 0
+    for chain in living or chains or ((),):
+        if not (pauses_of(chain) and chain not in living):  # what is paused is not billed already
+            cuts += stop(tx, chain, on=on, facts=facts, order_line_id=order_line_id, now=now)
     log.info("charge.ended", service_id=service_id, charges=cuts, on=str(on))
     return bool(cuts)
 
 
-def _chains(charges: Sequence[RecurringCharge]) -> dict[str, tuple[RecurringCharge, ...]]:
-    """Return the charges of each part of a service, one following the other."""
-    chains: dict[str, tuple[RecurringCharge, ...]] = {}
-    for charge in charges:
-        chains[charge.part] = (*chains.get(charge.part, ()), charge)
-    return chains
+def _base(charges: Sequence[RecurringCharge]) -> tuple[RecurringCharge, ...]:
+    """Return the charges of the service itself, without its add-ons."""
+    return tuple(charge for charge in charges if not charge.add_on)
+
+
+def refuse_paused(charges: Sequence[RecurringCharge], facts: ServiceFacts, *, on: date) -> None:
+    """Do nothing unless the charges are paused on a day.
+
+    Raises:
+        BillingPaused: They are.
+    """
+    for chain in chains_of(charges).values():
+        for pause in pauses_of(chain):
+            if on >= pause.on:
+                raise BillingPaused(f"Service {facts.number} is suspended since {pause.on}.")
 
 
 def _shares(tx: Connection, facts: ServiceFacts, price: RecurringPrice) -> tuple[Share, ...]:
@@ -208,7 +224,7 @@ def _take_over(
         policy=policy,
         payer=facts.cycle,
     )
-    _cut(tx, (plan.cut,), order_line_id=order_line_id, now=now)
+    cut(tx, (plan.cut,), order_line_id=order_line_id, now=now)
     return plan.opening
 
 
@@ -229,96 +245,12 @@ def _kept(
     if {one.product_id for one in latest.values()} == {one.price.product_id for one in shares}:
         return [list(latest[share.part].discounts) for share in shares]
     opening = Opening(on, None, before[-1].policy)
-    offered = _offered(tx, facts, price.product_id, opening)
+    offers = offered(tx, facts, price.product_id, opening)
     weights = [share.price.unit_price for share in shares]
     discounts = carried(
         tx,
         running=[one.discounts for one in latest.values()],
         product_id=price.product_id,
-        offered=offered,
+        offered=offers,
     )
     return shared_out(discounts, weights, facts.currency)
-
-
-def _offered(
-    tx: Connection, facts: ServiceFacts, product_id: int, opening: Opening
-) -> tuple[Granted, ...]:
-    return grant(
-        tx,
-        service_id=facts.service_id,
-        product_id=product_id,
-        starts_on=opening.starts_on,
-        cycle=opening.policy.cycle(facts.cycle),
-    )
-
-
-def _stop(
-    tx: Connection,
-    chain: Sequence[RecurringCharge],
-    *,
-    on: date,
-    facts: ServiceFacts,
-    order_line_id: int,
-    now: datetime,
-) -> int:
-    """End a part of a service; return how many charges that cut."""
-    cuts = plan_stop(tuple(charge.standing for charge in chain), on=on, payer=facts.cycle)
-    _cut(tx, cuts, order_line_id=order_line_id, now=now)
-    return len(cuts)
-
-
-def _policy_of(facts: ServiceFacts, product_key: str) -> ProrationPolicy:
-    policies: ProrationPolicies = load_policies(mappings_dir() / POLICY_FILE)
-    return policies.of(brand=facts.brand_key, product=product_key, account=facts.payer_number)
-
-
-def _cut(tx: Connection, cuts: Sequence[Cut], *, order_line_id: int, now: datetime) -> None:
-    if cuts:
-        queries.cut_charges(tx, cuts=cuts, closed_by=order_line_id, now=now)
-
-
-def _open(
-    tx: Connection,
-    *,
-    facts: ServiceFacts,
-    share: Share,
-    order_line_id: int,
-    opening: Opening,
-    discounts: Sequence[dict[str, Any]],
-    now: datetime,
-) -> int:
-    minor_digits(facts.currency)
-    price = share.price
-    source: dict[str, Any] = {"service": facts.service_id, "order_line": order_line_id}
-    if share.part != WHOLE:
-        source["part"] = share.part
-    product = queries.product_facts(tx, product_id=price.product_id)
-    key = f"service:{facts.service_id}:recurring:{opening.starts_on}"
-    return queries.insert_charge(
-        tx,
-        {
-            "brand_id": facts.brand_id,
-            "key": queries.free_key(tx, key=key),
-            "kind": "recurring",
-            "billing_account_id": facts.billing_account_id,
-            "service_id": facts.service_id,
-            "order_line_id": order_line_id,
-            "product_id": price.product_id,
-            "description": product.display_name,
-            "quantity": price.quantity,
-            "unit_price": price.unit_price,
-            "unit_cost": price.unit_cost,
-            "discount_percent": price.discount_percent,
-            "pricing": price.pricing.as_json() if price.pricing else None,
-            "discounts": list(discounts),
-            "currency": facts.currency,
-            "starts_on": opening.starts_on,
-            "ends_on": opening.ends_on,
-            "tax_category": product.tax_category,
-            "accounting_code": product.accounting_code,
-            "policy": opening.policy.as_json(),
-            "source": source,
-            "created_at": now,
-            "changed_at": now,
-        },
-    )

@@ -37,6 +37,13 @@ class BillingAlreadyEnded(StateConflict):
     remedy = "Give a day before the end, or order the service anew."
 
 
+class BillingPaused(StateConflict):
+    """The service is suspended, and nothing of it is billed meanwhile."""
+
+    code = "charging.paused"
+    remedy = "Resume the service first."
+
+
 class BeforeBillingStart(StateConflict):
     """The wanted day lies before the first billed day."""
 

@@ -17,12 +17,20 @@ from connector.billing.commands import (
     start_service_billing,
 )
 from connector.errors import InvalidInput
+from connector.flows.going_on import go_on
 from connector.inventory.changes import Terms, change_service, end_service
-from connector.inventory.services import start_service
-from connector.kernel.period import billing_month, local_date
+from connector.inventory.services import service_by_id, start_service
+from connector.kernel.period import Cycle, Interval, local_date
 from connector.ordering.policy import DeliveryPolicy, DowngradeDate
 from connector.ordering.queries import LineFacts
-from connector.ordering.request_types import Effect, RequestType, request_of
+from connector.ordering.request_types import (
+    GOES_ON,
+    MAKES_SERVICE,
+    Effect,
+    RequestType,
+    request_of,
+)
+from connector.ordering.templates import Milestone
 
 
 class StartInTheFuture(InvalidInput):
@@ -33,11 +41,19 @@ class StartInTheFuture(InvalidInput):
 
 
 def carry_out(
-    *, tx: Connection, line: LineFacts, on: date, policy: DeliveryPolicy, now: datetime
+    *,
+    tx: Connection,
+    line: LineFacts,
+    milestone: Milestone | None,
+    on: date,
+    policy: DeliveryPolicy,
+    now: datetime,
 ) -> dict[str, Any]:
     """Start, change or end the service of a line and its billing, or charge the line once.
 
-    `on` is the local date on which it took effect. Returns what was done, for the task.
+    `on` is the local date on which it took effect. A line with two work orders comes here twice:
+    at the turn-up of the new side, and at the end of the old one. Returns what was done, for the
+    task.
 
     Raises:
         StartInTheFuture: A start is dated after the customer's today.
@@ -45,13 +61,45 @@ def carry_out(
     """
     today = local_date(now, line.timezone)
     effect = request_of(line.request_type).effect
-    if effect is Effect.START:
+    if effect is Effect.REPLACE and milestone is Milestone.SERVICE_END:
+        return _end_replaced(tx, line, today, now)
+    if effect is Effect.MOVE and milestone is Milestone.SERVICE_END:
+        return {"service_id": line.service_id}  # it goes on at the new place since the turn-up
+    if effect in MAKES_SERVICE:
         return _start(tx, line, on, today, now)
+    if effect in GOES_ON:
+        done = go_on(tx, line, on, today, now)
+        return _result(line, on, _charge(tx, line, on, now)) | done
     if effect is Effect.CHANGE:
         return _change(tx, line, _change_date(line, on, policy), today, now)
     if effect is Effect.END:
         return _end(tx, line, on, today, now)
     return {"charge_id": _charge(tx, line, on, now), "effective_on": on.isoformat()}
+
+
+def _end_replaced(tx: Connection, line: LineFacts, today: date, now: datetime) -> dict[str, Any]:
+    """End the service that another one has replaced, on the day that one began.
+
+    However long it takes to switch it off: nobody pays twice, and nothing is due for leaving a
+    term early (domain 3.3, REPLACE).
+    """
+    assert line.service_id is not None
+    assert line.target_service_id is not None
+    on = service_by_id(tx=tx, service_id=line.service_id).service_start_on
+    assert on is not None  # the turn-up comes first
+    ended = end_service(
+        tx=tx, service_id=line.target_service_id, order_line_id=line.id, on=on, today=today,
+        now=now,
+    )  # fmt: skip
+    end_service_billing(
+        tx=tx,
+        service_id=line.target_service_id,
+        order_line_id=line.id,
+        on=ended.effective_on,
+        is_fee_waived=True,
+        now=now,
+    )
+    return {"service_id": line.target_service_id, "effective_on": ended.effective_on.isoformat()}
 
 
 def _start(tx: Connection, line: LineFacts, on: date, today: date, now: datetime) -> dict[str, Any]:
@@ -117,6 +165,7 @@ def _end(tx: Connection, line: LineFacts, on: date, today: date, now: datetime) 
 def _charge(tx: Connection, line: LineFacts, on: date, now: datetime) -> int | None:
     if line.nr_price == Decimal(0):
         return None
+    goes_on = request_of(line.request_type).effect in GOES_ON  # a fee for the act, not a unit
     return charge_once(
         tx=tx,
         billing_account_id=line.billing_account_id,
@@ -124,7 +173,7 @@ def _charge(tx: Connection, line: LineFacts, on: date, now: datetime) -> int | N
         service_id=line.service_id,
         product_id=line.product_id,
         description=line.product_name,
-        quantity=line.quantity,
+        quantity=Decimal(1) if goes_on else line.quantity,
         unit_price=line.nr_price,
         unit_cost=line.nr_cost,
         currency=line.currency,
@@ -140,11 +189,8 @@ def _change_date(line: LineFacts, on: date, policy: DeliveryPolicy) -> date:
         and line.requested_on is None
         and policy.downgrade_effective is DowngradeDate.NEXT_BILL_DAY
     )
-    month = billing_month(on, line.anchor_day)
-    if not waits or on == month.start:
-        return on
-    assert month.end is not None
-    return month.end
+    cycle = Cycle.calendar(Interval(line.cycle), line.anchor_day)
+    return cycle.boundary_from(on) if waits else on
 
 
 def _result(line: LineFacts, on: date, charge_id: int | None) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from connector.billing.commands import open_account
 from connector.errors import ConnectorError, InvalidInput, Misconfigured, NotPermitted
 from connector.flows.billing_milestone import carry_out
 from connector.flows.code_names import CodeName
+from connector.flows.order_day_bill import bill_order_day
 from connector.flows.rules import DeliveryRules
 from connector.inventory.aliases import assign_aliases
 from connector.inventory.changes import apply_due_changes
@@ -79,10 +80,13 @@ def run_due_code_tasks(
     outcomes: list[TaskState] = []
     for _ in range(limit):
         with store.transaction() as tx:
-            outcome = _run_one(tx, rules, now)
-        if outcome is None:
+            ran = _run_one(tx, rules, now)
+        if ran is None:
             break
+        task, outcome = ran
         outcomes.append(outcome)
+        if outcome is TaskState.COMPLETED and task.milestone_of in BILLING_MILESTONES:
+            bill_order_day(store=store, order_line_id=task.order_line_id, now=now)
     return CodeTaskReport(
         completed=outcomes.count(TaskState.COMPLETED),
         retried=outcomes.count(TaskState.READY),
@@ -92,7 +96,7 @@ def run_due_code_tasks(
     )
 
 
-def _run_one(tx: Connection, rules: DeliveryRules, now: datetime) -> TaskState | None:
+def _run_one(tx: Connection, rules: DeliveryRules, now: datetime) -> tuple[Task, TaskState] | None:
     task = claim_due_task(tx=tx, now=now)
     if task is None:
         return None
@@ -114,7 +118,7 @@ def _run_one(tx: Connection, rules: DeliveryRules, now: datetime) -> TaskState |
             log.exception("task.crashed", task_id=task.id, code_ref=task.code_ref)
             # The text of a stranger may hold a statement and its values; the CRM shows this.
             message = f"{type(error).__name__}; the connector's log says more."
-        return record_failure(
+        state = record_failure(
             tx=tx,
             present=task,
             message=message,
@@ -122,6 +126,7 @@ def _run_one(tx: Connection, rules: DeliveryRules, now: datetime) -> TaskState |
             policy=rules.policy,
             now=now,
         )
+        return task, state
     finish_task(
         tx=tx,
         present=task,
@@ -132,7 +137,7 @@ def _run_one(tx: Connection, rules: DeliveryRules, now: datetime) -> TaskState |
         policy=rules.policy,
         now=now,
     )
-    return TaskState.COMPLETED
+    return task, TaskState.COMPLETED
 
 
 def _code_of(task: Task) -> Code:
@@ -165,7 +170,14 @@ def _assign_number(call: CodeCall) -> dict[str, Any]:
 
 
 def _carry_out(call: CodeCall) -> dict[str, Any]:
-    return carry_out(tx=call.tx, line=call.line, on=call.on, policy=call.rules.policy, now=call.now)
+    return carry_out(
+        tx=call.tx,
+        line=call.line,
+        milestone=call.task.milestone_of,
+        on=call.on,
+        policy=call.rules.policy,
+        now=call.now,
+    )
 
 
 def _milestone(call: CodeCall) -> dict[str, Any]:

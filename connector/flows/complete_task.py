@@ -36,5 +36,12 @@ def complete_manual_task(
     if move.has_moved and move.task.milestone_of in BILLING_MILESTONES:
         assert move.task.effective_on is not None
         line = line_facts(tx=tx, order_line_id=move.task.order_line_id)
-        carry_out(tx=tx, line=line, on=move.task.effective_on, policy=policy, now=now)
+        carry_out(
+            tx=tx,
+            line=line,
+            milestone=move.task.milestone_of,
+            on=move.task.effective_on,
+            policy=policy,
+            now=now,
+        )
     return move

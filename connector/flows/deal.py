@@ -3,16 +3,17 @@
 Nothing is written here. Every reason is collected, so a person corrects a deal once.
 """
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import Connection
 
 from connector.catalog.domain import PriceEntry, Product
 from connector.catalog.queries import own_prices_on, prices_on, products_by_keys
 from connector.errors import ConnectorError
+from connector.flows.add_on_line import product_keys, read_add_ons
 from connector.flows.rules import DeliveryRules
 from connector.flows.sold_price import Refused, sold_price
 from connector.inventory.states import ServiceState
@@ -21,6 +22,8 @@ from connector.ordering.decompose import template_for
 from connector.ordering.orders import LineDraft
 from connector.ordering.queries import Target, targets
 from connector.ordering.request_types import (
+    GOES_ON,
+    MAKES_SERVICE,
     SUPPORTED,
     Effect,
     Request,
@@ -39,7 +42,16 @@ _DEFAULT_REQUEST = {
     "Widget": RequestType.WIDGET,
     "Service Request": RequestType.SERVICE_REQUEST,
 }
-_SAME_PRODUCT = frozenset({RequestType.RE_RATE, RequestType.RE_TERM, RequestType.CANCEL})
+_SAME_PRODUCT = frozenset({RequestType.RE_RATE, RequestType.RE_TERM, RequestType.CANCEL}) | {
+    one for one, request in SUPPORTED.items() if request.effect in GOES_ON
+}
+# What a service has to be, where that is not In Service.
+_STATES = {
+    RequestType.CANCEL: (ServiceState.IN_SERVICE, ServiceState.SUSPENDED),
+    RequestType.RESUME: (ServiceState.SUSPENDED,),
+}
+# Also for a customer who is in collection or has left: nothing is sold by it.
+_ALWAYS_POSSIBLE = frozenset({RequestType.SUSPEND, RequestType.RESUME, RequestType.CANCEL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +75,7 @@ class _Known:
     prices: dict[tuple[int, str], tuple[PriceEntry, ...]]
     own_prices: dict[int, Decimal]
     targets: dict[int, Target]
-    used: Counter[int]
+    used: dict[int, list[str]]
     rules: DeliveryRules
 
 
@@ -79,7 +91,7 @@ def read_deal(
     account = find_account(tx=tx, sfid=tree.account.sfid) if tree.account else None
     currency = _currency(tree, account.currency if account else None, problems)
     brand_id = account.brand_id if account else _brand(tx, tree, problems)
-    if account and currency:
+    if account and currency and not _sells_nothing(tree):
         problems.extend(_billing_problems(tx, account.id, currency, rules))
     known = _known(tx, tree, rules, account.id if account else None, currency, today)
     lines: list[tuple[DealLine, LineDraft]] = []
@@ -90,6 +102,19 @@ def read_deal(
             what = line.product_key or line.product_name or "no product"
             problems.append(f"line {sequence} ({what}): {refused}")
     return ReadDeal(tuple(problems), currency, brand_id, tuple(lines))
+
+
+def _sells_nothing(tree: OpportunityTree) -> bool:
+    return bool(tree.lines) and all(line.request_type in _ALWAYS_POSSIBLE for line in tree.lines)
+
+
+def _used(tree: OpportunityTree) -> dict[int, list[str]]:
+    """Return the lines that change each service, in words."""
+    used: dict[int, list[str]] = {}
+    for sequence, line in enumerate(tree.lines, start=1):
+        if (service_id := _changed_service(line)) is not None:
+            used.setdefault(service_id, []).append(f"{sequence} ({line.request_type})")
+    return used
 
 
 def _currency(tree: OpportunityTree, hub_currency: str | None, problems: list[str]) -> str:
@@ -135,7 +160,8 @@ def _known(
     currency: str,
     today: date,
 ) -> _Known:
-    products = products_by_keys(tx, {line.product_key for line in tree.lines if line.product_key})
+    keys = {line.product_key for line in tree.lines if line.product_key}
+    products = products_by_keys(tx, keys | product_keys(tree.lines))
     ids = [_target_id(line) for line in tree.lines]
     named = [one for one in ids if one is not None]
     return _Known(
@@ -153,7 +179,7 @@ def _known(
             on=today,
         ),
         targets=targets(tx=tx, ids=named),
-        used=Counter(one for line in tree.lines if (one := _changed_service(line)) is not None),
+        used=_used(tree),
         rules=rules,
     )
 
@@ -171,6 +197,11 @@ def _line(line: DealLine, tree: OpportunityTree, known: _Known) -> LineDraft:
     has_place = line.location is not None or bool((line.location_text or "").strip())
     if request.effect is Effect.START and product.is_location_based and not has_place:
         raise Refused("the product needs a location and the line has none")
+    if request.effect is Effect.MOVE and not has_place:
+        raise Refused("MOVE needs the new location")
+    requested_on = line.requested_on or tree.requested_on
+    if request.effect is Effect.REPLACE and requested_on is None:
+        raise Refused("REPLACE needs the requested date on which one takes the other's place")
     if line.location is None and has_place:
         parse_address(line.location_text or "")
     if not known.currency:
@@ -183,7 +214,7 @@ def _line(line: DealLine, tree: OpportunityTree, known: _Known) -> LineDraft:
         product_key=product.key,
     )
     renewal_type = line.renewal_type or entry.renewal_type
-    if request.effect is Effect.START and renewal_type == "Same term" and not line.term_months:
+    if request.effect in MAKES_SERVICE and renewal_type == "Same term" and not line.term_months:
         raise Refused("it renews for the same term and has no term")
     if request_type is RequestType.RE_TERM and not line.term_months:
         raise Refused("RE_TERM needs the new term")
@@ -213,11 +244,22 @@ def _line(line: DealLine, tree: OpportunityTree, known: _Known) -> LineDraft:
         term_months=line.term_months,
         renewal_type=renewal_type,
         target_service_id=target.id if target is not None else None,
-        requested_on=line.requested_on or tree.requested_on,
+        requested_on=requested_on,
         origin_line_sfid=line.sfid,
         description=line.description,
         pricing=sold.pricing,
+        add_ons=_add_ons(line, request, target, known),
     )
+
+
+def _add_ons(
+    line: DealLine, request: Request, target: Target | None, known: _Known
+) -> list[dict[str, Any]] | None:
+    if request.effect is Effect.ADD_ONS and target is not None:
+        return read_add_ons(line=line, target=target, products=known.products, prices=known.prices)
+    if line.add_ons_added or line.add_ons_removed:
+        raise Refused("add-ons are changed by a line of type ADD_ON_CHANGE")
+    return None
 
 
 def _product(line: DealLine, known: _Known) -> Product:
@@ -253,26 +295,33 @@ def _target(
         return None
     if not request.needs_target and request.effect is Effect.START:
         raise Refused(f"{request_type} makes a service and cannot be about {found.number}")
-    if found.account_id != known.account_id:
+    if request.effect is Effect.TRANSFER:
+        # The deal is that of the customer who pays from now on.
+        if found.account_id == known.account_id:
+            raise Refused(f"service {found.number} is this customer's already")
+    elif found.account_id != known.account_id:
         raise Refused(f"service {found.number} belongs to another customer")
     if found.currency != known.currency:
         raise Refused(f"service {found.number} is in {found.currency}, not {known.currency}")
     if not request.needs_target:
         return found
-    if found.state is not ServiceState.IN_SERVICE:
-        raise Refused(f"service {found.number} is {found.state}, not In Service")
+    possible = _STATES.get(request_type, (ServiceState.IN_SERVICE,))
+    if found.state not in possible:
+        wanted = " or ".join(possible)
+        raise Refused(f"service {found.number} is {found.state}, not {wanted}")
     if found.open_order is not None:
         raise Refused(f"service {found.number} is about to change by order {found.open_order}")
     if found.scheduled is not None and (
-        request.effect is Effect.CHANGE or found.scheduled.startswith(RequestType.CANCEL)
+        request.effect is not Effect.END or found.scheduled.startswith(RequestType.CANCEL)
     ):
         raise Refused(f"service {found.number} waits for {found.scheduled}")
-    if known.used[found.id] > 1:
-        raise Refused(f"service {found.number} is on {known.used[found.id]} lines of this deal")
+    lines = known.used[found.id]
+    if len(lines) > 1:
+        raise Refused(f"service {found.number} is on the lines {' and '.join(lines)} of this deal")
     if request_type in _SAME_PRODUCT and found.product_id != product.id:
         raise Refused(f"service {found.number} is '{found.product_key}', not this product")
     if request.effect is Effect.CHANGE and product.change_policy != "In place":
-        raise Refused(f"'{product.key}' is changed by replacing it, which is not delivered yet")
+        raise Refused(f"'{product.key}' is changed by replacing it: order REPLACE")
     return found
 
 

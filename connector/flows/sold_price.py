@@ -9,7 +9,7 @@ from connector.catalog.domain import PriceEntry
 from connector.catalog.pricing.document import discounted_pricing, read_pricing
 from connector.kernel.money import round_to_currency, rounded_to
 from connector.ordering.queries import Target
-from connector.ordering.request_types import Effect, RequestType, request_of
+from connector.ordering.request_types import GOES_ON, Effect, RequestType, request_of
 from connector.sync.apply.opportunity import DealLine
 
 PRICE_DIGITS = 9
@@ -67,6 +67,9 @@ def _sold(
     effect = request_of(request_type).effect
     if effect is Effect.END:
         return SoldPrice(Decimal(0), entry.nr_price, Decimal(0))
+    if effect in GOES_ON and target is not None:
+        once = _unit(line, entry.nr_price, currency) if line.unit_price else entry.nr_price
+        return SoldPrice(target.mr_price, once, target.mr_cost, target.pricing)
     if effect is Effect.CHARGE:
         return SoldPrice(Decimal(0), _unit(line, entry.nr_price, currency), entry.mr_cost)
     if line.new_mrr is not None:

@@ -4,9 +4,16 @@ from datetime import date, datetime
 
 from connector.errors import InvalidInput
 from connector.flows.complete_task import complete_manual_task
+from connector.flows.order_day_bill import bill_order_day
 from connector.ordering.policy import DeliveryPolicy
 from connector.ordering.task_states import TaskAction
-from connector.ordering.tasks import TaskMove, dismiss_task, restart_task, start_task
+from connector.ordering.tasks import (
+    BILLING_MILESTONES,
+    TaskMove,
+    dismiss_task,
+    restart_task,
+    start_task,
+)
 from connector.store.engine import Store
 
 
@@ -45,7 +52,7 @@ def act_on_task(
             case TaskAction.DISMISS:
                 return dismiss_task(tx=tx, task_id=task_id, note=note, policy=policy, now=now)
             case TaskAction.COMPLETE:
-                return complete_manual_task(
+                move = complete_manual_task(
                     tx=tx,
                     task_id=task_id,
                     effective_on=effective_on,
@@ -53,3 +60,6 @@ def act_on_task(
                     policy=policy,
                     now=now,
                 )
+    if move.has_moved and move.task.milestone_of in BILLING_MILESTONES:
+        bill_order_day(store=store, order_line_id=move.task.order_line_id, now=now)
+    return move

@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 END = "CANCEL"
 _DUE_LIMIT = 10_000
+_PLAIN = frozenset({"state", "location_id", "account_id", "billing_account_id"})
 
 
 class ChangeOutOfOrder(StateConflict):
@@ -88,13 +89,9 @@ def change_service(
     known = _known(tx, order_line_id, type)
     if known is not None:
         return known
-    if present.state is not ServiceState.IN_SERVICE or present.service_start_on is None:
+    if present.state is not ServiceState.IN_SERVICE:
         raise NotInService(f"Service {present.number} is {present.state}.")
-    if on < present.service_start_on:
-        raise ChangeBeforeStart(
-            f"Service {present.number} started on {present.service_start_on}, after {on}."
-        )
-    _check_order(tx, present, on)
+    _check_day(tx, present, on)
     is_due = on <= today
     _record(
         tx=tx,
@@ -107,6 +104,55 @@ def change_service(
     )
     if is_due:
         _apply_terms(tx, service_id, terms, on)
+    log.info("service.changed", service_id=service_id, type=type, on=on, applied=is_due)
+    return Change(service_id, on, is_applied=is_due, was_known=False)
+
+
+def change_facts(
+    *,
+    tx: Connection,
+    service_id: int,
+    order_line_id: int,
+    type: str,
+    on: date,
+    facts: dict[str, Any],
+    today: date,
+    now: datetime,
+) -> Change:
+    """Change where a service is, who has and pays for it, or whether it rests, from a day on.
+
+    `facts` are columns of the service, or `add_ons`, which are only kept as history: their own
+    rows are dated.
+
+    Raises:
+        ServiceStateConflict: The service cannot get into the wanted state.
+        NotInService: It is neither In Service nor suspended.
+        ChangeBeforeStart: The date lies before its start.
+        ChangeOutOfOrder: A change with a later date is recorded.
+    """
+    present = lock_service(tx=tx, service_id=service_id)
+    known = _known(tx, order_line_id, type)
+    if known is not None:
+        return known
+    if "state" in facts:
+        check_move(
+            number=present.number, present=present.state, wanted=ServiceState(facts["state"])
+        )
+    elif present.state not in (ServiceState.IN_SERVICE, ServiceState.SUSPENDED):
+        raise NotInService(f"Service {present.number} is {present.state}.")
+    _check_day(tx, present, on)
+    is_due = on <= today
+    _record(
+        tx=tx,
+        present=present,
+        order_line_id=order_line_id,
+        type=type,
+        on=on,
+        new=facts,
+        applied_at=now if is_due else None,
+    )
+    if is_due:
+        _apply_facts(tx, service_id, facts)
     log.info("service.changed", service_id=service_id, type=type, on=on, applied=is_due)
     return Change(service_id, on, is_applied=is_due, was_known=False)
 
@@ -180,6 +226,8 @@ def apply_due_changes(*, tx: Connection, today: date, now: datetime) -> int:
         if change.type == END:
             state = ServiceState(change.new["state"])
             _apply_end(tx, change.service_id, state, change.effective_on)
+        elif "mr_price" not in change.new:
+            _apply_facts(tx, change.service_id, change.new)
         else:
             terms = _from_json(change.new)
             _apply_terms(tx, change.service_id, terms, change.effective_on)
@@ -201,6 +249,14 @@ def _known(tx: Connection, order_line_id: int, type: str) -> Change | None:
     if row is None:
         return None
     return Change(row.service_id, row.effective_on, row.state == "Applied", was_known=True)
+
+
+def _check_day(tx: Connection, present: Service, on: date) -> None:
+    if present.service_start_on is None or on < present.service_start_on:
+        raise ChangeBeforeStart(
+            f"Service {present.number} started on {present.service_start_on}, after {on}."
+        )
+    _check_order(tx, present, on)
 
 
 def _check_order(tx: Connection, present: Service, on: date) -> None:
@@ -237,6 +293,9 @@ def _record(
         "mr_price": _digits(present.mr_price),
         "mr_cost": _digits(present.mr_cost),
         "term_months": present.term_months,
+        "location_id": present.location_id,
+        "account_id": present.account_id,
+        "billing_account_id": present.billing_account_id,
     }
     tx.execute(
         insert(service_change).values(
@@ -267,6 +326,12 @@ def _apply_terms(tx: Connection, service_id: int, terms: Terms, on: date) -> Non
             "current_term_end_on": term_end(on, terms.term_months),
         }
     tx.execute(update(service).where(service.c.id == service_id).values(values))
+
+
+def _apply_facts(tx: Connection, service_id: int, facts: dict[str, Any]) -> None:
+    values = {name: value for name, value in facts.items() if name in _PLAIN}
+    if values:
+        tx.execute(update(service).where(service.c.id == service_id).values(values))
 
 
 def _apply_end(tx: Connection, service_id: int, state: ServiceState, on: date) -> None:

@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import Connection, Row, insert, select, update
 
 from connector.errors import StateConflict
-from connector.inventory.states import ServiceState, check_move
+from connector.inventory.states import ServiceState, ServiceStateConflict, check_move
 from connector.kernel.period import add_months
 from connector.parties.numbering import reserve
 from connector.store.tables.inventory import service, service_alias
@@ -31,6 +31,13 @@ class TermMissing(StateConflict):
 
     code = "inventory.term_missing"
     remedy = "Give the order line a term, or renew month to month."
+
+
+class TermNotOver(StateConflict):
+    """A term is renewed before it has ended."""
+
+    code = "inventory.term_not_over"
+    remedy = "Order a RE_TERM for a new term inside the old one."
 
 
 class StartedOtherwise(StateConflict):
@@ -78,6 +85,7 @@ class Service:
     renewal_type: str
     service_start_on: date | None
     service_end_on: date | None
+    location_id: int | None
 
 
 def create_services(*, tx: Connection, new: Sequence[NewService]) -> tuple[Service, ...]:
@@ -156,6 +164,40 @@ def start_service(*, tx: Connection, service_id: int, on: date, now: datetime) -
     return service_by_id(tx=tx, service_id=service_id)
 
 
+def renew_term(*, tx: Connection, service_id: int, on: date, months: int) -> None:
+    """Let the term of a service move on from its end, or from a later day (domain 3.3, RENEW).
+
+    Raises:
+        ServiceStateConflict: The service is not In Service.
+        TermNotOver: Its present term ends later.
+    """
+    present = lock_service(tx=tx, service_id=service_id)
+    if present.state is not ServiceState.IN_SERVICE:
+        raise ServiceStateConflict(
+            number=present.number, present=present.state, wanted=ServiceState.IN_SERVICE
+        )
+    ends_on = tx.scalar(select(service.c.current_term_end_on).where(service.c.id == service_id))
+    check_renewal(name=present.number, last_day=ends_on, on=on)
+    tx.execute(
+        update(service)
+        .where(service.c.id == service_id)
+        .values(
+            term_months=months, current_term_start_on=on, current_term_end_on=term_end(on, months)
+        )
+    )
+    log.info("service.renewed", service_id=service_id, on=on, months=months)
+
+
+def check_renewal(*, name: str, last_day: date | None, on: date) -> None:
+    """Do nothing when a term whose last day is known can be renewed on a day.
+
+    Raises:
+        TermNotOver: It ends later.
+    """
+    if last_day is not None and on <= last_day:
+        raise TermNotOver(f"The term of {name} lasts until {last_day}; it is not renewed on {on}.")
+
+
 def cancel_unstarted(*, tx: Connection, service_ids: Collection[int]) -> int:
     """Give up services that never went live: Order Canceled, their numbers free again."""
     if not service_ids:
@@ -220,4 +262,5 @@ def _service(row: Row[Any]) -> Service:
         renewal_type=row.renewal_type,
         service_start_on=row.service_start_on,
         service_end_on=row.service_end_on,
+        location_id=row.location_id,
     )

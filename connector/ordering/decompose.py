@@ -11,10 +11,11 @@ from sqlalchemy import Connection, Row, insert, select
 from connector.errors import StateConflict
 from connector.inventory.services import NewService, create_services
 from connector.ordering.orders import OrderFinal, lock_order
-from connector.ordering.request_types import Effect, request_of
+from connector.ordering.request_types import MAKES_SERVICE, request_of
 from connector.ordering.templates import NoTemplate, Templates, WorkOrderTemplate
 from connector.parties.numbering import Reserved, reserve
 from connector.store.tables.catalog import price_entry, product
+from connector.store.tables.inventory import service
 from connector.store.tables.ordering import (
     customer_order,
     order_line,
@@ -47,6 +48,7 @@ class _Planned:
     line: Row[Any]
     template: WorkOrderTemplate
     service_id: int | None
+    after: "_Planned | None" = None  # begins when the other one's milestone is passed
 
 
 def template_for(
@@ -94,13 +96,16 @@ def decompose_order(
         )
         for line in lines
     ]
-    starting = [line for line in lines if request_of(line.request_type).effect is Effect.START]
+    starting = [line for line in lines if request_of(line.request_type).effect in MAKES_SERVICE]
     created = create_services(tx=tx, new=[_new_service(line) for line in starting])
     service_of = {line.id: made.id for line, made in zip(starting, created, strict=True)}
-    planned = [
-        _Planned(line, template, service_of.get(line.id, line.target_service_id))
-        for line, template in zip(lines, chosen, strict=True)
-    ]
+    planned: list[_Planned] = []
+    for line, template in zip(lines, chosen, strict=True):
+        service_id = service_of.get(line.id, line.target_service_id)
+        planned.append(_Planned(line, template, service_id))
+        if template.followed_by is not None:
+            follower = templates.get(template.followed_by)
+            planned.append(_Planned(line, follower, line.target_service_id, after=planned[-1]))
     tasks = _write(tx, planned, now) if planned else 0
     log.info("order.decomposed", order_id=order_id, work_orders=len(planned), tasks=tasks)
     return Decomposed(services=len(created), work_orders=len(planned), tasks=tasks)
@@ -115,10 +120,14 @@ _LINES_WITHOUT_WORK = (
         customer_order.c.currency,
         price_entry.c.work_order_template,
         product.c.key.label("product_key"),
+        # What replaces a service goes on where that is and for who pays for it.
+        service.c.billing_account_id.label("payer_of_target"),
+        service.c.location_id.label("place_of_target"),
     )
     .join(customer_order, customer_order.c.id == order_line.c.order_id)
     .join(product, product.c.id == order_line.c.product_id)
     .outerjoin(price_entry, price_entry.c.id == order_line.c.price_entry_id)
+    .outerjoin(service, service.c.id == order_line.c.target_service_id)
     .where(~select(work_order.c.id).where(work_order.c.order_line_id == order_line.c.id).exists())
     .order_by(order_line.c.sequence)
 )
@@ -128,9 +137,9 @@ def _new_service(line: Row[Any]) -> NewService:
     return NewService(
         brand_id=line.brand_id,
         account_id=line.account_id,
-        billing_account_id=line.billing_account_id,
+        billing_account_id=line.payer_of_target or line.billing_account_id,
         product_id=line.product_id,
-        location_id=line.location_id,
+        location_id=line.location_id or line.place_of_target,
         created_by_line_id=line.id,
         customer_service_name=line.description or None,
         quantity=line.quantity,
@@ -149,6 +158,7 @@ def _write(tx: Connection, planned: Sequence[_Planned], now: datetime) -> int:
     numbers = iter(reserve(tx=tx, table=task, prefix="TSK", count=total))
     tasks: list[dict[str, Any]] = []
     edges: list[dict[str, int]] = []
+    milestones: dict[int, int] = {}
     for one, owner in zip(planned, orders, strict=True):
         taken = {step.name: next(numbers) for step in one.template.tasks}
         tasks.extend(_task_rows(one.template, owner.id, taken))
@@ -157,6 +167,13 @@ def _write(tx: Connection, planned: Sequence[_Planned], now: datetime) -> int:
             for step in one.template.tasks
             for before in step.after
         )
+        if one.after is not None:
+            edges.extend(
+                {"predecessor_id": milestones[one.line.id], "successor_id": taken[step.name].id}
+                for step in one.template.tasks
+                if not step.after
+            )
+        milestones[one.line.id] = taken[one.template.milestone].id
     tx.execute(
         insert(work_order),
         [

@@ -72,6 +72,7 @@ class LineDraft:
     origin_line_sfid: str | None = None
     description: str = ""
     pricing: dict[str, Any] | None = None  # prices the quantity, in place of so much a unit
+    add_ons: list[dict[str, Any]] | None = None  # what is added to and removed from the service
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ class Target:
     mr_price: Decimal
     mr_cost: Decimal
     pricing: dict[str, Any] | None
+    location_id: int | None
+    add_ons: tuple[str, ...]  # the names of those it has
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,10 @@ class LineFacts:
     currency: str
     product_id: int
     product_name: str
-    service_id: int | None
+    service_id: int | None  # its own, or else the one it is about
+    target_service_id: int | None
+    location_id: int | None
+    ordering_payer_id: int  # who pays for the order, which may not be who pays for the service
     quantity: Decimal
     mr_price: Decimal
     nr_price: Decimal
@@ -58,8 +63,10 @@ class LineFacts:
     term_months: int
     requested_on: date | None
     anchor_day: int
+    cycle: str
     timezone: str
     pricing: dict[str, Any] | None = None
+    add_ons: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +126,19 @@ def targets(*, tx: Connection, ids: Collection[int]) -> dict[int, Target]:
     """Return services that lines want to change, each with the open order about it, if any."""
     rows = tx.execute(_TARGETS, {"ids": list(ids)})
     return {
-        row.id: Target(**(dict(row._mapping) | {"state": ServiceState(row.state)})) for row in rows
+        row.id: Target(
+            **dict(row._mapping) | {"state": ServiceState(row.state), "add_ons": tuple(row.add_ons)}
+        )
+        for row in rows
     }
 
 
 _TARGETS = text("""
     SELECT s.id, s.number, s.state, s.account_id, s.product_id, p.key AS product_key, s.quantity,
            s.currency, s.mr_price, s.mr_cost, s.pricing, busy.number AS open_order,
-           waiting.scheduled
+           waiting.scheduled, s.location_id,
+           ARRAY(SELECT a.name FROM add_on a WHERE a.service_id = s.id AND a.end_on IS NULL
+                  ORDER BY a.name) AS add_ons
       FROM service s
       JOIN product p ON p.id = s.product_id
       LEFT JOIN LATERAL (
@@ -150,7 +162,7 @@ _TARGETS = text("""
 def line_facts(*, tx: Connection, order_line_id: int) -> LineFacts:
     """Return what carrying out a line takes; its service is its own or the one it is about."""
     row = tx.execute(_LINE_FACTS, {"order_line_id": order_line_id}).one()
-    return LineFacts(**row._mapping)
+    return LineFacts(**dict(row._mapping) | {"add_ons": tuple(row.add_ons or ())})
 
 
 _LINE_FACTS = text("""
@@ -158,11 +170,13 @@ _LINE_FACTS = text("""
            coalesce(s.billing_account_id, o.billing_account_id) AS billing_account_id, o.currency,
            l.product_id, p.display_name AS product_name, s.id AS service_id, l.quantity,
            l.mr_price, l.nr_price, l.mr_cost, l.nr_cost, l.term_months, l.requested_on,
-           b.anchor_day, b.timezone, l.pricing
+           b.anchor_day, b.cycle, b.timezone, l.pricing, l.target_service_id, l.location_id,
+           o.billing_account_id AS ordering_payer_id, l.add_ons
       FROM order_line l
       JOIN customer_order o ON o.id = l.order_id
       JOIN product p ON p.id = l.product_id
-      LEFT JOIN service s ON s.id = l.target_service_id OR s.created_by_line_id = l.id
+      LEFT JOIN service made ON made.created_by_line_id = l.id
+      LEFT JOIN service s ON s.id = coalesce(made.id, l.target_service_id)
       JOIN billing_account b ON b.id = coalesce(s.billing_account_id, o.billing_account_id)
      WHERE l.id = :order_line_id
 """)
@@ -215,7 +229,8 @@ def lines_of(*, tx: Connection, order_id: int) -> tuple[LineRow, ...]:
               FROM order_line l
               JOIN product p ON p.id = l.product_id
               JOIN v_order_line_state v ON v.order_line_id = l.id
-              LEFT JOIN service s ON s.id = l.target_service_id OR s.created_by_line_id = l.id
+              LEFT JOIN service made ON made.created_by_line_id = l.id
+              LEFT JOIN service s ON s.id = coalesce(made.id, l.target_service_id)
              WHERE l.order_id = :order_id ORDER BY l.sequence
         """),
         {"order_id": order_id},

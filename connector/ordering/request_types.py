@@ -32,6 +32,18 @@ class Effect(StrEnum):
     CHANGE = "change"
     END = "end"
     CHARGE = "charge"
+    ADD_ONS = "add-ons"
+    MOVE = "move"
+    REPLACE = "replace"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+    TRANSFER = "transfer"
+
+
+# These make a service of their own.
+MAKES_SERVICE = frozenset({Effect.START, Effect.REPLACE})
+# These leave product, quantity and price of the service as they are.
+GOES_ON = frozenset({Effect.ADD_ONS, Effect.MOVE, Effect.SUSPEND, Effect.RESUME, Effect.TRANSFER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +58,11 @@ class Request:
 
 SUPPORTED: dict[RequestType, Request] = {
     RequestType.NEW: Request("Deliver", Effect.START, False, ("Service",)),
+    RequestType.ADD_ON_CHANGE: Request("Change", Effect.ADD_ONS, True, ("Service",)),
     RequestType.UPGRADE: Request("Change", Effect.CHANGE, True, ("Service",)),
     RequestType.DOWNGRADE: Request("Change", Effect.CHANGE, True, ("Service",)),
+    RequestType.MOVE: Request("Turn-up", Effect.MOVE, True, ("Service",)),
+    RequestType.REPLACE: Request("Turn-up", Effect.REPLACE, True, ("Service",)),
     RequestType.RE_TERM: Request("Change", Effect.CHANGE, True, ("Service",)),
     RequestType.RE_RATE: Request("Change", Effect.CHANGE, True, ("Service",)),
     RequestType.CANCEL: Request("Disconnect", Effect.END, True, ("Service",)),
@@ -55,6 +70,9 @@ SUPPORTED: dict[RequestType, Request] = {
         "Service request", Effect.CHARGE, False, ("Service Request",)
     ),
     RequestType.WIDGET: Request("Ship", Effect.CHARGE, False, ("Widget",)),
+    RequestType.SUSPEND: Request("Change", Effect.SUSPEND, True, ("Service",)),
+    RequestType.RESUME: Request("Change", Effect.RESUME, True, ("Service",)),
+    RequestType.TRANSFER_OF_BILLING: Request("Change", Effect.TRANSFER, True, ("Service",)),
 }
 
 

@@ -49,6 +49,7 @@ class Role(StrEnum):
     """What a work order does for its line."""
 
     DELIVER = "Deliver"
+    TURN_UP = "Turn-up"
     CHANGE = "Change"
     DISCONNECT = "Disconnect"
     SERVICE_REQUEST = "Service request"
@@ -58,6 +59,7 @@ class Role(StrEnum):
 # The task whose completion moves money: one in each work order, never none, never two.
 BILLING_MILESTONE: dict[Role, Milestone] = {
     Role.DELIVER: Milestone.BILLING_START,
+    Role.TURN_UP: Milestone.BILLING_START,
     Role.CHANGE: Milestone.BILLING_START,
     Role.DISCONNECT: Milestone.SERVICE_END,
     Role.SERVICE_REQUEST: Milestone.BILLING_START,
@@ -81,11 +83,21 @@ class TaskTemplate:
 
 @dataclass(frozen=True, slots=True)
 class WorkOrderTemplate:
-    """The steps of one kind of work order, predecessors first."""
+    """The steps of one kind of work order, predecessors first.
+
+    A turn-up is `followed_by` the template that takes down what it comes in place of.
+    """
 
     key: str
     role: Role
     tasks: tuple[TaskTemplate, ...]
+    followed_by: str | None = None
+
+    @property
+    def milestone(self) -> str:
+        """The name of the step whose completion moves money."""
+        wanted = BILLING_MILESTONE[self.role]
+        return next(task.name for task in self.tasks if task.milestone_of is wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +145,7 @@ class _Task(_Strict):
 class _File(_Strict):
     key: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,79}$")]
     role: Role
+    followed_by: str | None = None
     tasks: Annotated[tuple[_Task, ...], Field(min_length=1, max_length=200)]
 
 
@@ -141,7 +154,8 @@ def load_templates(folder: Path) -> Templates:
 
     Raises:
         BadTemplate: A file has a wrong or unknown key, two steps of one name, a step after an
-            unknown one, a circle, or not exactly one billing milestone.
+            unknown one, a circle, or not exactly one billing milestone; a turn-up is followed by
+            no disconnect, or something else is followed.
         UnreadableFile: A file is not plain YAML.
     """
     found: dict[str, WorkOrderTemplate] = {}
@@ -152,7 +166,25 @@ def load_templates(folder: Path) -> Templates:
         found[template.key] = template
     if not found:
         raise BadTemplate(f"{folder} holds no work-order template.")
+    for template in found.values():
+        _check_follower(folder, template, found)
     return Templates(found)
+
+
+def _check_follower(
+    folder: Path, template: WorkOrderTemplate, found: dict[str, WorkOrderTemplate]
+) -> None:
+    after = template.followed_by
+    if (template.role is Role.TURN_UP) != (after is not None):
+        raise BadTemplate(
+            f"{folder}: '{template.key}' is of role {template.role}: `followed_by` names what "
+            f"takes down the old side of a {Role.TURN_UP}, and only there."
+        )
+    if after is not None and (after not in found or found[after].role is not Role.DISCONNECT):
+        raise BadTemplate(
+            f"{folder}: '{template.key}' is followed by '{after}', which is no template of role "
+            f"{Role.DISCONNECT}."
+        )
 
 
 def _read(path: Path) -> WorkOrderTemplate:
@@ -171,7 +203,7 @@ def _read(path: Path) -> WorkOrderTemplate:
         for task in read.tasks
     )
     _check(path, read.role, tasks)
-    return WorkOrderTemplate(read.key, read.role, _in_order(path, tasks))
+    return WorkOrderTemplate(read.key, read.role, _in_order(path, tasks), read.followed_by)
 
 
 def _duration(task: _Task) -> int:

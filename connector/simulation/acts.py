@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from functools import singledispatch
@@ -11,8 +12,9 @@ from connector.charging.early_termination import term_end
 from connector.charging.policy import Suspended
 from connector.charging.segments import BillingAlreadyStarted
 from connector.charging.shares import split
-from connector.charging.succession import plan_stop
+from connector.charging.succession import plan_pause, plan_resume
 from connector.errors import InvalidInput
+from connector.inventory.services import check_renewal
 from connector.kernel.money import rounded_to
 from connector.simulation import events
 from connector.simulation.events import DiscountTerms, Event
@@ -26,6 +28,7 @@ from connector.simulation.parts import (
     effective_day,
     end_part,
     end_service,
+    go_on,
     living,
     payer_cycle,
     sell,
@@ -144,12 +147,8 @@ def _(event: events.Renew, world: World) -> None:
     service, base = base_of(world, event.renew)
     on = day_of(world, event.at)
     if service.term_from is not None:
-        ends = term_end(service.term_from, service.term_months)
-        if on < ends:
-            raise NotNow(
-                f"The term of '{service.name}' ends on {ends}; it cannot be renewed on {on}.",
-                remedy="Use re_term for a new term inside the old one.",
-            )
+        last_day = term_end(service.term_from, service.term_months) - timedelta(days=1)
+        check_renewal(name=f"'{service.name}'", last_day=last_day, on=on)
     if event.price is not None:
         succeed(world, service, base, on, price=event.price)
     service.term_from, service.term_months = on, event.months
@@ -191,7 +190,7 @@ def _(event: events.Move, world: World) -> None:
     service.site = event.site
     service.country = event.country or service.country
     for component in service.components.values():
-        succeed(world, service, component, on)
+        go_on(world, service, component, on)
     if event.fee is not None:
         sell(world, world.ledger(service.account), service, event.fee, on=on)
 
@@ -237,7 +236,9 @@ def _(event: events.Suspend, world: World) -> None:
         if component.paused_on is not None:
             raise NotNow(f"'{service.name}' is suspended since {component.paused_on}.")
         if standing[-1].policy.while_suspended is Suspended.PAUSE:
-            world.cut(plan_stop(standing, on=on, payer=payer_cycle(world, service)))
+            planned = plan_pause(standing, on=on, payer=payer_cycle(world, service))
+            world.cut(tuple(cut for cut, _ in planned))
+            component.pauses = tuple(pause for _, pause in planned)
         component.paused_on = on
 
 
@@ -249,12 +250,10 @@ def _(event: events.Resume, world: World) -> None:
         if component.paused_on is None or on < component.paused_on:
             raise NotNow(f"'{service.name}' is not suspended on {on}.")
         component.paused_on = None
-        last = world.charge(world.standing(component)[-1].charge_id)
-        if last.policy.while_suspended is Suspended.PAUSE:
-            number = world.open_charge(
-                world.ledger(service.account), replace(last, starts_on=on, ends_on=None)
-            )
-            component.charges.append(number)
+        for charge_id, starts_on, ends_on in plan_resume(component.pauses, on=on):
+            again = replace(world.charge(charge_id), starts_on=starts_on, ends_on=ends_on)
+            component.charges.append(world.open_charge(world.ledger(service.account), again))
+        component.pauses = ()
 
 
 @act.register
@@ -263,11 +262,11 @@ def _(event: events.Transfer, world: World) -> None:
     ledger = world.ledger(event.to)
     if ledger.name == service.account:
         raise NotNow(f"'{service.name}' is billed to '{event.to}' already.")
-    service_from = service.account
+    giving = world.ledger(service.account)
     service.account = ledger.name
     on = day_of(world, event.at)
     for component in service.components.values():
-        succeed(world, service, component, on, payer=world.ledger(service_from))
+        go_on(world, service, component, on, payer=giving)
 
 
 @act.register

@@ -13,6 +13,7 @@ from connector.charging.succession import (
     Opening,
     Standing,
     plan_first,
+    plan_going_on,
     plan_stop,
     plan_succession,
 )
@@ -97,14 +98,12 @@ def succeed(
     plan: str | None = None,
     price: Decimal | None = None,
     quantity: Decimal | None = None,
-    payer: Ledger | None = None,
 ) -> None:
     """Let a part of a service go on from a day, with what is said changed."""
     if component.paused_on is not None and on >= component.paused_on:
         raise NotNow(f"'{service.name}' is suspended since {component.paused_on}; resume it first.")
     standing = world.standing(component)
     ledger = world.ledger(service.account)
-    payer = payer or ledger
     before = world.charge(in_force(standing, on))
     pricing = None
     if price is None and plan:
@@ -128,11 +127,40 @@ def succeed(
             after.quantity, after.unit_price, after.discount_percent, pricing=pricing
         ).per_period,
         policy=after.policy,
-        payer=payer.payer.cycle,
+        payer=ledger.payer.cycle,
     )
     world.cut((succession.cut,))
     component.charges.append(world.open_charge(ledger, _dated(after, succession.opening)))
     component.plan = name
+
+
+def go_on(
+    world: World,
+    service: Service,
+    component: Component,
+    on: date,
+    *,
+    payer: Ledger | None = None,
+) -> None:
+    """Let a part go on as it is where its service is now; `payer` is who paid until that day."""
+    if component.paused_on is not None:
+        raise NotNow(f"'{service.name}' is suspended since {component.paused_on}; resume it first.")
+    ledger = world.ledger(service.account)
+    cycle = (payer or ledger).payer.cycle
+    for one in plan_going_on(world.standing(component), on=on, payer=cycle):
+        before = world.charge(one.cut.charge_id)
+        blank = world.blank_charge(ledger, service, component.plan)
+        policy = before.policy if payer is None else blank.policy
+        after = replace(
+            before,
+            site=service.site,
+            tax_country=service.country,
+            starts_on=one.starts_on,
+            ends_on=one.ends_on,
+            policy=policy.opened(on=one.starts_on, before=before.policy),
+        )
+        world.cut((one.cut,))
+        component.charges.append(world.open_charge(ledger, after))
 
 
 def in_force(standing: Sequence[Standing], on: date) -> int:

@@ -10,7 +10,7 @@ from connector.billing.lines import ForeignChargeCurrency
 from connector.billing.tax import TaxRate, TaxTable
 from connector.charging.policy import ProrationPolicy
 from connector.charging.segments import BeforeBillingStart, Cut
-from connector.charging.succession import Standing
+from connector.charging.succession import Pause, Standing
 from connector.errors import InvalidInput, StateConflict
 from connector.simulation.script import Account, Plan, Script
 
@@ -79,6 +79,7 @@ class Component:
     plan: str
     charges: list[int] = field(default_factory=list)
     paused_on: date | None = None
+    pauses: tuple[Pause, ...] = ()
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ import pytest
 from billing_world import BillingWorld, at
 
 from connector.billing.order_bill import bill_order
-from connector.charging import recurring
+from connector.charging import opening
 from connector.errors import InvalidInput
 
 ORDER_DAY = date(2026, 6, 12)
@@ -19,7 +19,7 @@ def on_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "policies").mkdir()
     file = tmp_path / "policies" / "proration.yaml"
     file.write_text("default: {invoice_partials_on: on_order}\n")
-    monkeypatch.setattr(recurring, "mappings_dir", lambda: tmp_path)
+    monkeypatch.setattr(opening, "mappings_dir", lambda: tmp_path)
 
 
 def five_seats(world: BillingWorld, payer: int) -> None:

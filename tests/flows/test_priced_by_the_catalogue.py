@@ -91,7 +91,9 @@ def delivered(shop: DeliveryWorld, *products: str, on: date, quantity: int = 1) 
         ).all()
         for one in ids:
             facts = line_facts(tx=tx, order_line_id=one)
-            carry_out(tx=tx, line=facts, on=on, policy=shop.rules.policy, now=at(on))
+            carry_out(
+                tx=tx, line=facts, milestone=None, on=on, policy=shop.rules.policy, now=at(on)
+            )
 
 
 def billed(shop: DeliveryWorld, day: date) -> list[Any]:

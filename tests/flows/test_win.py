@@ -207,7 +207,7 @@ class TestRefusal:
         expected = (
             "line 1 (Mystery box): the product has no product key",
             "line 2 (no-such-thing): the catalogue has no such product",
-            "line 3 (cloud): Request type 'MOVE' is not delivered",
+            "line 3 (cloud): MOVE needs the service it is about",
             "line 4 (cloud): Request type 'NONSENSE' is not delivered",
             "line 5 (line-100): the product needs a location",
             "line 6 (line-100): no price for NEW over 36 months",
@@ -281,7 +281,9 @@ class TestRefusal:
         key = f"l2c:service:{world.delivered_service()}"
         cancel = line("line-100", "CANCEL", target_service_key=key)
 
-        with pytest.raises(DealNotDeliverable, match="is on 2 lines of this deal"):
+        with pytest.raises(
+            DealNotDeliverable, match=r"is on the lines 1 \(CANCEL\) and 2 \(CANCEL\)"
+        ):
             world.win(world.deal([cancel, cancel]))
 
     def test_lets_one_open_order_change_a_service(self, world: DeliveryWorld) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lives import any_plans, bases, changes, discounts, lived, quantities
 from played_for_real import RealPlay, documents_of, simulated_documents
 
-from connector.charging import recurring
+from connector.charging import opening
 from connector.charging.policy import Alignment, IntervalChange
 from connector.kernel.money import Rounding
 from connector.simulation.events import Cancel, DiscountTerms, Pay, Start
@@ -87,7 +87,7 @@ def test_the_real_bill_run_makes_of_a_life_what_the_simulation_makes(
         pytest.MonkeyPatch.context() as patch,
     ):
         RealPlay.write_policies(script, Path(folder))
-        patch.setattr(recurring, "mappings_dir", lambda: Path(folder))
+        patch.setattr(opening, "mappings_dir", lambda: Path(folder))
         real = RealPlay(store, script)
         real.run()
         first = documents_of(real)

@@ -31,6 +31,7 @@ charge = Table(
     reference("order_line_id", "order_line", nullable=True),
     reference("product_id", "product"),
     reference("usage_summary_id", "usage_summary", nullable=True),
+    reference("location_id", "location", nullable=True),  # where it is supplied, and so taxed
     text("description"),
     exact("quantity", default="1"),
     exact("unit_price"),  # per unit; per unit and month when recurring; the whole when usage

@@ -100,6 +100,7 @@ add_on = Table(
     reference("service_id", "service"),
     reference("product_id", "product"),
     reference("order_line_id", "order_line", nullable=True),
+    text("name", default=""),  # by which it is removed; several of one product have several names
     exact("quantity", default="1"),
     exact("unit_mr_price", default="0"),
     day("start_on"),

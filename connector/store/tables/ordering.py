@@ -87,6 +87,8 @@ order_line = Table(
     exact("mr_cost", default="0"),
     exact("nr_cost", default="0"),
     pricing(),  # of the recurring price as sold; NULL: so much for each unit
+    # of an ADD_ON_CHANGE: act (add, remove), name; when added product, quantity, prices
+    Column("add_ons", JSONB(none_as_null=True), nullable=True),
     Column("term_months", Integer, nullable=False, server_default="0"),
     text("renewal_type", default="Month-to-month"),
     day("requested_on", nullable=True),

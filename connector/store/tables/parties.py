@@ -109,7 +109,11 @@ billing_account = Table(
     ),
     CheckConstraint("system <> 'builtin' OR foreign_key IS NULL", name="built_in_has_no_key"),
     CheckConstraint("anchor_day BETWEEN 1 AND 31", name="anchor_day_in_month"),
-    CheckConstraint("cycle = 'month'", name="cycle_known"),
+    # a weekday, Monday is 1, for whoever is billed by the week
+    CheckConstraint("cycle <> 'week' OR anchor_day <= 7", name="anchor_day_in_week"),
+    CheckConstraint(
+        "cycle IN ('week', 'month', 'quarter', 'half_year', 'year')", name="cycle_known"
+    ),
 )
 
 # `normalized_key` guards against the same address twice for one customer (domain A6, 2.3.8).

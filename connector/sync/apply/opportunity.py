@@ -60,6 +60,8 @@ class DealLine:
     location: DealLocation | None
     location_text: str | None
     description: str
+    add_ons_added: str | None = None
+    add_ons_removed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,17 @@ from sync_out.world import insert
 
 from connector.billing.commands import (
     change_service_billing,
+    end_add_on_billing,
     end_service_billing,
+    give_back_once,
     open_account,
+    resume_service_billing,
+    start_add_on_billing,
     start_service_billing,
+    suspend_service_billing,
+    transfer_service_billing,
 )
+from connector.billing.requests import AddOnTerms
 from connector.billing.routing import Routing
 from connector.charging.segments import BillingAlreadyEnded, NothingToBill
 from connector.flows.billing_systems import deliver_commands
@@ -176,3 +183,92 @@ def test_are_refused_behind_the_end(store, oldbooks, lines) -> None:
 
     deliver_commands(store=store, system=oldbooks.system, now=NOW)
     assert [row["command"] for row in _outbox(oldbooks)] == ["start", "end"]
+
+
+class TestPartsAndPlaces:
+    def test_tell_of_an_add_on_by_its_name(self, store, oldbooks, lines) -> None:
+        _start(store, lines)
+        backup = AddOnTerms("backup", lines["suite"], Decimal(1), Decimal(30))
+        with store.transaction() as tx:
+            of_service = {"tx": tx, "service_id": lines["service"], "now": NOW}
+            start_add_on_billing(
+                **of_service, order_line_id=lines["change"], on=CHANGED_ON, add_on=backup
+            )
+            end_add_on_billing(**of_service, order_line_id=lines["end"], on=ENDED_ON, name="backup")
+
+        deliver_commands(store=store, system=oldbooks.system, now=NOW)
+
+        _, started, ended = _outbox(oldbooks)
+        assert (started["command"], started["unit_price"]) == ("start", 30)
+        assert started["payload"]["add_on"] == ended["payload"]["add_on"] == "backup"
+        assert ended["key"] == f"end:line:{lines['end']}:backup"
+
+    def test_refuse_to_end_an_add_on_nobody_started(self, store, lines) -> None:
+        _start(store, lines)
+
+        with pytest.raises(NothingToBill, match="add-on 'backup'"), store.transaction() as tx:
+            end_add_on_billing(
+                tx=tx,
+                service_id=lines["service"],
+                order_line_id=lines["end"],
+                on=ENDED_ON,
+                name="backup",
+                now=NOW,
+            )
+
+    def test_tell_of_a_rest_as_a_change_of_nothing_else(self, store, oldbooks, lines) -> None:
+        _start(store, lines)
+        with store.transaction() as tx:
+            of_service = {"tx": tx, "service_id": lines["service"], "now": NOW}
+            suspend_service_billing(**of_service, order_line_id=lines["change"], on=CHANGED_ON)
+            resume_service_billing(**of_service, order_line_id=lines["end"], on=ENDED_ON)
+
+        deliver_commands(store=store, system=oldbooks.system, now=NOW)
+
+        _, suspended, resumed = _outbox(oldbooks)
+        assert (suspended["command"], suspended["payload"]["what"]) == ("change", "suspended")
+        assert (resumed["quantity"], resumed["payload"]["what"]) == (5, "resumed")
+
+    def test_end_on_one_account_and_start_on_the_other(self, store, oldbooks, lines) -> None:
+        _start(store, lines)
+        with store.transaction() as tx:
+            account = tx.execute(text("SELECT id FROM account")).scalar_one()
+            other = open_account(
+                tx=tx, account_id=account, currency="EUR", terms=PayerTerms(), now=NOW
+            )
+            transfer_service_billing(
+                tx=tx,
+                service_id=lines["service"],
+                order_line_id=lines["change"],
+                on=CHANGED_ON,
+                billing_account_id=other,
+                now=NOW,
+            )
+            begun = tx.execute(text("SELECT billing_account_id, starts_on FROM charge")).one()
+
+        deliver_commands(store=store, system=oldbooks.system, now=NOW)
+
+        assert tuple(begun) == (other, CHANGED_ON)
+        assert [(row["command"], row["effective_on"]) for row in _outbox(oldbooks)] == [
+            ("start", ON),
+            ("end", CHANGED_ON),
+        ]
+
+    def test_give_back_by_a_quantity_below_zero(self, store, oldbooks, lines) -> None:
+        with store.transaction() as tx:
+            payer = tx.execute(text("SELECT id FROM billing_account")).scalar_one()
+            give_back_once(
+                tx=tx,
+                billing_account_id=payer,
+                order_line_id=lines["end"],
+                product_id=lines["suite"],
+                quantity=Decimal(2),
+                currency="EUR",
+                on=ON,
+                now=NOW,
+            )
+
+        deliver_commands(store=store, system=oldbooks.system, now=NOW)
+
+        (back,) = _outbox(oldbooks)
+        assert (back["command"], back["quantity"], back["unit_price"]) == ("charge", -2, None)

@@ -749,7 +749,8 @@ CREATE TABLE billing_account (
 	CONSTRAINT uq_billing_account_system_foreign_key UNIQUE (system, foreign_key),
 	CONSTRAINT ck_billing_account_built_in_has_no_key CHECK (system <> 'builtin' OR foreign_key IS NULL),
 	CONSTRAINT ck_billing_account_anchor_day_in_month CHECK (anchor_day BETWEEN 1 AND 31),
-	CONSTRAINT ck_billing_account_cycle_known CHECK (cycle = 'month'),
+	CONSTRAINT ck_billing_account_anchor_day_in_week CHECK (cycle <> 'week' OR anchor_day <= 7),
+	CONSTRAINT ck_billing_account_cycle_known CHECK (cycle IN ('week', 'month', 'quarter', 'half_year', 'year')),
 	CONSTRAINT fk_billing_account_brand_id FOREIGN KEY(brand_id) REFERENCES brand (id),
 	CONSTRAINT fk_billing_account_account_id FOREIGN KEY(account_id) REFERENCES account (id),
 	CONSTRAINT fk_billing_account_superseded_by_id FOREIGN KEY(superseded_by_id) REFERENCES billing_account (id)
@@ -1065,6 +1066,7 @@ CREATE TABLE order_line (
 	mr_cost NUMERIC(24, 9) DEFAULT '0' NOT NULL,
 	nr_cost NUMERIC(24, 9) DEFAULT '0' NOT NULL,
 	pricing JSONB,
+	add_ons JSONB,
 	term_months INTEGER DEFAULT '0' NOT NULL,
 	renewal_type TEXT DEFAULT 'Month-to-month' NOT NULL,
 	requested_on DATE,
@@ -1132,6 +1134,7 @@ CREATE TABLE charge (
 	order_line_id BIGINT,
 	product_id BIGINT NOT NULL,
 	usage_summary_id BIGINT,
+	location_id BIGINT,
 	description TEXT NOT NULL,
 	quantity NUMERIC(24, 9) DEFAULT '1' NOT NULL,
 	unit_price NUMERIC(24, 9) NOT NULL,
@@ -1158,12 +1161,15 @@ CREATE TABLE charge (
 	CONSTRAINT fk_charge_service_id FOREIGN KEY(service_id) REFERENCES service (id),
 	CONSTRAINT fk_charge_order_line_id FOREIGN KEY(order_line_id) REFERENCES order_line (id),
 	CONSTRAINT fk_charge_product_id FOREIGN KEY(product_id) REFERENCES product (id),
-	CONSTRAINT fk_charge_usage_summary_id FOREIGN KEY(usage_summary_id) REFERENCES usage_summary (id)
+	CONSTRAINT fk_charge_usage_summary_id FOREIGN KEY(usage_summary_id) REFERENCES usage_summary (id),
+	CONSTRAINT fk_charge_location_id FOREIGN KEY(location_id) REFERENCES location (id)
 );
 
 CREATE INDEX ix_charge_billing_account_id ON charge (billing_account_id);
 
 CREATE INDEX ix_charge_brand_id ON charge (brand_id);
+
+CREATE INDEX ix_charge_location_id ON charge (location_id);
 
 CREATE INDEX ix_charge_order_line_id ON charge (order_line_id);
 
@@ -1217,6 +1223,7 @@ CREATE TABLE add_on (
 	service_id BIGINT NOT NULL,
 	product_id BIGINT NOT NULL,
 	order_line_id BIGINT,
+	name TEXT DEFAULT '' NOT NULL,
 	quantity NUMERIC(24, 9) DEFAULT '1' NOT NULL,
 	unit_mr_price NUMERIC(24, 9) DEFAULT '0' NOT NULL,
 	start_on DATE NOT NULL,
