@@ -191,3 +191,28 @@ def test_a_price_that_outlives_the_next_one_is_not_loaded(tx: Connection, tmp_pa
 
     with pytest.raises(BadFile, match=r"dates.yaml:7: .* takes its place on 2026-05-01"):
         load_catalog(tx=tx, folder=tmp_path, now=NOW)
+
+
+def test_bundles_that_hold_each_other_are_refused(tx: Connection, tmp_path: Path) -> None:
+    (tmp_path / "circle.yaml").write_text(
+        BRAND
+        + "products:\n"
+        + "  - {key: egg, brand: b, name: Egg, bundle: [{product: hen, weight: 1}]}\n"
+        + "  - {key: hen, brand: b, name: Hen, bundle: [{product: egg, weight: 1}]}\n"
+    )
+
+    with pytest.raises(BadFile, match=r"circle.yaml:3: .*'egg' holds 'hen', which is a bundle"):
+        load_catalog(tx=tx, folder=tmp_path, now=NOW)
+
+
+def test_a_price_without_a_currency_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(
+        BRAND
+        + "products:\n"
+        + "  - {key: p, brand: b, name: P, prices: [{request: NEW, mr: 1, from: 2026-01-01}]}\n"
+    )
+
+    result = CliRunner().invoke(check, [str(tmp_path), "--json"], standalone_mode=False)
+
+    (finding,) = json.loads(result.stdout)["findings"]
+    assert (finding["line"], finding["problem"]) == (3, "An entry of prices needs 'currency'.")
