@@ -135,6 +135,7 @@ def _load_products(tx: Connection, drafts: Iterable[ProductDraft]) -> int:
                 "accounting_code": draft.accounting_code,
                 "rate_plan_key": draft.rate_plan_key,
                 "early_termination": draft.early_termination,
+                "commitment": draft.commitment,
             }
         )
     return _upsert(tx, product, rows)
