@@ -18,6 +18,7 @@ from connector.catalog.pricing_files import (
     VendorRuleDraft,
     read_bundle,
     read_class_price,
+    read_commitment,
     read_discount,
     read_early_termination,
     read_recurring,
@@ -86,6 +87,7 @@ class ProductDraft:
     line: int
     bundle: tuple[PartDraft, ...] = ()
     early_termination: dict[str, Any] | None = None
+    commitment: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +302,7 @@ def _product(entry: Entry) -> ProductDraft:
         line=entry.line,
         bundle=read_bundle(entry),
         early_termination=read_early_termination(entry),
+        commitment=read_commitment(entry),
     )
     entry.finish()
     if product.bundle and any(price.pricing for price in product.prices):

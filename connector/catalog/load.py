@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Table, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from connector.catalog.bundles import load_bundles
+from connector.catalog.coherence import date_clashes
 from connector.catalog.decks import load_decks
 from connector.catalog.discounts import load_discounts, load_vendor_rules
 from connector.catalog.files import CatalogFiles, ProductDraft, read_catalog
@@ -50,9 +51,12 @@ def load_catalog(*, tx: Connection, folder: Path, now: datetime) -> CatalogRepor
     """Load a folder of catalogue files; the same files as at the last load change nothing.
 
     Raises:
-        BadFile: A file is wrong, with its line, or rewrites a price that has begun.
+        BadFile: A file is wrong, with its line, two entries clash, or a price that has begun is
+            rewritten.
     """
     files = read_catalog(folder)
+    for clash in date_clashes(files):
+        raise clash
     advisory_lock(tx, "catalog.load")
     last = tx.execute(
         select(catalog_load.c.sha256).order_by(catalog_load.c.id.desc()).limit(1)
@@ -131,6 +135,7 @@ def _load_products(tx: Connection, drafts: Iterable[ProductDraft]) -> int:
                 "accounting_code": draft.accounting_code,
                 "rate_plan_key": draft.rate_plan_key,
                 "early_termination": draft.early_termination,
+                "commitment": draft.commitment,
             }
         )
     return _upsert(tx, product, rows)

@@ -161,6 +161,22 @@ def read_early_termination(product: Entry) -> dict[str, Any] | None:
     return kept
 
 
+def read_commitment(product: Entry) -> dict[str, Any] | None:
+    """Read for how many days seats of a product may be given up; None when always.
+
+    Raises:
+        BadFile: A seat could not even be given up on the day of its order.
+    """
+    entry = product.entry("commitment")
+    if entry is None:
+        return None
+    days = entry.whole("window_days")
+    if days < 1:
+        raise entry.error("window_days must be one or more: the first day counts.")
+    entry.finish()
+    return {"window_days": days}
+
+
 def read_discount(entry: Entry) -> DiscountDraft:
     """Read a discount.
 

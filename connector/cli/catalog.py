@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from connector.catalog.coherence import incoherences
 from connector.catalog.files import inspect_catalog
 from connector.catalog.source import BadFile
 from connector.cli.printing import print_json
@@ -47,9 +48,12 @@ def load(session: Session, *, folder: Path, as_json: bool) -> None:
 def check(*, files: tuple[Path, ...], as_json: bool) -> int:
     """Read FILES, or the YAML files of folders, and say all that is wrong, without a store.
 
-    Each finding has its file, its line and what to do. Exit code 2 when there is one.
+    That is what each file has wrong, names that no file has (once all of them can be read), and
+    dates that clash. Give all files that belong together. Each finding has its file, its line and
+    what to do. Exit code 2 when there is one.
     """
-    read, findings = inspect_catalog(files)
+    read, unreadable = inspect_catalog(files)
+    findings = (*unreadable, *incoherences(read, is_whole=not unreadable))
     counts = {
         "brands": len(read.brands),
         "products": len(read.products),

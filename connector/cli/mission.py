@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from connector.cli.price_file import asked_prices, is_price_file
 from connector.cli.printing import print_json, table
 from connector.cli.simulate import simulate
 from connector.errors import InvalidInput, Misconfigured
@@ -36,7 +37,7 @@ class Row:
     name: str
     what: str
     state: str
-    claims: tuple[str, ...]  # tests (`file::name`) and scenario files
+    claims: tuple[str, ...]  # tests (`file::name`), scenario files and files of prices
 
 
 def read_rows(page: str) -> dict[str, Row]:
@@ -94,9 +95,14 @@ def _is_shown(row: Row, checkout: Path) -> bool:
 
 def _plays(scenario: Path) -> bool:
     click.echo(f"\nInput, {scenario.name}:\n\n{scenario.read_text(encoding='utf-8')}\nOutput:\n")
-    code: int = simulate.main([str(scenario)], standalone_mode=False)
-    click.echo(f"\n{'as it should be' if code == 0 else 'NOT as it should be'}\n")
-    return code == 0
+    if is_price_file(scenario):
+        answers = asked_prices(scenario)
+        click.echo("\n".join(text for text, _ in answers))
+        is_right = all(is_so for _, is_so in answers)
+    else:
+        is_right = simulate.main([str(scenario)], standalone_mode=False) == 0
+    click.echo(f"\n{'as it should be' if is_right else 'NOT as it should be'}\n")
+    return is_right
 
 
 def _passes(test: str, checkout: Path) -> bool:

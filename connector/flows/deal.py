@@ -14,8 +14,10 @@ from connector.catalog.domain import PriceEntry, Product
 from connector.catalog.queries import own_prices_on, prices_on, products_by_keys
 from connector.errors import ConnectorError
 from connector.flows.add_on_line import product_keys, read_add_ons
+from connector.flows.giving_up import check_commitment
 from connector.flows.rules import DeliveryRules
 from connector.flows.sold_price import Refused, sold_price
+from connector.inventory.commitment import Commitment, commitments_of
 from connector.inventory.states import ServiceState
 from connector.kernel.money import minor_digits
 from connector.ordering.decompose import template_for
@@ -75,6 +77,7 @@ class _Known:
     prices: dict[tuple[int, str], tuple[PriceEntry, ...]]
     own_prices: dict[int, Decimal]
     targets: dict[int, Target]
+    commitments: dict[int, Commitment]
     used: dict[int, list[str]]
     rules: DeliveryRules
 
@@ -179,6 +182,7 @@ def _known(
             on=today,
         ),
         targets=targets(tx=tx, ids=named),
+        commitments=commitments_of(tx=tx, ids=named),
         used=_used(tree),
         rules=rules,
     )
@@ -221,6 +225,15 @@ def _line(line: DealLine, tree: OpportunityTree, known: _Known) -> LineDraft:
     quantity = line.quantity
     if request_type in _SAME_PRODUCT and target is not None:
         quantity = target.quantity
+    if target is not None:
+        check_commitment(
+            commitment=known.commitments.get(target.id),
+            target=target,
+            request_type=request_type,
+            product_id=product.id,
+            quantity=quantity,
+            on=line.requested_on or tree.requested_on or known.today,
+        )
     if not 0 <= line.discount_percent <= 100:
         raise Refused(f"the discount is {line.discount_percent} %")
     sold = sold_price(

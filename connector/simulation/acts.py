@@ -17,6 +17,7 @@ from connector.errors import InvalidInput
 from connector.inventory.services import check_renewal
 from connector.kernel.money import rounded_to
 from connector.simulation import events
+from connector.simulation.commitments import check_change, check_end, check_removal
 from connector.simulation.events import DiscountTerms, Event
 from connector.simulation.parts import (
     BASE,
@@ -122,6 +123,7 @@ def _(event: events.Change, world: World) -> None:
     if event.plan is not None and not world.plan(event.plan).recurs:
         raise NotThatKindOfPlan(f"The plan '{event.plan}' has no recurring price.")
     on = effective_day(world, service, event)
+    check_change(world, service, base, on, plan=event.plan, quantity=event.quantity)
     succeed(world, service, base, on, plan=event.plan, price=event.price, quantity=event.quantity)
     if event.plan is not None:
         service.plan = event.plan
@@ -180,7 +182,9 @@ def _(event: events.Remove, world: World) -> None:
     if part is None or event.part == BASE:
         known = ", ".join(sorted(set(service.components) - {BASE})) or "none"
         raise NotNow(f"'{service.name}' has no part '{event.part}' to remove; it has: {known}.")
-    end_part(world, service, part, day_of(world, event.at))
+    on = day_of(world, event.at)
+    check_removal(world, service, part, on)
+    end_part(world, service, part, on)
 
 
 @act.register
@@ -198,6 +202,7 @@ def _(event: events.Move, world: World) -> None:
 @act.register
 def _(event: events.Replace, world: World) -> None:
     old = living(world, event.replace)
+    check_end(world, old, day_of(world, event.at))
     act(
         events.Start(
             at=event.at,
@@ -218,6 +223,7 @@ def _(event: events.Replace, world: World) -> None:
 def _(event: events.Cancel, world: World) -> None:
     service = world.service(event.cancel)
     on = day_of(world, event.at)
+    check_end(world, service, on)
     fee = early_fee(world, service, on) if event.early_termination == "due" else Fraction(0)
     end_service(world, service, on)
     if fee:

@@ -99,6 +99,12 @@ class Etl(Part):
     cap: Amount | None = None
 
 
+class Window(Part):
+    """How many days after their order seats may be given up inside a term; then they stay."""
+
+    window_days: int = Field(ge=1)
+
+
 class Metered(Part):
     """A price for usage: so much for so many units, or a model for all units of a period."""
 
@@ -137,6 +143,7 @@ class Plan(Part):
     tax_category: str = "standard"
     policy: Policy = Policy()
     early_termination: Etl | None = None
+    commitment: Window | None = None
 
     @property
     def recurs(self) -> bool:

@@ -117,3 +117,102 @@ def test_a_price_model_that_has_begun_is_not_rewritten(tx: Connection, folder: P
 
     with pytest.raises(BadFile, match=r"shop.yaml:7: The price of 'seat', NEW, 0 months"):
         load_catalog(tx=tx, folder=folder, now=NOW)
+
+
+APART = {
+    "names.yaml": """\
+products:
+  - key: seat
+    brand: nobody
+    name: Seat
+    rate_plan: flex
+  - key: office
+    brand: b
+    name: Office
+    bundle:
+      - {product: seat, weight: 1}
+      - {product: chair, weight: 2}
+  - key: campus
+    brand: b
+    name: Campus
+    bundle: [{product: office, weight: 1}]
+rate_plans:
+  - {key: calls, name: Calls, currency: EUR, deck: voice}
+discounts:
+  - {key: spring, percent: 10, products: [seat, table], from: 2026-01-01}
+""",
+    "dates.yaml": BRAND
+    + """\
+products:
+  - key: desk
+    brand: b
+    name: Desk
+    prices:
+      - {request: NEW, currency: EUR, mr: 1, from: 2026-01-01, until: 2026-06-01}
+      - {request: NEW, currency: EUR, mr: 2, from: 2026-05-01}
+      - {request: NEW, currency: EUR, mr: 3, from: 2026-05-01}
+      - {request: NEW, currency: USD, mr: 3, from: 2026-05-01}
+taxes:
+  - {country: DE, category: standard, percent: 19, from: 2026-01-01}
+  - {country: DE, category: standard, percent: 16, from: 2026-01-01}
+""",
+}
+
+
+def test_names_without_an_entry_and_dates_that_clash_are_found_over_all_files(
+    tmp_path: Path,
+) -> None:
+    for name, content in APART.items():
+        (tmp_path / name).write_text(content)
+
+    result = CliRunner().invoke(check, [str(tmp_path), "--json"], standalone_mode=False)
+
+    findings = json.loads(result.stdout)["findings"]
+    assert result.return_value == 2
+    assert [(Path(one["file"]).name, one["line"], one["problem"]) for one in findings] == [
+        ("dates.yaml", 7, "The price of 'desk', NEW, 0 months, EUR from 2026-01-01 ends on "
+         "2026-06-01, but dates.yaml:8 takes its place on 2026-05-01."),
+        ("dates.yaml", 9, "The price of 'desk', NEW, 0 months, EUR is there twice from "
+         "2026-05-01; first in dates.yaml:8."),
+        ("dates.yaml", 13, "The tax of DE, standard, for any customers is there twice from "
+         "2026-01-01; first in dates.yaml:12."),
+        ("names.yaml", 2, "Product 'seat' names the brand 'nobody', which no file has."),
+        ("names.yaml", 2, "Product 'seat' names the rate plan 'flex', which no file has."),
+        ("names.yaml", 11, "The bundle 'office' names the product 'chair', which no file has."),
+        ("names.yaml", 15, "The bundle 'campus' holds 'office', a bundle."),
+        ("names.yaml", 17, "Rate plan 'calls' names the deck 'voice', which no file has."),
+        ("names.yaml", 19, "Discount 'spring' names the product 'table', which no file has."),
+    ]  # fmt: skip
+    assert all(one["remedy"] for one in findings)
+
+
+def test_a_price_that_outlives_the_next_one_is_not_loaded(tx: Connection, tmp_path: Path) -> None:
+    (tmp_path / "dates.yaml").write_text(APART["dates.yaml"].replace("mr: 3", "mr: 2"))
+
+    with pytest.raises(BadFile, match=r"dates.yaml:7: .* takes its place on 2026-05-01"):
+        load_catalog(tx=tx, folder=tmp_path, now=NOW)
+
+
+def test_bundles_that_hold_each_other_are_refused(tx: Connection, tmp_path: Path) -> None:
+    (tmp_path / "circle.yaml").write_text(
+        BRAND
+        + "products:\n"
+        + "  - {key: egg, brand: b, name: Egg, bundle: [{product: hen, weight: 1}]}\n"
+        + "  - {key: hen, brand: b, name: Hen, bundle: [{product: egg, weight: 1}]}\n"
+    )
+
+    with pytest.raises(BadFile, match=r"circle.yaml:3: .*'egg' holds 'hen', which is a bundle"):
+        load_catalog(tx=tx, folder=tmp_path, now=NOW)
+
+
+def test_a_price_without_a_currency_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(
+        BRAND
+        + "products:\n"
+        + "  - {key: p, brand: b, name: P, prices: [{request: NEW, mr: 1, from: 2026-01-01}]}\n"
+    )
+
+    result = CliRunner().invoke(check, [str(tmp_path), "--json"], standalone_mode=False)
+
+    (finding,) = json.loads(result.stdout)["findings"]
+    assert (finding["line"], finding["problem"]) == (3, "An entry of prices needs 'currency'.")

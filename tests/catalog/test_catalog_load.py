@@ -215,6 +215,7 @@ class TestBadFiles:
             ("name: Installation", "name: [a", "This is not YAML"),
             ("from: 2020-01-01}", "from: soon}", "from 'soon' is not a date"),
             ("deck: voice-eu", "deck: voice-us", "deck 'voice-us'"),
+            ("service_class: cloud", "commitment: {window_days: 0}", "window_days must be one"),
             ("class: traffic", "class: compute", "would add up hour and GB"),
         ],
     )

@@ -14,6 +14,7 @@ PAGE = """
 | B1 | a sum | shown | `tests/test_sums.py::test_two_and_two_are_four` |
 | B2 | another sum | partly: not | `tests/test_sums.py::test_two_and_two_are_five` |
 | G3 | pay for the days | shown | `tests/days.yaml` |
+| G9 | tiers | shown | `tests/prices/tiers.yaml` |
 """
 SUMS = """
 def test_two_and_two_are_four(): assert 2 + 2 == 4
@@ -27,6 +28,10 @@ events: [{at: 2026-06-16, start: s1, plan: small}]
 until: 2026-07-01
 then: {invoices: [{date: 2026-07-01, lines: ["15.00", "30.00"]}]}
 """
+PRICES = """
+about: Three seats.
+prices: [{ask: {model: per_unit, unit_price: "7.00", quantity: "3"}, amount: "21.00"}]
+"""
 
 
 @pytest.fixture
@@ -36,6 +41,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "docs" / "mission.md").write_text(PAGE)
     (tmp_path / "tests" / "test_sums.py").write_text(SUMS)
     (tmp_path / "tests" / "days.yaml").write_text(DAYS)
+    (tmp_path / "tests" / "prices").mkdir()
+    (tmp_path / "tests" / "prices" / "tiers.yaml").write_text(PRICES)
     monkeypatch.chdir(tmp_path / "tests")
     return tmp_path
 
@@ -64,6 +71,14 @@ def test_a_scenario_that_comes_out_otherwise_fails(checkout: Path) -> None:
     (checkout / "tests" / "days.yaml").write_text(DAYS.replace('"15.00"', '"16.00"'))
 
     assert run("run", "G3")[0] == 1
+
+
+def test_asks_the_prices_of_a_file_and_fails_when_one_differs(checkout: Path) -> None:
+    code, said = run("run", "G9")
+    (checkout / "tests" / "prices" / "tiers.yaml").write_text(PRICES.replace("21.00", "20.00"))
+
+    assert (code, run("run", "G9")[0]) == (0, 1)
+    assert said.index("about: Three seats.") < said.index("21.00  (exactly 21)")
 
 
 def test_lists_the_rows_of_a_group(checkout: Path) -> None:

@@ -48,6 +48,8 @@ product = Table(
     text("rate_plan_key", nullable=True),  # usage of its services is priced by this plan
     # what leaving a term early costs: bands of months, a flat part, a cap
     Column("early_termination", JSONB(none_as_null=True), nullable=True),
+    # how long seats may be given up inside a term: `window_days`
+    Column("commitment", JSONB(none_as_null=True), nullable=True),
 )
 
 # The price of one product for one request type, term and currency, for a span of days.

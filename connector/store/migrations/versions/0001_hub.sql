@@ -511,6 +511,7 @@ CREATE TABLE product (
 	accounting_code TEXT DEFAULT '4000' NOT NULL,
 	rate_plan_key TEXT,
 	early_termination JSONB,
+	commitment JSONB,
 	CONSTRAINT pk_product PRIMARY KEY (id),
 	CONSTRAINT ck_product_kind_known CHECK (kind IN ('Service', 'Part', 'Service Request', 'Widget')),
 	CONSTRAINT ck_product_change_policy_known CHECK (change_policy IN ('In place', 'Replace')),
