@@ -1,6 +1,5 @@
 """The bill run: every payer whose billing month begins on a day gets its documents, once."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -15,13 +14,13 @@ from connector.billing.documents import DocumentRenderer, render_missing
 from connector.billing.draft import DocumentDraft
 from connector.billing.earned_discounts import with_earned_discounts
 from connector.billing.run_plan import Mode, Plan, due_page, end_run, open_run
+from connector.billing.workforce import bill_chunks
 from connector.errors import InvalidInput, StateConflict, TransientFailure
 from connector.kernel.period import billing_month
 from connector.store.engine import Store
 
 log = structlog.get_logger(__name__)
 
-THREADS = 2  # one computes while the store writes for the other
 CHUNK_ACCOUNTS = 500  # per transaction: a crash repeats at most so many
 PAGES_MAX = 100_000  # fifty million accounts in one preview
 DAYS_AHEAD_MAX = 40  # a bill for next month is usual, one for next year is a typing mistake
@@ -82,6 +81,7 @@ def run_cycle(
     render: DocumentRenderer | None = None,
     keep_drafts: bool = False,
     chunk_accounts: int = CHUNK_ACCOUNTS,
+    processes: int | None = None,
 ) -> BillRunReport:
     """Bill every payer whose billing month begins on the day, and finalise the documents.
 
@@ -101,7 +101,14 @@ def run_cycle(
     mode = Mode.DRAFT if keep_drafts else Mode.BILL
     with store.transaction() as tx:
         plan = plan_run(tx, billed_to=billed_to, now=now, mode=mode, chunk_accounts=chunk_accounts)
-    return work_off(store=store, plan=plan, billed_to=billed_to, now=now, render=render)
+    return work_off(
+        store=store,
+        plan=plan,
+        billed_to=billed_to,
+        now=now,
+        render=render,
+        processes=processes,
+    )
 
 
 def plan_run(
@@ -129,26 +136,15 @@ def work_off(
     billed_to: date,
     now: datetime,
     render: DocumentRenderer | None = None,
+    processes: int | None = None,
 ) -> BillRunReport:
-    """Bill the chunks of a plan that nobody else bills, and end the run when all are done."""
+    """Bill the chunks of a plan that nobody else bills, and end the run when all are done.
 
-    def work() -> Tally:
-        tally = Tally()
-        for _ in range(plan.chunks):
-            done = bill_next_chunk(store=store, run_id=plan.run_id, now=now)
-            if done is None:
-                break  # others have the rest
-            tally.add(done)
-        return tally
-
-    tally = Tally()
-    threads = min(THREADS, plan.chunks)
-    if threads > 1:
-        with ThreadPoolExecutor(threads, thread_name_prefix="bill") as pool:
-            for done in pool.map(lambda _: work(), range(threads)):
-                tally.add(done)
-    else:
-        tally = work()
+    Large runs use several processes; `processes` says how many instead.
+    """
+    tally = bill_chunks(
+        store=store, run_id=plan.run_id, chunks=plan.chunks, now=now, processes=processes
+    )
     with store.transaction() as tx:
         end_run(tx, run_id=plan.run_id, now=now)
     documents = 0 if render is None else render_missing(store=store, render=render, now=now)

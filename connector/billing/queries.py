@@ -23,11 +23,12 @@ from connector.billing.tax import TaxRate, TaxTable, Treatment
 from connector.catalog.pricing.document import optional_pricing
 from connector.charging.granted import read_discounts
 from connector.charging.policy import ProrationPolicy
+from connector.charging.value import Discount
 from connector.kernel.money import round_to_currency
-from connector.store.engine import copy_rows
+from connector.store.engine import copy_rows, from_json
 from connector.store.tables.billing import invoice, invoice_line, invoice_tax
 
-POLICIES_KEPT = 1_024  # different policies kept parsed at once
+POLICIES_KEPT = 1_024  # different policies, or discounts, kept parsed at once
 
 # Commands that change charges take the same lock: a payer's charges stand still while it is billed.
 _PAYERS = (
@@ -74,7 +75,8 @@ _CHARGES = text(
     "       service_number, coalesce(l.name, '') AS site, p.vendor, c.product_id, "
     "       p.key AS product_key, c.order_line_id, c.description, c.quantity, c.unit_price, "
     "       c.unit_cost, c.discount_percent, c.currency, c.starts_on, c.ends_on, c.tax_category, "
-    "       c.accounting_code, c.policy, c.pricing, c.discounts, u.id AS summary_id, "
+    "       c.accounting_code, CAST(c.policy AS text), c.pricing, "
+    "       CAST(c.discounts AS text), u.id AS summary_id, "
     "       u.usage_class, u.units, u.included_units, u.unit, u.records, u.rating_run_id "
     "  FROM charge c JOIN product p ON p.id = c.product_id "
     "  LEFT JOIN service s ON s.id = c.service_id "
@@ -171,8 +173,10 @@ def load_books(
     payers_query = _LOCK_PAYERS if lock else _READ_PAYERS
     payers = [Payer(**row._mapping) for row in tx.execute(payers_query, {"ids": list(ids)})]
     charges: dict[int, list[BillableCharge]] = {}
-    for row in tx.execute(_CHARGES, {"ids": list(ids), "horizon": horizon}):
-        charges.setdefault(row.billing_account_id, []).append(_charge(row))
+    found = tx.execute(_CHARGES, {"ids": list(ids), "horizon": horizon})
+    fields = _of_charge(tuple(found.keys()))
+    for row in found:
+        charges.setdefault(row.billing_account_id, []).append(_charge(row, fields))
     lines = tx.execute(_BOOKED, {"ids": list(ids)}).all()
     nothing = (Decimal(0), Decimal(0))
     credited: dict[int, tuple[Decimal, Decimal]] = {}
@@ -370,7 +374,7 @@ def _lines(invoice_id: int, document: DocumentDraft) -> list[tuple[object, ...]]
 _BILLABLE: Callable[..., BillableCharge] = BillableCharge
 
 
-def _charge(row: Row[Any]) -> BillableCharge:
+def _charge(row: Row[Any], fields: Callable[[Row[Any]], tuple[Any, ...]]) -> BillableCharge:
     usage = None
     if row.summary_id is not None:
         usage = BilledUsage(
@@ -383,24 +387,29 @@ def _charge(row: Row[Any]) -> BillableCharge:
             rating_run_id=row.rating_run_id,
         )
     return _BILLABLE(
-        *_of_charge(row._fields)(row),
-        policy=_policy(tuple(row.policy.items())),
+        *fields(row),
+        policy=_policy(row.policy),
         usage=usage,
         pricing=optional_pricing(row.pricing),
-        discounts=read_discounts(row.discounts),
+        discounts=_discounts(row.discounts),
     )
 
 
-@lru_cache(maxsize=4)
 def _of_charge(columns: tuple[str, ...]) -> Callable[[Row[Any]], tuple[Any, ...]]:
     """Return what picks a charge's fields, in their order, from a row with these columns."""
     return itemgetter(*(columns.index(name) for name in _CHARGE_FIELDS))
 
 
 @lru_cache(maxsize=POLICIES_KEPT)
-def _policy(items: tuple[tuple[str, Any], ...]) -> ProrationPolicy:
+def _policy(kept: str) -> ProrationPolicy:
     """Return a policy as a charge keeps it; most charges of a run share a few."""
-    return ProrationPolicy.from_json(dict(items))
+    return ProrationPolicy.from_json(from_json(kept))
+
+
+@lru_cache(maxsize=POLICIES_KEPT)
+def _discounts(kept: str) -> tuple[Discount, ...]:
+    """Return discounts as a charge keeps them; most charges of a run share a few."""
+    return read_discounts(from_json(kept))
 
 
 # What the store does not keep of a charge is what a bill assumes of every one.
