@@ -75,6 +75,7 @@ class BillableCharge:
     discounts: tuple[Discount, ...] = ()
     minimum: Decimal = Decimal(0)
     tax_country: str = ""  # where it is supplied, when that is not the payer's country
+    customer: str = ""  # of the reseller that pays for it
     pricing: Pricing | None = None  # how the quantity is priced, when not by its unit price
 
     @property

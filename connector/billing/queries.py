@@ -71,8 +71,10 @@ _STORED_DRAFTS = text(
 )
 
 _CHARGES = text(
-    "SELECT c.id, c.kind, c.billing_account_id, c.service_id, coalesce(s.number, '') AS "
-    "       service_number, coalesce(l.name, '') AS site, p.vendor, c.product_id, "
+    "SELECT c.id, c.kind, c.billing_account_id, c.service_id, "
+    "       coalesce(s.number, c.source ->> 'service_number', '') AS service_number, "
+    "       coalesce(c.source ->> 'customer', '') AS customer, coalesce(l.name, '') AS site, "
+    "       p.vendor, c.product_id, "
     "       p.key AS product_key, c.order_line_id, c.description, c.quantity, c.unit_price, "
     "       c.unit_cost, c.discount_percent, c.currency, c.starts_on, c.ends_on, c.tax_category, "
     "       c.accounting_code, CAST(c.policy AS text), c.pricing, "
@@ -390,6 +392,7 @@ def _charge(row: Row[Any], fields: Callable[[Row[Any]], tuple[Any, ...]]) -> Bil
         *fields(row),
         policy=_policy(row.policy),
         usage=usage,
+        customer=row.customer,
         pricing=optional_pricing(row.pricing),
         discounts=_discounts(row.discounts),
     )
@@ -412,8 +415,8 @@ def _discounts(kept: str) -> tuple[Discount, ...]:
     return read_discounts(from_json(kept))
 
 
-# What the store does not keep of a charge is what a bill assumes of every one.
-_NOT_STORED = ("policy", "usage", "pricing", "discounts", "minimum", "tax_country")
+# Given by name; what the store does not keep of a charge is what a bill assumes of every one.
+_NOT_STORED = ("policy", "customer", "usage", "pricing", "discounts", "minimum", "tax_country")
 _CHARGE_FIELDS = tuple(
     name for name in BillableCharge.__dataclass_fields__ if name not in _NOT_STORED
 )

@@ -29,6 +29,7 @@ _DUE = (
     " WHERE b.system = 'builtin' AND b.status <> 'Closed' "
     "   AND (b.anchor_day = :day OR (b.anchor_day > :day AND :is_last_day)) "
     "   AND b.id > :after_id AND b.id <= :last_id "
+    "   AND NOT EXISTS (SELECT 1 FROM reseller r WHERE r.brand_id = b.brand_id AND r.bills_itself) "
     "   AND EXISTS (SELECT 1 FROM charge c WHERE c.billing_account_id = b.id)"
 )
 _DRAFTED = (

@@ -17,6 +17,8 @@ from connector.billing.finalise_run import finalise_run
 from connector.billing.payment_csv import PaymentReport, import_payments_csv
 from connector.billing.run_plan import Mode, Plan, end_run
 from connector.billing.void import credit_lines, void_invoice
+from connector.billing.wholesale import charge_resellers
+from connector.billing.wholesale_terms import load_wholesale
 from connector.billing.write_off import write_off_invoice
 from connector.bootstrap.job_names import BILL_CHUNK, BILLING, PUSH, TASKS
 from connector.bootstrap.wiring import Wiring
@@ -104,6 +106,7 @@ class BusinessUseCases(Wiring):
 
     def run_due_bills(self) -> list[BillRunReport]:
         """Bill today, days nobody ran the bills on, and runs that left somebody out."""
+        self._charge_resellers()
         reports = run_due_cycles(
             store=self.store, today=self._today(), now=self.clock.now(), render=self.render
         )
@@ -112,6 +115,7 @@ class BusinessUseCases(Wiring):
 
     def run_bills(self, billed_to: date, *, keep_drafts: bool = False) -> BillRunReport:
         """Bill everybody whose billing month begins on the day, or keep drafts for review."""
+        self._charge_resellers()
         report = run_cycle(
             store=self.store,
             billed_to=billed_to,
@@ -124,6 +128,7 @@ class BusinessUseCases(Wiring):
 
     def finalise_bills(self, billed_to: date) -> BillRunReport:
         """Finalise the drafts of a day that were reviewed."""
+        self._charge_resellers()
         report = finalise_run(
             store=self.store, billed_to=billed_to, now=self.clock.now(), render=self.render
         )
@@ -133,6 +138,7 @@ class BusinessUseCases(Wiring):
     def hand_over_bills(self, billed_to: date, *, keep_drafts: bool = False) -> Plan:
         """Plan a bill run and leave it to the workers, a job for each chunk."""
         mode = Mode.DRAFT if keep_drafts else Mode.BILL
+        self._charge_resellers()
         with self.store.transaction() as tx:
             plan = plan_run(tx, billed_to=billed_to, now=self.clock.now(), mode=mode)
             if not plan.chunks:
@@ -140,6 +146,12 @@ class BusinessUseCases(Wiring):
             for _ in range(plan.chunks):
                 self.queue.defer(BILL_CHUNK, tx=tx, arguments={"run_id": plan.run_id})
         return plan
+
+    def _charge_resellers(self) -> None:
+        """Charge resellers at their prices for what their customers are charged by now."""
+        folder = (self.settings.sync.mappings_dir or mappings_dir()) / "policies"
+        terms = load_wholesale(folder / "wholesale.yaml")
+        charge_resellers(store=self.store, terms=terms, now=self.clock.now())
 
     def bill_chunk(self, run_id: int) -> None:
         """Bill one chunk of a run; with the last one its documents are rendered."""
