@@ -8,12 +8,14 @@ import structlog
 from sqlalchemy import Connection
 
 from connector.billing import queries
+from connector.billing.ask_taxes import ask_taxes
 from connector.billing.chunk import HORIZON, Problem, Tally, bill_next_chunk, documents_of
 from connector.billing.compose import compose
 from connector.billing.documents import DocumentRenderer, render_missing
 from connector.billing.draft import DocumentDraft
 from connector.billing.earned_discounts import with_earned_discounts
 from connector.billing.run_plan import Mode, Plan, due_page, end_run, open_run
+from connector.billing.tax_answers import TaxProvider
 from connector.billing.workforce import bill_chunks
 from connector.errors import InvalidInput, StateConflict, TransientFailure
 from connector.kernel.period import billing_month
@@ -82,6 +84,7 @@ def run_cycle(
     keep_drafts: bool = False,
     chunk_accounts: int = CHUNK_ACCOUNTS,
     processes: int | None = None,
+    provider: TaxProvider | None = None,
 ) -> BillRunReport:
     """Bill every payer whose billing month begins on the day, and finalise the documents.
 
@@ -92,6 +95,8 @@ def run_cycle(
     stop the others. Documents are rendered after the commit; one that is missing is made by the
     next run.
 
+    A tax provider is asked first, for what it has not answered before.
+
     With `keep_drafts` the documents stay drafts for review: no number, no journal, nothing pushed;
     the next run computes them anew.
 
@@ -99,6 +104,8 @@ def run_cycle(
         BillRunTooEarly: The day lies more than 40 days ahead.
     """
     mode = Mode.DRAFT if keep_drafts else Mode.BILL
+    if provider is not None:
+        ask_taxes(store=store, provider=provider, billed_to=billed_to, now=now)
     with store.transaction() as tx:
         plan = plan_run(tx, billed_to=billed_to, now=now, mode=mode, chunk_accounts=chunk_accounts)
     return work_off(
@@ -190,7 +197,12 @@ def _report(tally: Tally, *, billed_to: date, accounts: int, documents: int) -> 
 
 
 def run_due_cycles(
-    *, store: Store, today: date, now: datetime, render: DocumentRenderer | None = None
+    *,
+    store: Store,
+    today: date,
+    now: datetime,
+    render: DocumentRenderer | None = None,
+    provider: TaxProvider | None = None,
 ) -> list[BillRunReport]:
     """Bill every day that is due: today, days nobody ran the bills on, and runs with problems.
 
@@ -206,7 +218,7 @@ def run_due_cycles(
         first = max(last + timedelta(days=1), since)
         days |= {first + timedelta(days=n) for n in range((today - first).days)}
     return [
-        run_cycle(store=store, billed_to=day, now=now, render=render)
+        run_cycle(store=store, billed_to=day, now=now, render=render, provider=provider)
         for day in sorted(days - reviewed)
     ]
 
@@ -219,7 +231,6 @@ def preview_run(*, tx: Connection, billed_to: date, now: datetime) -> BillRunRep
     """
     if billed_to > now.date() + timedelta(days=DAYS_AHEAD_MAX):
         raise BillRunTooEarly(f"{billed_to} is too far ahead of {now.date()} for a bill.")
-    taxes = queries.load_taxes(tx)
     tally, accounts, after_id = Tally(), 0, 0
     for _ in range(PAGES_MAX):
         ids = due_page(tx, billed_to=billed_to, after_id=after_id, limit=CHUNK_ACCOUNTS)
@@ -227,6 +238,7 @@ def preview_run(*, tx: Connection, billed_to: date, now: datetime) -> BillRunRep
             break
         done = queries.already_billed(tx, ids=ids, billed_to=billed_to)
         left = [one for one in ids if one not in done]
+        taxes = queries.load_taxes(tx, ids=left)
         books = queries.load_books(tx, ids=left, horizon=billed_to + HORIZON, lock=False)
         for book in with_earned_discounts(tx, books=books, billed_to=billed_to, keep=False):
             tally.count(documents_of(book, taxes, billed_to, tally.problems) or ())
@@ -255,5 +267,5 @@ def preview(*, tx: Connection, billing_account_id: int, billed_to: date) -> list
             f"Billing account {book.payer.number} is not due on {billed_to}.",
             remedy=f"Its billing month begins on {begins}.",
         )
-    taxes = queries.load_taxes(tx)
+    taxes = queries.load_taxes(tx, ids=[billing_account_id])
     return list(compose(book.payer, book.charges, book.booked, taxes, billed_to))

@@ -26,6 +26,9 @@ class Payer:
     is_tax_exempt: bool
     every: Interval = Interval.MONTH
     customer_kind: str = "business"  # or person: rates may differ
+    postal_code: str = ""
+    city: str = ""
+    street: str = ""
     invoice_sections: str = "site"  # or vendor, service: what lines are grouped by
 
     @property

@@ -19,7 +19,8 @@ from connector.billing.draft import (
     LineMark,
     Payer,
 )
-from connector.billing.tax import TaxRate, TaxTable, Treatment
+from connector.billing.tax import TaxRate, TaxSource, TaxTable, Treatment
+from connector.billing.tax_answers import KeptTaxes, chosen_provider, kept_answers
 from connector.catalog.pricing.document import optional_pricing
 from connector.charging.granted import read_discounts
 from connector.charging.policy import ProrationPolicy
@@ -34,7 +35,9 @@ POLICIES_KEPT = 1_024  # different policies, or discounts, kept parsed at once
 _PAYERS = (
     "SELECT b.id AS billing_account_id, b.number, b.brand_id, r.invoice_prefix, b.currency, "
     "       b.anchor_day, b.payment_terms_days, a.country, a.is_tax_exempt, "
-    "       a.kind AS customer_kind, r.invoice_sections "
+    "       a.kind AS customer_kind, r.invoice_sections, "
+    "       coalesce(a.postal_code, '') AS postal_code, coalesce(a.city, '') AS city, "
+    "       coalesce(a.street, '') AS street "
     "  FROM billing_account b JOIN account a ON a.id = b.account_id "
     "  JOIN brand r ON r.id = b.brand_id "
     " WHERE b.id = ANY(:ids) ORDER BY b.id"
@@ -240,8 +243,11 @@ def stored_drafts(
     return drafts
 
 
-def load_taxes(tx: Connection) -> TaxTable:
-    """Return the tax table."""
+def load_taxes(tx: Connection, *, ids: Sequence[int]) -> TaxSource:
+    """Return where the bills of payers find their taxes: the table, or a provider's answers."""
+    provider = chosen_provider(tx)
+    if provider is not None:
+        return KeptTaxes(kept_answers(tx, provider=provider, ids=ids))
     return TaxTable(
         TaxRate(**dict(row._mapping) | {"treatment": Treatment(row.treatment)})
         for row in tx.execute(_TAX_RATES)
