@@ -5,6 +5,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+from sqlalchemy import Connection
+
 from connector.billing.ask_taxes import ask_taxes
 from connector.billing.bill_run import (
     BillRunReport,
@@ -14,7 +16,7 @@ from connector.billing.bill_run import (
     work_off_one,
 )
 from connector.billing.documents import render_missing
-from connector.billing.finalise_run import finalise_run
+from connector.billing.finalise_run import finalise_run, plan_finalising
 from connector.billing.payment_csv import PaymentReport, import_payments_csv
 from connector.billing.run_plan import Mode, Plan, end_run
 from connector.billing.tax_answers import choose_provider
@@ -148,11 +150,22 @@ class BusinessUseCases(Wiring):
         self._prepare_bills(billed_to)
         with self.store.transaction() as tx:
             plan = plan_run(tx, billed_to=billed_to, now=self.clock.now(), mode=mode)
-            if not plan.chunks:
-                end_run(tx, run_id=plan.run_id, now=self.clock.now())
-            for _ in range(plan.chunks):
-                self.queue.defer(BILL_CHUNK, tx=tx, arguments={"run_id": plan.run_id})
+            self._hand_over(tx, plan)
         return plan
+
+    def hand_over_drafts(self, billed_to: date) -> Plan:
+        """Leave the finalising of a day's drafts to the workers, a job for each chunk."""
+        self._prepare_bills(billed_to)
+        with self.store.transaction() as tx:
+            plan = plan_finalising(tx, billed_to=billed_to, now=self.clock.now())
+            self._hand_over(tx, plan)
+        return plan
+
+    def _hand_over(self, tx: Connection, plan: Plan) -> None:
+        if not plan.chunks:
+            end_run(tx, run_id=plan.run_id, now=self.clock.now())
+        for _ in range(plan.chunks):
+            self.queue.defer(BILL_CHUNK, tx=tx, arguments={"run_id": plan.run_id})
 
     def _prepare_bills(self, ask_for: date | None = None) -> None:
         """Charge resellers for what their customers are charged by now, and settle who taxes.
