@@ -157,6 +157,16 @@ class BillingSettings(Section):
         description="Your own billing systems by name: postgresql://user@host/database of each.",
     )
 
+    tax_source: Literal["table", "http"] = Field(
+        default="table",
+        description="Where bills find taxes: the catalogue's table, or a provider at tax_url.",
+    )
+    tax_url: str | None = Field(
+        default=None, description="Address of the provider; see docs/concepts/taxes.md."
+    )
+    tax_token: SecretStr | None = Field(default=None, description="Its bearer token.")
+    tax_timeout_s: int = Field(default=30, ge=1, le=300, description="How long one call may take.")
+
     @field_validator("timezone")
     @classmethod
     def _known(cls, name: str) -> str:

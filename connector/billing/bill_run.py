@@ -1,6 +1,5 @@
 """The bill run: every payer whose billing month begins on a day gets its documents, once."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -9,19 +8,21 @@ import structlog
 from sqlalchemy import Connection
 
 from connector.billing import queries
+from connector.billing.ask_taxes import ask_taxes
 from connector.billing.chunk import HORIZON, Problem, Tally, bill_next_chunk, documents_of
 from connector.billing.compose import compose
 from connector.billing.documents import DocumentRenderer, render_missing
 from connector.billing.draft import DocumentDraft
 from connector.billing.earned_discounts import with_earned_discounts
 from connector.billing.run_plan import Mode, Plan, due_page, end_run, open_run
+from connector.billing.tax_answers import TaxProvider
+from connector.billing.workforce import bill_chunks
 from connector.errors import InvalidInput, StateConflict, TransientFailure
 from connector.kernel.period import billing_month
 from connector.store.engine import Store
 
 log = structlog.get_logger(__name__)
 
-THREADS = 2  # one computes while the store writes for the other
 CHUNK_ACCOUNTS = 500  # per transaction: a crash repeats at most so many
 PAGES_MAX = 100_000  # fifty million accounts in one preview
 DAYS_AHEAD_MAX = 40  # a bill for next month is usual, one for next year is a typing mistake
@@ -82,6 +83,8 @@ def run_cycle(
     render: DocumentRenderer | None = None,
     keep_drafts: bool = False,
     chunk_accounts: int = CHUNK_ACCOUNTS,
+    processes: int | None = None,
+    provider: TaxProvider | None = None,
 ) -> BillRunReport:
     """Bill every payer whose billing month begins on the day, and finalise the documents.
 
@@ -92,6 +95,8 @@ def run_cycle(
     stop the others. Documents are rendered after the commit; one that is missing is made by the
     next run.
 
+    A tax provider is asked first, for what it has not answered before.
+
     With `keep_drafts` the documents stay drafts for review: no number, no journal, nothing pushed;
     the next run computes them anew.
 
@@ -99,9 +104,18 @@ def run_cycle(
         BillRunTooEarly: The day lies more than 40 days ahead.
     """
     mode = Mode.DRAFT if keep_drafts else Mode.BILL
+    if provider is not None:
+        ask_taxes(store=store, provider=provider, billed_to=billed_to, now=now)
     with store.transaction() as tx:
         plan = plan_run(tx, billed_to=billed_to, now=now, mode=mode, chunk_accounts=chunk_accounts)
-    return work_off(store=store, plan=plan, billed_to=billed_to, now=now, render=render)
+    return work_off(
+        store=store,
+        plan=plan,
+        billed_to=billed_to,
+        now=now,
+        render=render,
+        processes=processes,
+    )
 
 
 def plan_run(
@@ -129,26 +143,15 @@ def work_off(
     billed_to: date,
     now: datetime,
     render: DocumentRenderer | None = None,
+    processes: int | None = None,
 ) -> BillRunReport:
-    """Bill the chunks of a plan that nobody else bills, and end the run when all are done."""
+    """Bill the chunks of a plan that nobody else bills, and end the run when all are done.
 
-    def work() -> Tally:
-        tally = Tally()
-        for _ in range(plan.chunks):
-            done = bill_next_chunk(store=store, run_id=plan.run_id, now=now)
-            if done is None:
-                break  # others have the rest
-            tally.add(done)
-        return tally
-
-    tally = Tally()
-    threads = min(THREADS, plan.chunks)
-    if threads > 1:
-        with ThreadPoolExecutor(threads, thread_name_prefix="bill") as pool:
-            for done in pool.map(lambda _: work(), range(threads)):
-                tally.add(done)
-    else:
-        tally = work()
+    Large runs use several processes; `processes` says how many instead.
+    """
+    tally = bill_chunks(
+        store=store, run_id=plan.run_id, chunks=plan.chunks, now=now, processes=processes
+    )
     with store.transaction() as tx:
         end_run(tx, run_id=plan.run_id, now=now)
     documents = 0 if render is None else render_missing(store=store, render=render, now=now)
@@ -194,7 +197,12 @@ def _report(tally: Tally, *, billed_to: date, accounts: int, documents: int) -> 
 
 
 def run_due_cycles(
-    *, store: Store, today: date, now: datetime, render: DocumentRenderer | None = None
+    *,
+    store: Store,
+    today: date,
+    now: datetime,
+    render: DocumentRenderer | None = None,
+    provider: TaxProvider | None = None,
 ) -> list[BillRunReport]:
     """Bill every day that is due: today, days nobody ran the bills on, and runs with problems.
 
@@ -210,7 +218,7 @@ def run_due_cycles(
         first = max(last + timedelta(days=1), since)
         days |= {first + timedelta(days=n) for n in range((today - first).days)}
     return [
-        run_cycle(store=store, billed_to=day, now=now, render=render)
+        run_cycle(store=store, billed_to=day, now=now, render=render, provider=provider)
         for day in sorted(days - reviewed)
     ]
 
@@ -223,7 +231,6 @@ def preview_run(*, tx: Connection, billed_to: date, now: datetime) -> BillRunRep
     """
     if billed_to > now.date() + timedelta(days=DAYS_AHEAD_MAX):
         raise BillRunTooEarly(f"{billed_to} is too far ahead of {now.date()} for a bill.")
-    taxes = queries.load_taxes(tx)
     tally, accounts, after_id = Tally(), 0, 0
     for _ in range(PAGES_MAX):
         ids = due_page(tx, billed_to=billed_to, after_id=after_id, limit=CHUNK_ACCOUNTS)
@@ -231,6 +238,7 @@ def preview_run(*, tx: Connection, billed_to: date, now: datetime) -> BillRunRep
             break
         done = queries.already_billed(tx, ids=ids, billed_to=billed_to)
         left = [one for one in ids if one not in done]
+        taxes = queries.load_taxes(tx, ids=left)
         books = queries.load_books(tx, ids=left, horizon=billed_to + HORIZON, lock=False)
         for book in with_earned_discounts(tx, books=books, billed_to=billed_to, keep=False):
             tally.count(documents_of(book, taxes, billed_to, tally.problems) or ())
@@ -259,5 +267,5 @@ def preview(*, tx: Connection, billing_account_id: int, billed_to: date) -> list
             f"Billing account {book.payer.number} is not due on {billed_to}.",
             remedy=f"Its billing month begins on {begins}.",
         )
-    taxes = queries.load_taxes(tx)
+    taxes = queries.load_taxes(tx, ids=[billing_account_id])
     return list(compose(book.payer, book.charges, book.booked, taxes, billed_to))

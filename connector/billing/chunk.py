@@ -97,7 +97,8 @@ def bill_next_chunk(*, store: Store, run_id: int, now: datetime) -> Tally | None
         chunk = claim_chunk(tx, run_id=run_id)
         if chunk is None:
             return None
-        tally = _bill(tx, accounts_of(tx, chunk), chunk, load_taxes(tx), now)
+        ids = accounts_of(tx, chunk)
+        tally = _bill(tx, ids, chunk, load_taxes(tx, ids=ids), now)
         problems = [problem.as_json() for problem in tally.problems]
         finish_chunk(tx, chunk=chunk, problems=problems, now=now)
     return tally

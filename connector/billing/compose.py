@@ -106,7 +106,7 @@ def _document(
     corrects: BookedLine | None = None,
     reason: str | None = None,
 ) -> DocumentDraft:
-    section = SECTIONS[payer.invoice_sections]
+    section = _section_of(payer)
     with_tax, totals = taxed(payer, _sorted(payer, lines), left, taxes, section)
     advance = calendar.advance
     assert advance.end is not None
@@ -134,9 +134,15 @@ SECTIONS: dict[str, Callable[[BillableCharge], str]] = {
 }
 
 
+def _section_of(payer: Payer) -> Callable[[BillableCharge], str]:
+    """Return what a line is grouped by: what a reseller pays for, by the reseller's customer."""
+    chosen = SECTIONS[payer.invoice_sections]
+    return lambda charge: charge.customer or chosen(charge)
+
+
 def _sorted(payer: Payer, lines: Sequence[LineDraft]) -> list[LineDraft]:
     """Sort by section (what belongs to none comes last), site, service and kind."""
-    section = SECTIONS[payer.invoice_sections]
+    section = _section_of(payer)
     return sorted(
         lines,
         key=lambda line: (

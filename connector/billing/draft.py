@@ -26,6 +26,9 @@ class Payer:
     is_tax_exempt: bool
     every: Interval = Interval.MONTH
     customer_kind: str = "business"  # or person: rates may differ
+    postal_code: str = ""
+    city: str = ""
+    street: str = ""
     invoice_sections: str = "site"  # or vendor, service: what lines are grouped by
 
     @property
@@ -75,6 +78,7 @@ class BillableCharge:
     discounts: tuple[Discount, ...] = ()
     minimum: Decimal = Decimal(0)
     tax_country: str = ""  # where it is supplied, when that is not the payer's country
+    customer: str = ""  # of the reseller that pays for it
     pricing: Pricing | None = None  # how the quantity is priced, when not by its unit price
 
     @property

@@ -2,10 +2,12 @@
 
 from datetime import date, datetime
 
+from sqlalchemy import Connection
+
 from connector.billing.bill_run import CHUNK_ACCOUNTS, BillRunReport, plan_run, work_off
 from connector.billing.documents import DocumentRenderer
 from connector.billing.review import run_of
-from connector.billing.run_plan import Mode
+from connector.billing.run_plan import Mode, Plan
 from connector.errors import StateConflict
 from connector.store.engine import Store
 
@@ -53,18 +55,32 @@ def finalise_run(
         NothingDrafted: There never were any documents.
     """
     with store.transaction() as tx:
-        run = run_of(tx=tx, billed_to=billed_to)
-        if run.mode == Mode.DRAFT and run.finished_at is None:
-            raise RunStillDrafting(
-                f"{run.done} of {run.chunks} chunks of the bill run of {billed_to} are drafted."
-            )
-        if not run.drafts and (run.finished_at is not None or run.mode != Mode.FINALISE):
-            if run.finalised:
-                raise RunAlreadyFinalised(
-                    f"The bill run of {billed_to} is finalised: {run.finalised} documents."
-                )
-            raise NothingDrafted(f"The bill run of {billed_to} has no drafts.")
-        plan = plan_run(
-            tx, billed_to=billed_to, now=now, mode=Mode.FINALISE, chunk_accounts=chunk_accounts
-        )
+        plan = plan_finalising(tx, billed_to=billed_to, now=now, chunk_accounts=chunk_accounts)
     return work_off(store=store, plan=plan, billed_to=billed_to, now=now, render=render)
+
+
+def plan_finalising(
+    tx: Connection, *, billed_to: date, now: datetime, chunk_accounts: int = CHUNK_ACCOUNTS
+) -> Plan:
+    """Cut the drafts of a run into chunks, for whoever finalises them.
+
+    Raises:
+        UnknownRun: There is no run of this day.
+        RunStillDrafting: Not every chunk has its drafts.
+        RunAlreadyFinalised: There are no drafts left.
+        NothingDrafted: There never were any documents.
+    """
+    run = run_of(tx=tx, billed_to=billed_to)
+    if run.mode == Mode.DRAFT and run.finished_at is None:
+        raise RunStillDrafting(
+            f"{run.done} of {run.chunks} chunks of the bill run of {billed_to} are drafted."
+        )
+    if not run.drafts and (run.finished_at is not None or run.mode != Mode.FINALISE):
+        if run.finalised:
+            raise RunAlreadyFinalised(
+                f"The bill run of {billed_to} is finalised: {run.finalised} documents."
+            )
+        raise NothingDrafted(f"The bill run of {billed_to} has no drafts.")
+    return plan_run(
+        tx, billed_to=billed_to, now=now, mode=Mode.FINALISE, chunk_accounts=chunk_accounts
+    )

@@ -5,6 +5,7 @@ The checks, on a day, for accounts the built-in billing bills:
 - `service_without_charge`: a service that is delivered and has a price, and no recurring charge;
 - `charge_without_service`: a recurring charge of a service that nobody has any more;
 - `charge_never_billed`: a recurring charge two billing months old of which no invoice knows;
+- `resold_without_price`: a charge of a reseller's customer, and none of the reseller;
 - `usage_without_price`: usage that waits for a rate or a rate plan;
 - `usage_without_charge`: rated usage of an ended month that never became a charge.
 """
@@ -47,8 +48,18 @@ _FINDINGS = text(
      WHERE c.kind = 'recurring' AND c.starts_on <= :never_billed
        AND c.ends_on IS DISTINCT FROM c.starts_on AND c.quantity * c.unit_price > 0
        AND c.discount_percent < 100
+       AND NOT EXISTS (SELECT 1 FROM reseller r WHERE r.brand_id = c.brand_id AND r.bills_itself)
        AND NOT EXISTS (SELECT 1 FROM invoice_line l JOIN invoice i ON i.id = l.invoice_id
                         WHERE l.charge_id = c.id AND i.state = 'finalised')
+    UNION ALL
+    SELECT 'resold_without_price', coalesce(s.number, c.description), c.billing_account_id,
+           c.starts_on, c.quantity * c.unit_price, c.currency,
+           'sold as ' || c.description || ', no wholesale price'
+      FROM charge c JOIN reseller r ON r.brand_id = c.brand_id
+      LEFT JOIN service s ON s.id = c.service_id
+     WHERE c.key NOT LIKE '%\\:early-termination' AND c.starts_on <= :on
+       AND c.ends_on IS DISTINCT FROM CASE c.kind WHEN 'recurring' THEN c.starts_on END
+       AND NOT EXISTS (SELECT 1 FROM charge w WHERE w.key = 'wholesale:' || c.key)
     UNION ALL
     SELECT 'usage_without_charge', s.number, s.billing_account_id, u.period_start,
            u.rated_amount, u.currency, u.usage_class || ' of ' || u.period_start || ', no charge'

@@ -45,9 +45,8 @@ def bill_order(
         ):
             return ()
         (book,) = with_earned_discounts(tx, books=books, billed_to=on, keep=True)
-        drafts = compose(
-            book.payer, book.charges, book.booked, queries.load_taxes(tx), on, on_order=True
-        )
+        taxes = queries.load_taxes(tx, ids=[billing_account_id])
+        drafts = compose(book.payer, book.charges, book.booked, taxes, on, on_order=True)
         key = queries.free_order_key(tx, billing_account_id=billing_account_id, on=on)
         documents = [
             replace(draft, run_key=f"{key}:{draft.run_key.split(':', 3)[3]}") for draft in drafts

@@ -19,22 +19,26 @@ from connector.billing.draft import (
     LineMark,
     Payer,
 )
-from connector.billing.tax import TaxRate, TaxTable, Treatment
+from connector.billing.tax import TaxRate, TaxSource, TaxTable, Treatment
+from connector.billing.tax_answers import KeptTaxes, chosen_provider, kept_answers
 from connector.catalog.pricing.document import optional_pricing
 from connector.charging.granted import read_discounts
 from connector.charging.policy import ProrationPolicy
+from connector.charging.value import Discount
 from connector.kernel.money import round_to_currency
 from connector.kernel.period import Interval
-from connector.store.engine import copy_rows
+from connector.store.engine import copy_rows, from_json
 from connector.store.tables.billing import invoice, invoice_line, invoice_tax
 
-POLICIES_KEPT = 1_024  # different policies kept parsed at once
+POLICIES_KEPT = 1_024  # different policies, or discounts, kept parsed at once
 
 # Commands that change charges take the same lock: a payer's charges stand still while it is billed.
 _PAYERS = (
     "SELECT b.id AS billing_account_id, b.number, b.brand_id, r.invoice_prefix, b.currency, "
     "       b.anchor_day, b.cycle AS every, b.payment_terms_days, a.country, a.is_tax_exempt, "
-    "       a.kind AS customer_kind, r.invoice_sections "
+    "       a.kind AS customer_kind, r.invoice_sections, "
+    "       coalesce(a.postal_code, '') AS postal_code, coalesce(a.city, '') AS city, "
+    "       coalesce(a.street, '') AS street "
     "  FROM billing_account b JOIN account a ON a.id = b.account_id "
     "  JOIN brand r ON r.id = b.brand_id "
     " WHERE b.id = ANY(:ids) ORDER BY b.id"
@@ -71,11 +75,14 @@ _STORED_DRAFTS = text(
 )
 
 _CHARGES = text(
-    "SELECT c.id, c.kind, c.billing_account_id, c.service_id, coalesce(s.number, '') AS "
-    "       service_number, coalesce(l.name, '') AS site, p.vendor, c.product_id, "
+    "SELECT c.id, c.kind, c.billing_account_id, c.service_id, "
+    "       coalesce(s.number, c.source ->> 'service_number', '') AS service_number, "
+    "       coalesce(c.source ->> 'customer', '') AS customer, coalesce(l.name, '') AS site, "
+    "       p.vendor, c.product_id, "
     "       p.key AS product_key, c.order_line_id, c.description, c.quantity, c.unit_price, "
     "       c.unit_cost, c.discount_percent, c.currency, c.starts_on, c.ends_on, c.tax_category, "
-    "       c.accounting_code, c.policy, c.pricing, c.discounts, u.id AS summary_id, "
+    "       c.accounting_code, CAST(c.policy AS text), c.pricing, "
+    "       CAST(c.discounts AS text), u.id AS summary_id, "
     "       u.usage_class, u.units, u.included_units, u.unit, u.records, u.rating_run_id, "
     "       coalesce(l.country, '') AS tax_country "
     "  FROM charge c JOIN product p ON p.id = c.product_id "
@@ -173,8 +180,10 @@ def load_books(
     payers_query = _LOCK_PAYERS if lock else _READ_PAYERS
     payers = [_payer(row) for row in tx.execute(payers_query, {"ids": list(ids)})]
     charges: dict[int, list[BillableCharge]] = {}
-    for row in tx.execute(_CHARGES, {"ids": list(ids), "horizon": horizon}):
-        charges.setdefault(row.billing_account_id, []).append(_charge(row))
+    found = tx.execute(_CHARGES, {"ids": list(ids), "horizon": horizon})
+    fields = _of_charge(tuple(found.keys()))
+    for row in found:
+        charges.setdefault(row.billing_account_id, []).append(_charge(row, fields))
     lines = tx.execute(_BOOKED, {"ids": list(ids)}).all()
     nothing = (Decimal(0), Decimal(0))
     credited: dict[int, tuple[Decimal, Decimal]] = {}
@@ -236,8 +245,11 @@ def stored_drafts(
     return drafts
 
 
-def load_taxes(tx: Connection) -> TaxTable:
-    """Return the tax table."""
+def load_taxes(tx: Connection, *, ids: Sequence[int]) -> TaxSource:
+    """Return where the bills of payers find their taxes: the table, or a provider's answers."""
+    provider = chosen_provider(tx)
+    if provider is not None:
+        return KeptTaxes(kept_answers(tx, provider=provider, ids=ids))
     return TaxTable(
         TaxRate(**dict(row._mapping) | {"treatment": Treatment(row.treatment)})
         for row in tx.execute(_TAX_RATES)
@@ -376,7 +388,7 @@ def _payer(row: Row[Any]) -> Payer:
 _BILLABLE: Callable[..., BillableCharge] = BillableCharge
 
 
-def _charge(row: Row[Any]) -> BillableCharge:
+def _charge(row: Row[Any], fields: Callable[[Row[Any]], tuple[Any, ...]]) -> BillableCharge:
     usage = None
     if row.summary_id is not None:
         usage = BilledUsage(
@@ -389,31 +401,37 @@ def _charge(row: Row[Any]) -> BillableCharge:
             rating_run_id=row.rating_run_id,
         )
     return _BILLABLE(
-        *_of_charge(row._fields)(row),
-        policy=_policy(tuple(row.policy.items())),
+        *fields(row),
+        policy=_policy(row.policy),
         usage=usage,
+        customer=row.customer,
         pricing=optional_pricing(row.pricing),
-        discounts=read_discounts(row.discounts),
+        discounts=_discounts(row.discounts),
         tax_country=row.tax_country,
     )
 
 
-@lru_cache(maxsize=4)
 def _of_charge(columns: tuple[str, ...]) -> Callable[[Row[Any]], tuple[Any, ...]]:
     """Return what picks a charge's fields, in their order, from a row with these columns."""
     return itemgetter(*(columns.index(name) for name in _CHARGE_FIELDS))
 
 
 @lru_cache(maxsize=POLICIES_KEPT)
-def _policy(items: tuple[tuple[str, Any], ...]) -> ProrationPolicy:
+def _policy(kept: str) -> ProrationPolicy:
     """Return a policy as a charge keeps it; most charges of a run share a few."""
-    return ProrationPolicy.from_json(dict(items))
+    return ProrationPolicy.from_json(from_json(kept))
 
 
-# What the store keeps in another form; a minimum is part of its price model.
-_NOT_PLAIN = ("policy", "usage", "pricing", "discounts", "minimum", "tax_country")
+@lru_cache(maxsize=POLICIES_KEPT)
+def _discounts(kept: str) -> tuple[Discount, ...]:
+    """Return discounts as a charge keeps them; most charges of a run share a few."""
+    return read_discounts(from_json(kept))
+
+
+# Given by name; what the store does not keep of a charge is what a bill assumes of every one.
+_NOT_STORED = ("policy", "customer", "usage", "pricing", "discounts", "minimum", "tax_country")
 _CHARGE_FIELDS = tuple(
-    name for name in BillableCharge.__dataclass_fields__ if name not in _NOT_PLAIN
+    name for name in BillableCharge.__dataclass_fields__ if name not in _NOT_STORED
 )
 
 

@@ -32,6 +32,7 @@ _DUE = (
     "            AND (:month - 1) % CASE b.cycle WHEN 'year' THEN 12 WHEN 'half_year' THEN 6 "
     "                                            WHEN 'quarter' THEN 3 ELSE 1 END = 0 END "
     "   AND b.id > :after_id AND b.id <= :last_id "
+    "   AND NOT EXISTS (SELECT 1 FROM reseller r WHERE r.brand_id = b.brand_id AND r.bills_itself) "
     "   AND EXISTS (SELECT 1 FROM charge c WHERE c.billing_account_id = b.id)"
 )
 _DRAFTED = (

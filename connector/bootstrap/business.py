@@ -5,6 +5,9 @@ from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+from sqlalchemy import Connection
+
+from connector.billing.ask_taxes import ask_taxes
 from connector.billing.bill_run import (
     BillRunReport,
     plan_run,
@@ -13,10 +16,13 @@ from connector.billing.bill_run import (
     work_off_one,
 )
 from connector.billing.documents import render_missing
-from connector.billing.finalise_run import finalise_run
+from connector.billing.finalise_run import finalise_run, plan_finalising
 from connector.billing.payment_csv import PaymentReport, import_payments_csv
 from connector.billing.run_plan import Mode, Plan, end_run
+from connector.billing.tax_answers import choose_provider
 from connector.billing.void import credit_lines, void_invoice
+from connector.billing.wholesale import charge_resellers
+from connector.billing.wholesale_terms import load_wholesale
 from connector.billing.write_off import write_off_invoice
 from connector.bootstrap.job_names import BILL_CHUNK, BILLING, PUSH, TASKS
 from connector.bootstrap.wiring import Wiring
@@ -104,26 +110,34 @@ class BusinessUseCases(Wiring):
 
     def run_due_bills(self) -> list[BillRunReport]:
         """Bill today, days nobody ran the bills on, and runs that left somebody out."""
+        self._prepare_bills()
         reports = run_due_cycles(
-            store=self.store, today=self._today(), now=self.clock.now(), render=self.render
+            store=self.store,
+            today=self._today(),
+            now=self.clock.now(),
+            render=self.render,
+            provider=self.taxes,
         )
         self.queue.nudge(PUSH)
         return reports
 
     def run_bills(self, billed_to: date, *, keep_drafts: bool = False) -> BillRunReport:
         """Bill everybody whose billing month begins on the day, or keep drafts for review."""
+        self._prepare_bills()
         report = run_cycle(
             store=self.store,
             billed_to=billed_to,
             now=self.clock.now(),
             render=None if keep_drafts else self.render,
             keep_drafts=keep_drafts,
+            provider=self.taxes,
         )
         self.queue.nudge(PUSH)
         return report
 
     def finalise_bills(self, billed_to: date) -> BillRunReport:
         """Finalise the drafts of a day that were reviewed."""
+        self._prepare_bills(billed_to)
         report = finalise_run(
             store=self.store, billed_to=billed_to, now=self.clock.now(), render=self.render
         )
@@ -133,13 +147,40 @@ class BusinessUseCases(Wiring):
     def hand_over_bills(self, billed_to: date, *, keep_drafts: bool = False) -> Plan:
         """Plan a bill run and leave it to the workers, a job for each chunk."""
         mode = Mode.DRAFT if keep_drafts else Mode.BILL
+        self._prepare_bills(billed_to)
         with self.store.transaction() as tx:
             plan = plan_run(tx, billed_to=billed_to, now=self.clock.now(), mode=mode)
-            if not plan.chunks:
-                end_run(tx, run_id=plan.run_id, now=self.clock.now())
-            for _ in range(plan.chunks):
-                self.queue.defer(BILL_CHUNK, tx=tx, arguments={"run_id": plan.run_id})
+            self._hand_over(tx, plan)
         return plan
+
+    def hand_over_drafts(self, billed_to: date) -> Plan:
+        """Leave the finalising of a day's drafts to the workers, a job for each chunk."""
+        self._prepare_bills(billed_to)
+        with self.store.transaction() as tx:
+            plan = plan_finalising(tx, billed_to=billed_to, now=self.clock.now())
+            self._hand_over(tx, plan)
+        return plan
+
+    def _hand_over(self, tx: Connection, plan: Plan) -> None:
+        if not plan.chunks:
+            end_run(tx, run_id=plan.run_id, now=self.clock.now())
+        for _ in range(plan.chunks):
+            self.queue.defer(BILL_CHUNK, tx=tx, arguments={"run_id": plan.run_id})
+
+    def _prepare_bills(self, ask_for: date | None = None) -> None:
+        """Charge resellers for what their customers are charged by now, and settle who taxes.
+
+        With a day, the tax provider is asked for it here and not by the run.
+        """
+        folder = (self.settings.sync.mappings_dir or mappings_dir()) / "policies"
+        terms = load_wholesale(folder / "wholesale.yaml")
+        now = self.clock.now()
+        charge_resellers(store=self.store, terms=terms, now=now)
+        if self.taxes is None:
+            with self.store.transaction() as tx:
+                choose_provider(tx, None)
+        elif ask_for is not None:
+            ask_taxes(store=self.store, provider=self.taxes, billed_to=ask_for, now=now)
 
     def bill_chunk(self, run_id: int) -> None:
         """Bill one chunk of a run; with the last one its documents are rendered."""

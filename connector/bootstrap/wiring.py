@@ -11,11 +11,13 @@ from connector.adapters.billing_systems.sql.definition import SystemDefinition, 
 from connector.adapters.documents.invoice_pdf import InvoicePdf
 from connector.adapters.salesforce.client import OrgClient
 from connector.adapters.salesforce.configured import login_of
+from connector.adapters.tax.http import HttpTaxProvider
 from connector.background.queue import JobQueue
 from connector.background.registry import load_jobs
 from connector.background.scheduler import Scheduler
 from connector.background.worker import Worker
 from connector.config import Settings
+from connector.errors import Misconfigured
 from connector.flows.account_merge import merge_flows
 from connector.flows.delivery import delivery_flows
 from connector.flows.rules import DeliveryRules, load_delivery_rules
@@ -70,6 +72,24 @@ class Wiring:
         self._scheduler: Scheduler | None = None
         self._listener: EventListener | None = None
         self._watch: MarkWatch | None = None
+
+    @cached_property
+    def taxes(self) -> HttpTaxProvider | None:
+        """Who is asked for taxes; None: the catalogue's table has them.
+
+        Raises:
+            Misconfigured: The provider has no address.
+        """
+        billing = self.settings.billing
+        if billing.tax_source == "table":
+            return None
+        if not billing.tax_url:
+            raise Misconfigured(
+                "Taxes come from a provider, and nobody said where it is.",
+                remedy="Set billing.tax_url, or billing.tax_source: table.",
+            )
+        token = billing.tax_token.get_secret_value() if billing.tax_token else None
+        return HttpTaxProvider(billing.tax_url, token=token, timeout_s=billing.tax_timeout_s)
 
     @property
     def org(self) -> OrgClient:

@@ -13,6 +13,7 @@ from connector.billing.invoices import billing_account_id
 from connector.billing.leakage import find_leaks, sums_of
 from connector.billing.order_bill import bill_order
 from connector.billing.review import list_runs, review
+from connector.billing.run_plan import Plan
 from connector.cli.printing import print_json, table
 from connector.cli.session import Session
 
@@ -45,10 +46,7 @@ def run(
     if only_shows and (draft or on_workers):
         raise click.UsageError("--preview writes nothing: leave out --draft and --on-workers.")
     if on_workers:
-        plan = app.hand_over_bills(billed_to.date(), keep_drafts=draft)
-        said = f"{plan.accounts} billing accounts in {plan.chunks} chunks are left to the workers."
-        print_json(plan) if as_json else click.echo(said)
-        return 0
+        return _left(app.hand_over_bills(billed_to.date(), keep_drafts=draft), as_json=as_json)
     if only_shows:
         with app.store.read() as tx:
             report = preview_run(tx=tx, billed_to=billed_to.date(), now=app.clock.now())
@@ -119,10 +117,13 @@ def review_(session: Session, *, run: datetime, percent: int, amount: int, as_js
 
 @bill.command()
 @click.argument("run", type=DAY)
+@click.option("--on-workers", is_flag=True, help="Leave the chunks to the workers.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def finalise(session: Session, *, run: datetime, as_json: bool) -> int:
+def finalise(session: Session, *, run: datetime, on_workers: bool, as_json: bool) -> int:
     """Give the drafts of a run (its day) their numbers; what changed meanwhile stays a draft."""
+    if on_workers:
+        return _left(session.app().hand_over_drafts(run.date()), as_json=as_json)
     return _told(session.app().finalise_bills(run.date()), as_json=as_json)
 
 
@@ -199,6 +200,12 @@ def leakage(session: Session, *, on: datetime | None, as_json: bool) -> int:
     else:
         click.echo("Nothing leaks.")
     return 1 if leaks else 0
+
+
+def _left(plan: Plan, *, as_json: bool) -> int:
+    said = f"{plan.accounts} billing accounts in {plan.chunks} chunks are left to the workers."
+    print_json(plan) if as_json else click.echo(said)
+    return 0
 
 
 def _told(report: BillRunReport, *, as_json: bool) -> int:

@@ -18,6 +18,7 @@ _BALANCES = text(
     "SELECT l.account_code, e.currency, sum(l.debit) AS debit, sum(l.credit) AS credit, "
     "       sum(l.debit) - sum(l.credit) AS balance "
     "  FROM journal_line l JOIN journal_entry e ON e.id = l.entry_id "
+    " WHERE CAST(:brand_id AS bigint) IS NULL OR e.brand_id = :brand_id "
     " GROUP BY l.account_code, e.currency ORDER BY l.account_code, e.currency"
 )
 
@@ -130,6 +131,11 @@ def post(*, tx: Connection, entries: Sequence[Entry], now: datetime) -> int:
     return len(moving)
 
 
-def balances(*, tx: Connection) -> tuple[AccountBalance, ...]:
-    """Return the balance of every account per currency; debits above zero."""
-    return tuple(AccountBalance(**row._mapping) for row in tx.execute(_BALANCES))
+def balances(*, tx: Connection, brand_id: int | None = None) -> tuple[AccountBalance, ...]:
+    """Return the balance of every account per currency; debits above zero.
+
+    Each brand is an issuer with books of its own: with `brand_id` only they count.
+    """
+    return tuple(
+        AccountBalance(**row._mapping) for row in tx.execute(_BALANCES, {"brand_id": brand_id})
+    )

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
+from typing import Any
 
 import orjson
 import psycopg
@@ -49,7 +50,7 @@ class Store:
             pool_reset_on_return="rollback",
             hide_parameters=True,  # an error that is logged or kept shows no values of customers
             json_serializer=_to_json_text,
-            json_deserializer=_from_json,
+            json_deserializer=from_json,
             connect_args={
                 "connect_timeout": _CONNECT_TIMEOUT_S,
                 "application_name": "l2c",
@@ -203,7 +204,8 @@ def _to_json_text(value: object) -> str:
 _DECODER = json.JSONDecoder(parse_float=Decimal)  # one for all: making it takes as long as a row
 
 
-def _from_json(content: str | bytes) -> object:
+def from_json(content: str | bytes) -> Any:
+    """Decode JSON; a number with a fraction becomes a Decimal."""
     return _DECODER.decode(content if isinstance(content, str) else content.decode())
 
 

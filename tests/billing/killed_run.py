@@ -11,7 +11,7 @@ from itertools import count
 
 from sqlalchemy import event
 
-from connector.billing import bill_run, queries
+from connector.billing import bill_run, queries, workforce
 from connector.ledger import journal
 from connector.store.engine import Store
 
@@ -37,9 +37,11 @@ def main(url: str, day: date, last: int) -> None:
             return plain(*arguments)
 
         module.copy_rows = ticking
-    bill_run.THREADS = 1  # so that a number means the same statement every time
+    workforce.THREADS = 1  # so that a number means the same statement every time
     now = datetime.combine(day, time(9), tzinfo=UTC)
-    bill_run.run_cycle(store=store, billed_to=day, now=now, chunk_accounts=CHUNK_ACCOUNTS)
+    bill_run.run_cycle(
+        store=store, billed_to=day, now=now, chunk_accounts=CHUNK_ACCOUNTS, processes=1
+    )
     store.close()
 
 

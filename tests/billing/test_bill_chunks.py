@@ -1,11 +1,15 @@
 """Chunks of a bill run: who takes them, what they cost, and what is left when one dies."""
 
+import os
+import signal
 from datetime import date
+from decimal import Decimal
 
 import pytest
 from billing_world import BillingWorld, at
 from sqlalchemy import event, text
 
+from connector.billing import workforce
 from connector.billing.bill_run import ChunkHeld, plan_run, run_cycle, work_off_one
 from connector.billing.chunk import bill_next_chunk
 from connector.billing.run_plan import Mode, Plan, claim_chunk
@@ -108,3 +112,43 @@ class TestAChunk:
 
         assert (report.accounts, report.invoices) == (3, 3)
         assert {d["state"] for d in world.documents()} == {"finalised"}
+
+
+def dies(_task: object, _told: object) -> None:
+    """Stand in for a process that is killed before it tells what it did."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class TestALargeRun:
+    def test_is_done_by_two_processes_as_by_one(self, world: BillingWorld) -> None:
+        payers(world, 9)
+
+        report = run_cycle(
+            store=world.store, billed_to=JUL, now=at(JUL), chunk_accounts=1, processes=2
+        )
+
+        assert (report.invoices, report.totals, report.problems) == (
+            9, {"EUR": Decimal("107.10")}, ()
+        )  # fmt: skip
+        numbers = sorted(d["number"] for d in world.documents())
+        assert numbers == [f"RT-{n:06}" for n in range(1, 10)]
+
+    def test_ends_though_one_of_its_processes_dies(
+        self, world: BillingWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        payers(world, 3)
+        monkeypatch.setattr(workforce, "_work_beside", dies)
+
+        report = run_cycle(
+            store=world.store, billed_to=JUL, now=at(JUL), chunk_accounts=1, processes=2
+        )
+
+        assert (report.invoices, report.problems) == (3, ())
+        assert world.one("SELECT count(*) FROM bill_run WHERE finished_at IS NULL")[0] == 0
+
+    @pytest.mark.parametrize(("chunks", "processes"), [(0, 1), (1, 1), (7, 1)])
+    def test_begins_where_another_process_is_worth_its_start(
+        self, chunks: int, processes: int
+    ) -> None:
+        assert workforce.processes_for(chunks) == processes
+        assert 1 < workforce.processes_for(1_000) <= workforce.PROCESSES_MAX or os.cpu_count() == 1

@@ -92,6 +92,25 @@ def test_a_bill_run_left_to_the_workers_is_done_by_them(nights: Nights) -> None:
     assert [d["number"] for d in world.documents()] == ["RT-000001", "RT-000002"]
 
 
+def test_drafts_left_to_the_workers_are_finalised_chunk_by_chunk(nights: Nights) -> None:
+    world = nights.world
+    world.start(world.service(world.payer(), world.product("seat"), "10.00"), date(2026, 7, 1))
+    nights.at(date(2026, 7, 1))
+    nights.app.run_bills(date(2026, 7, 1), keep_drafts=True)
+
+    plan = nights.app.hand_over_drafts(date(2026, 7, 1))
+    left = [document["state"] for document in world.documents()]
+    jobs = world.one(
+        "SELECT count(*) FROM procrastinate_jobs WHERE CAST(args ->> 'run_id' AS bigint) = :run",
+        run=plan.run_id,
+    )[0]
+    nights.app.bill_chunk(plan.run_id)
+
+    assert (plan.chunks, jobs, left) == (1, 1, ["draft"])
+    assert [d["number"] for d in world.documents()] == ["RT-000001"]
+    assert world.one("SELECT finished_at FROM bill_run")[0] == nights.clock.now()
+
+
 def test_a_bill_run_without_accounts_needs_no_worker(nights: Nights) -> None:
     nights.at(date(2026, 7, 1))
 

@@ -9,7 +9,9 @@ from sqlalchemy.exc import IntegrityError
 
 from connector.ledger.journal import Entry, Posting, UnbalancedEntry, balances, post
 from connector.store.engine import Store
+from connector.store.tables.ledger import journal_line
 
+WHERE = {"account_code": "1200"}
 NOW = datetime(2026, 7, 1, 9, tzinfo=UTC)
 
 
@@ -76,19 +78,19 @@ def test_an_entry_balances_or_is_refused(amounts: list[Decimal]) -> None:
         entry(1, *postings, ("4400", str(rest + 1)))
 
 
-def test_the_store_refuses_at_commit_what_no_code_checked(store: Store) -> None:
-    with pytest.raises(IntegrityError, match="out of balance by 2"), store.transaction() as tx:
+@pytest.mark.parametrize("at_once", [True, False], ids=["in one statement", "line by line"])
+def test_the_store_refuses_what_no_code_checked(store: Store, at_once: bool) -> None:
+    lines = [{"line_no": 1, "debit": 5, "credit": 0}, {"line_no": 2, "debit": 0, "credit": 3}]
+    off_by = "2" if at_once else "5"  # its first line alone is out of balance as well
+    refused = pytest.raises(IntegrityError, match=f"out of balance by {off_by}")
+    with refused, store.transaction() as tx:
         entry_id = tx.scalar(
             text(
                 "INSERT INTO journal_entry (document_type, document_id, posted_on, currency, text, "
                 "created_at) VALUES ('x', 1, '2026-07-01', 'EUR', '', now()) RETURNING id"
             )
         )
-        for line_no, debit, credit in ((1, 5, 0), (2, 0, 3)):
+        for part in [lines] if at_once else [[line] for line in lines]:
             tx.execute(
-                text(
-                    "INSERT INTO journal_line (entry_id, line_no, account_code, debit, credit) "
-                    "VALUES (:entry, :line_no, '1200', :debit, :credit)"
-                ),
-                {"entry": entry_id, "line_no": line_no, "debit": debit, "credit": credit},
+                journal_line.insert().values([{**WHERE, **x, "entry_id": entry_id} for x in part])
             )

@@ -136,7 +136,7 @@ invoice_line = Table(
     "invoice_line",
     metadata,
     identity(),
-    reference("invoice_id", "invoice"),
+    reference("invoice_id", "invoice", index=False),  # found by the unique key
     Column("line_no", Integer, nullable=False),
     reference("charge_id", "charge", nullable=True),
     reference("service_id", "service", nullable=True),
@@ -174,7 +174,7 @@ invoice_tax = Table(
     "invoice_tax",
     metadata,
     identity(),
-    reference("invoice_id", "invoice"),
+    reference("invoice_id", "invoice", index=False),  # found by the unique key
     text("category"),
     exact("percent"),
     *one_of("treatment", TAX_TREATMENTS, default="exclusive"),

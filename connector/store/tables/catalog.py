@@ -264,6 +264,36 @@ tax_rate = Table(
     ),
 )
 
+# Whose answers tax the bills instead of the table; at most one row.
+tax_provider = Table(
+    "tax_provider",
+    metadata,
+    Column("name", Text, primary_key=True),
+)
+
+# What a tax provider answered, by everything it was asked.
+tax_answer = Table(
+    "tax_answer",
+    metadata,
+    identity(),
+    text("provider"),
+    text("country"),
+    text("postal_code"),
+    text("city"),
+    text("street"),
+    text("customer"),
+    text("category"),
+    day("supplied_on"),
+    exact("percent"),
+    *one_of("treatment", TAX_TREATMENTS, default="exclusive"),
+    instant("answered_at"),
+    UniqueConstraint(
+        "provider", "postal_code", "city", "street", "customer", "country", "category",
+        "supplied_on",
+    ),
+    CheckConstraint("percent BETWEEN 0 AND 100", name="percent_known"),
+)  # fmt: skip
+
 catalog_load = Table(
     "catalog_load",
     metadata,

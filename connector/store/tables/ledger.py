@@ -1,4 +1,4 @@
-"""The double-entry journal. A deferred trigger refuses an entry whose sides differ."""
+"""The double-entry journal. Triggers refuse an entry whose sides differ."""
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Integer, Table, Text, UniqueConstraint
 
@@ -30,7 +30,7 @@ journal_line = Table(
     "journal_line",
     metadata,
     identity(),
-    reference("entry_id", "journal_entry"),
+    reference("entry_id", "journal_entry", index=False),  # found by the unique key
     Column("line_no", Integer, nullable=False),
     Column("account_code", Text, nullable=False),
     money("debit", default="0"),

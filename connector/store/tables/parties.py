@@ -116,6 +116,16 @@ billing_account = Table(
     ),
 )
 
+# A brand whose services we (or a distributor's brand) sell to it: who pays for them, and whether it
+# bills its customers itself. Kept from mappings/policies/wholesale.yaml.
+reseller = Table(
+    "reseller",
+    metadata,
+    Column("brand_id", BigInteger, ForeignKey("brand.id"), primary_key=True),
+    reference("billing_account_id", "billing_account"),
+    flag("bills_itself"),
+)
+
 # `normalized_key` guards against the same address twice for one customer (domain A6, 2.3.8).
 location = Table(
     "location",

@@ -1,6 +1,27 @@
 -- What a table definition cannot say. Statement by statement, in the order of the contexts.
 
--- An entry of the journal balances. Checked at commit, so its lines may come one by one or by COPY.
+-- An entry of the journal balances. What is added to it balances by itself, so the lines of an entry
+-- come in one statement and are looked at together: a bill run adds them by the ten thousand.
+CREATE FUNCTION journal_lines_balance() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    unbalanced record;
+BEGIN
+    SELECT entry_id, sum(debit) - sum(credit) AS difference INTO unbalanced
+      FROM written GROUP BY entry_id HAVING sum(debit) <> sum(credit) LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'journal entry % is out of balance by %',
+            unbalanced.entry_id, unbalanced.difference
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'journal_entry_balances';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER journal_lines_balance AFTER INSERT ON journal_line
+    REFERENCING NEW TABLE AS written
+    FOR EACH STATEMENT EXECUTE FUNCTION journal_lines_balance();
+
+-- Nothing of ours changes a line. Whoever does is checked at commit, line by line.
 CREATE FUNCTION journal_entry_balances() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     unbalanced record;
@@ -20,7 +41,7 @@ END
 $$;
 
 CREATE CONSTRAINT TRIGGER journal_entry_balances
-    AFTER INSERT OR UPDATE OR DELETE ON journal_line
+    AFTER UPDATE OR DELETE ON journal_line
     DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION journal_entry_balances();
 

@@ -1,0 +1,1 @@
+"""Providers of taxes, asked over the network."""

@@ -1,0 +1,125 @@
+"""A tax provider behind HTTP: one call for a batch of questions, a few tries, exact numbers.
+
+What is sent: `{"questions": [{"country", "postal_code", "city", "street", "customer", "category",
+"supplied_on"}]}`. What is expected: `{"answers": [{"percent": "8.875", "treatment": "exclusive"}]}`
+in the same order; an answer may be `{"error": "why"}` instead. A small service of yours translates
+this for the provider you have.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import requests
+import structlog
+
+from connector.billing.tax import AppliedTax, Treatment
+from connector.billing.tax_answers import TaxQuestion
+from connector.errors import Misconfigured, TransientFailure
+
+log = structlog.get_logger(__name__)
+
+CONNECT_S = 5.0
+TRIES = 3
+PAUSES_S = (0.5, 2.0)  # between them
+_LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+class TaxProviderDown(TransientFailure):
+    """The tax provider cannot be reached, or is busy, however often it is asked."""
+
+    code = "tax.provider_down"
+    remedy = "Run the bills again when it is back."
+
+
+class TaxProviderRefuses(Misconfigured):
+    """The tax provider refuses the call, or answers otherwise than agreed."""
+
+    code = "tax.provider_refuses"
+    remedy = "Check billing.tax_url and billing.tax_token, and what stands behind that address."
+
+
+class HttpTaxProvider:
+    """Asks one address; safe to call from one thread at a time."""
+
+    name = "http"
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        timeout_s: int = 30,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._url = url
+        self._timeout = (CONNECT_S, float(timeout_s))
+        self._pause = pause
+        self._session = requests.Session()
+        if token:
+            self._session.headers["Authorization"] = f"Bearer {token}"
+
+    def answers(self, questions: Sequence[TaxQuestion]) -> Mapping[TaxQuestion, AppliedTax]:
+        """Return the tax of each question that was answered.
+
+        Raises:
+            TaxProviderDown: It could not be reached in three tries.
+            TaxProviderRefuses: It refused the call, or did not answer as agreed.
+        """
+        asked = {"questions": [asdict(one) | {"supplied_on": str(one.supplied_on)}
+                               for one in questions]}  # fmt: skip
+        told = self._told(asked)
+        answers = told.get("answers") if isinstance(told, dict) else None
+        if not isinstance(answers, list) or len(answers) != len(questions):
+            raise TaxProviderRefuses(
+                f"The tax provider did not answer {len(questions)} questions one by one."
+            )
+        found = {}
+        for question, answer in zip(questions, answers, strict=True):
+            if isinstance(answer, dict) and "error" in answer:
+                log.warning("tax.no_answer", category=question.category, why=answer["error"])
+            else:
+                found[question] = _tax(question, answer)
+        return found
+
+    def _told(self, asked: dict[str, Any]) -> Any:
+        reason = ""
+        for tried in range(TRIES):
+            if tried:
+                self._pause(PAUSES_S[tried - 1])
+            try:
+                response = self._session.post(
+                    self._url, json=asked, timeout=self._timeout, allow_redirects=False
+                )
+            except (requests.ConnectionError, requests.Timeout) as error:
+                reason = type(error).__name__
+                continue
+            if response.status_code in _LATER:
+                reason = f"HTTP {response.status_code}"
+                continue
+            if response.status_code != requests.codes.ok:
+                raise TaxProviderRefuses(f"The tax provider answers HTTP {response.status_code}.")
+            try:
+                return json.loads(response.content, parse_float=Decimal)
+            except ValueError as error:
+                raise TaxProviderRefuses("The tax provider's answer is no JSON.") from error
+        raise TaxProviderDown(f"The tax provider did not answer in {TRIES} tries: {reason}.")
+
+
+def _tax(question: TaxQuestion, answer: Any) -> AppliedTax:
+    try:
+        percent = Decimal(answer["percent"])
+        treatment = Treatment(answer.get("treatment", Treatment.EXCLUSIVE))
+    except (TypeError, KeyError, ValueError, InvalidOperation, AttributeError) as error:
+        raise TaxProviderRefuses(
+            f"The tax provider's answer on '{question.category}' is no rate: {answer!r}."
+        ) from error
+    taxed = treatment in (Treatment.EXCLUSIVE, Treatment.INCLUSIVE)
+    if not percent.is_finite() or not 0 <= percent <= 100 or (percent and not taxed):
+        raise TaxProviderRefuses(
+            f"The tax provider's answer on '{question.category}' is no rate: {answer!r}."
+        )
+    return AppliedTax(question.category, percent, treatment)

@@ -1,0 +1,149 @@
+"""Taxes that a provider knows: what it is asked, and its answers as bills look them up.
+
+A question is about a place, a kind of customer, a category and a day; a later bill asks nothing
+again. `ask_taxes.py` asks, outside any transaction.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Protocol
+
+from sqlalchemy import Connection, text
+
+from connector.billing.draft import Payer
+from connector.billing.tax import AppliedTax, NoTaxRate, Treatment
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TaxQuestion:
+    """Which tax is due; `country` is where it is supplied, perhaps not where the payer is."""
+
+    country: str
+    postal_code: str
+    city: str
+    street: str
+    customer: str
+    category: str
+    supplied_on: date
+
+
+class TaxProvider(Protocol):
+    """Somebody outside who knows taxes."""
+
+    @property
+    def name(self) -> str:
+        """What its answers are kept under."""
+        ...
+
+    def answers(self, questions: Sequence[TaxQuestion]) -> Mapping[TaxQuestion, AppliedTax]:
+        """Return the tax of each question it has an answer to.
+
+        Raises:
+            TransientFailure: It cannot be reached; ask later.
+            Misconfigured: It does not let us in, or does not speak as agreed.
+        """
+        ...
+
+
+_COLUMNS = tuple(one.name for one in fields(TaxQuestion))
+_CHOSEN = text("SELECT name FROM tax_provider")
+_CHOOSE = (
+    text("DELETE FROM tax_provider WHERE name IS DISTINCT FROM CAST(:name AS text)"),
+    text("INSERT INTO tax_provider (name) SELECT n FROM unnest(ARRAY[CAST(:name AS text)]) n "
+         " WHERE n IS NOT NULL "
+         "ON CONFLICT DO NOTHING"),
+)  # fmt: skip
+_KEPT = text(
+    "SELECT DISTINCT t.country, t.postal_code, t.city, t.street, t.customer, t.category, "
+    "       t.supplied_on, t.percent, t.treatment "
+    "  FROM billing_account b JOIN account a ON a.id = b.account_id "
+    "  JOIN tax_answer t ON t.provider = :provider "
+    "   AND t.postal_code = coalesce(a.postal_code, '') AND t.city = coalesce(a.city, '') "
+    "   AND t.street = coalesce(a.street, '') AND t.customer = a.kind "
+    " WHERE b.id = ANY(:ids)"
+)
+_KEEP = text(
+    "INSERT INTO tax_answer (provider, country, postal_code, city, street, customer, category, "
+    "                        supplied_on, percent, treatment, answered_at) "
+    "SELECT :provider, q.*, :now "
+    "  FROM unnest(CAST(:country AS text[]), CAST(:postal_code AS text[]), CAST(:city AS text[]), "
+    "              CAST(:street AS text[]), CAST(:customer AS text[]), CAST(:category AS text[]), "
+    "              CAST(:supplied_on AS date[]), CAST(:percent AS numeric[]), "
+    "              CAST(:treatment AS text[])) AS q ON CONFLICT DO NOTHING"
+)
+
+
+def question_of(payer: Payer, category: str, on: date, country: str = "") -> TaxQuestion:
+    """Return what is to be asked about a line.
+
+    Raises:
+        NoTaxRate: Nobody knows in which country.
+    """
+    place = country or payer.country or ""
+    if not place:
+        raise NoTaxRate(
+            f"The customer of billing account {payer.number} has no country, so no tax rate.",
+            remedy="Fill in the billing country of the account in the CRM.",
+        )
+    return TaxQuestion(
+        place, payer.postal_code, payer.city, payer.street, payer.customer_kind, category, on
+    )
+
+
+class KeptTaxes:
+    """The answers of a provider, as bills ask for them."""
+
+    def __init__(self, answers: Mapping[TaxQuestion, AppliedTax]) -> None:
+        self._answers = answers
+
+    def applied(self, payer: Payer, category: str, on: date, country: str = "") -> AppliedTax:
+        """Return the tax due from a payer on a day; an exempt payer owes none.
+
+        Raises:
+            NoTaxRate: The payer's country is not known, or the provider has not answered.
+        """
+        if payer.is_tax_exempt:
+            return AppliedTax(category, Decimal(0), Treatment.EXEMPT)
+        found = self._answers.get(question_of(payer, category, on, country))
+        if found is None:
+            raise NoTaxRate(
+                f"The tax provider has no answer on '{category}' for {payer.number} on {on}.",
+                remedy="Look at the log of the provider and run the bills again.",
+            )
+        return found
+
+
+def choose_provider(tx: Connection, name: str | None) -> None:
+    """Let bills be taxed by a provider's answers from now on, or (None) by the table."""
+    for statement in _CHOOSE:
+        tx.execute(statement, {"name": name})
+
+
+def chosen_provider(tx: Connection) -> str | None:
+    """Return whose answers count; None: the catalogue's table."""
+    found: str | None = tx.scalar(_CHOSEN)
+    return found
+
+
+def kept_answers(
+    tx: Connection, *, provider: str, ids: Sequence[int]
+) -> dict[TaxQuestion, AppliedTax]:
+    """Return what a provider has answered about the places of payers."""
+    rows = tx.execute(_KEPT, {"provider": provider, "ids": list(ids)})
+    return {
+        TaxQuestion(*row[:7]): AppliedTax(row.category, row.percent, Treatment(row.treatment))
+        for row in rows
+    }
+
+
+def keep_answers(
+    tx: Connection, *, provider: str, answers: Mapping[TaxQuestion, AppliedTax], now: datetime
+) -> None:
+    """Keep answers; the first to a question stays."""
+    by_column = zip(*(astuple(question) for question in answers), strict=True)
+    values = {name: list(column) for name, column in zip(_COLUMNS, by_column, strict=True)}
+    values["percent"] = [one.percent for one in answers.values()]
+    values["treatment"] = [str(one.treatment) for one in answers.values()]
+    tx.execute(_KEEP, values | {"provider": provider, "now": now})

@@ -1,0 +1,171 @@
+"""Bills whose taxes a provider knows, asked over real HTTP."""
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from billing_world import BillingWorld, at
+from sqlalchemy import text
+
+from connector.adapters.tax.http import HttpTaxProvider
+from connector.billing.bill_run import BillRunReport, run_cycle
+from connector.billing.tax_answers import choose_provider
+
+JUL, AUG = date(2026, 7, 1), date(2026, 8, 1)
+
+
+class Rates:
+    """A provider on this machine: a rate by category, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.percents: dict[str, str] = {"standard": "8.875"}
+        self.asked: list[list[dict[str, Any]]] = []
+        self.is_down = False
+        rates = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                status, told = rates.told(body["questions"])
+                content = json.dumps(told).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.provider = HttpTaxProvider(
+            f"http://127.0.0.1:{self.server.server_port}", pause=lambda _: None
+        )
+
+    def told(self, questions: list[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
+        if self.is_down:
+            return 503, {}
+        self.asked.append(questions)
+        return 200, {
+            "answers": [
+                {"percent": self.percents[one["category"]]}
+                if one["category"] in self.percents
+                else {"error": "unknown category"}
+                for one in questions
+            ]
+        }
+
+
+@pytest.fixture
+def rates() -> Iterator[Rates]:
+    made = Rates()
+    thread = threading.Thread(target=made.server.serve_forever)
+    thread.start()
+    yield made
+    made.server.shutdown()
+    thread.join()
+    made.server.server_close()
+
+
+def bill(world: BillingWorld, rates: Rates, on: date) -> BillRunReport:
+    return run_cycle(store=world.store, billed_to=on, now=at(on), provider=rates.provider)
+
+
+def sell(world: BillingWorld, price: str = "100", **payer: Any) -> int:
+    payer_id = world.payer(**payer)
+    world.start(world.service(payer_id, world.product(f"seat-{payer_id}"), price), JUL)
+    return payer_id
+
+
+def test_the_answer_taxes_the_bill_and_not_the_table(world: BillingWorld, rates: Rates) -> None:
+    sell(world)
+
+    assert bill(world, rates, JUL).totals == {"EUR": Decimal("108.88")}  # 8.875 %, not 19
+
+
+def test_payers_of_one_place_are_one_question_of_one_call(
+    world: BillingWorld, rates: Rates
+) -> None:
+    for _ in range(3):
+        sell(world)
+    sell(world, country="US")
+    sell(world, is_tax_exempt=True)
+
+    assert bill(world, rates, JUL).invoices == 5
+    (questions,) = rates.asked
+    assert [(one["country"], one["city"], one["supplied_on"]) for one in questions] == [
+        ("DE", "Mainz", "2026-07-31"),
+        ("US", "Mainz", "2026-07-31"),
+    ]
+
+
+def test_what_was_answered_is_not_asked_again(world: BillingWorld, rates: Rates) -> None:
+    payer = sell(world)
+    bill(world, rates, JUL)
+    rates.percents["standard"] = "50"
+    world.start(world.service(payer, world.product("line"), "20"), JUL)
+
+    bill(world, rates, AUG)
+
+    days = [one["supplied_on"] for questions in rates.asked for one in questions]
+    assert days == ["2026-07-31", "2026-08-31"]
+
+
+def test_nobody_is_billed_untaxed_while_it_is_down(world: BillingWorld, rates: Rates) -> None:
+    sell(world)
+    rates.is_down = True
+
+    report = bill(world, rates, JUL)
+
+    assert report.invoices == 0
+    assert [one.code for one in report.problems] == ["billing.no_tax_rate"]
+    rates.is_down = False
+    assert bill(world, rates, JUL).invoices == 1
+
+
+def test_one_category_it_does_not_know_holds_up_nobody_else(
+    world: BillingWorld, rates: Rates
+) -> None:
+    sell(world)
+    other = world.payer()
+    rare = world.product("rare", tax_category="rare")
+    world.start(world.service(other, rare, "5"), JUL)
+
+    report = bill(world, rates, JUL)
+
+    assert report.invoices == 1
+    assert [one.billing_account_id for one in report.problems] == [other]
+
+
+def test_no_transaction_is_open_while_it_is_asked(world: BillingWorld, rates: Rates) -> None:
+    sell(world)
+    seen = []
+    plain = rates.told
+
+    def watching(questions: list[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
+        seen.append(
+            world.one(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                "   AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'"
+            )[0]
+        )
+        return plain(questions)
+
+    rates.told = watching  # type: ignore[method-assign]
+    bill(world, rates, JUL)
+
+    assert seen == [0]
+
+
+def test_the_table_counts_again_once_it_is_chosen(world: BillingWorld, rates: Rates) -> None:
+    sell(world)
+    bill(world, rates, JUL)
+
+    with world.store.transaction() as tx:
+        choose_provider(tx, None)
+        assert tx.scalar(text("SELECT count(*) FROM tax_answer")) == 1
+    assert world.bill(AUG).totals == {"EUR": Decimal("119.00")}
