@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 from going_on_world import GoingOn, at
-from sqlalchemy import Connection, delete, insert, select, text
+from sqlalchemy import Connection, delete, func, insert, select, text
 
 from connector.billing import commands
 from connector.billing.bill_run import BillRunReport, run_cycle
@@ -129,6 +129,7 @@ class BillingWorld(GoingOn):
         tax_category: str = "standard",
         vendor: str = "",
         early_termination: dict[str, Any] | None = None,
+        commitment: dict[str, Any] | None = None,
     ) -> int:
         if key not in self.products:
             with self.store.transaction() as tx:
@@ -142,6 +143,7 @@ class BillingWorld(GoingOn):
                     kind="Service",
                     vendor=vendor,
                     early_termination=early_termination,
+                    commitment=commitment,
                     tax_category=tax_category,
                     accounting_code="4400",
                 )
@@ -310,6 +312,7 @@ class BillingWorld(GoingOn):
                 service.update()
                 .where(service.c.id == service_id)
                 .values(
+                    service_start_on=func.coalesce(service.c.service_start_on, on),
                     current_term_start_on=on,
                     current_term_end_on=term_end(on, months),
                     term_months=months,

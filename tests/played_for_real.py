@@ -15,6 +15,7 @@ from connector.billing.payments import PaymentNotice, record_payment
 from connector.catalog.pricing.document import Pricing, read_pricing
 from connector.charging.charges import PricedUnits
 from connector.charging.early_termination import term_end
+from connector.inventory.commitment import commitments_of
 from connector.kernel.period import Cycle, local_date
 from connector.rating.domain import exact_decimal
 from connector.simulation import events
@@ -62,6 +63,7 @@ class RealPlay:
                 tax_category=plan.tax_category,
                 vendor=plan.vendor,
                 early_termination=_early_termination(plan),
+                commitment=plan.commitment.model_dump() if plan.commitment else None,
             )
         for name, plan in self.script.catalogue.items():
             if plan.parts:
@@ -168,6 +170,8 @@ class RealPlay:
                 self._start(event.start, event, on, event.account)
             case events.Change():
                 day = self._effective(event.change, event, on)
+                if event.quantity is not None:
+                    self._check_commitment(event.change, day, event.quantity)
                 self._change(event.change, day, event.plan, event.price, event.quantity)
             case events.ReRate():
                 day = self._effective(event.re_rate, event, on)
@@ -176,6 +180,7 @@ class RealPlay:
                 self._start(event.by, event, on, self.owners[event.replace])
                 world.cancel(self._service(event.replace), on, is_fee_waived=True)
             case events.Cancel():
+                self._check_commitment(event.cancel, on, Decimal(0))
                 waived = event.early_termination == "waived"
                 world.cancel(self._service(event.cancel), on, is_fee_waived=waived)
             case events.ReTerm():
@@ -223,6 +228,14 @@ class RealPlay:
                 self._pay(event, on)
             case _:
                 raise AssertionError(f"nobody plays {event}")
+
+    def _check_commitment(self, name: str, on: date, quantity: Decimal) -> None:
+        """Refuse what a won deal is refused for; the commands behind it do not ask again."""
+        service = self._service(name)
+        with self.store.transaction() as tx:
+            found = commitments_of(tx=tx, ids=[service]).get(service)
+        if found is not None:
+            found.check(service=name, on=on, quantity=quantity)
 
     def _sell(
         self,

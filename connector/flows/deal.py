@@ -232,7 +232,7 @@ def _line(line: DealLine, tree: OpportunityTree, known: _Known) -> LineDraft:
             request_type=request_type,
             product_id=product.id,
             quantity=quantity,
-            on=line.requested_on or tree.requested_on or known.today,
+            on=requested_on or known.today,
         )
     if not 0 <= line.discount_percent <= 100:
         raise Refused(f"the discount is {line.discount_percent} %")
