@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from connector.cli.naming import STORE_ID, refuse_unknown
 from connector.cli.printing import print_json
 from connector.cli.session import Session
 
@@ -29,8 +30,11 @@ def list_(session: Session, *, entity: str | None, limit: int, as_json: bool) ->
     """List them with cause and remedy."""
     from connector.sync import status as standing
 
-    with session.app().store.read() as tx:
+    app = session.app()
+    with app.store.read() as tx:
         letters = standing.dead_letters(tx=tx, entity=entity, limit=limit)
+    if not letters:
+        refuse_unknown(app.mappings, entity)
     if as_json:
         print_json({"dead_letters": list(letters)})
         return
@@ -41,16 +45,18 @@ def list_(session: Session, *, entity: str | None, limit: int, as_json: bool) ->
 
 @dead_letters.command()
 @click.argument("entity")
-@click.argument("hub_id", type=int)
+@click.argument("hub_id", type=STORE_ID)
 @_JSON
 @click.pass_obj
 def show(session: Session, *, entity: str, hub_id: int, as_json: bool) -> None:
     """Show one: how often it was tried, and when it is tried again by itself."""
     from connector.sync import status as standing
 
-    with session.app().store.read() as tx:
+    app = session.app()
+    with app.store.read() as tx:
         found = standing.dead_letters(tx=tx, entity=entity, hub_id=hub_id)
     if not found:
+        refuse_unknown(app.mappings, entity)
         click.echo(
             f"{entity} {hub_id} is no dead letter. See: l2c sync dead-letters list", err=True
         )
@@ -66,7 +72,7 @@ def show(session: Session, *, entity: str, hub_id: int, as_json: bool) -> None:
 
 
 @dead_letters.command()
-@click.argument("hub_ids", nargs=-1, type=int)
+@click.argument("hub_ids", nargs=-1, type=STORE_ID)
 @_ENTITY
 @_JSON
 @click.pass_obj
@@ -76,8 +82,11 @@ def retry(session: Session, *, hub_ids: tuple[int, ...], entity: str | None, as_
 
     if hub_ids and entity is None:
         raise click.UsageError("Say of which entity these are: --entity invoice.")
-    with session.app().store.transaction() as tx:
+    app = session.app()
+    with app.store.transaction() as tx:
         retried = standing.retry_dead_letters(tx=tx, entity=entity, hub_ids=hub_ids)
+    if not retried:
+        refuse_unknown(app.mappings, entity)
     if as_json:
         print_json({"retried": retried})
     else:
@@ -86,15 +95,18 @@ def retry(session: Session, *, hub_ids: tuple[int, ...], entity: str | None, as_
 
 @dead_letters.command()
 @click.argument("entity")
-@click.argument("hub_ids", nargs=-1, type=int, required=True)
+@click.argument("hub_ids", nargs=-1, type=STORE_ID, required=True)
 @_JSON
 @click.pass_obj
 def drop(session: Session, *, entity: str, hub_ids: tuple[int, ...], as_json: bool) -> None:
     """Give up on some until they change."""
     from connector.sync import status as standing
 
-    with session.app().store.transaction() as tx:
+    app = session.app()
+    with app.store.transaction() as tx:
         dropped = standing.drop_dead_letters(tx=tx, entity=entity, hub_ids=hub_ids)
+    if not dropped:
+        refuse_unknown(app.mappings, entity)
     if as_json:
         print_json({"dropped": dropped})
     else:

@@ -2,6 +2,7 @@
 
 import click
 
+from connector.cli.naming import STORE_ID
 from connector.cli.printing import print_json
 from connector.cli.session import Session
 
@@ -33,7 +34,7 @@ def list_(session: Session, *, as_json: bool) -> None:
 
 
 @duplicates.command()
-@click.argument("ticket_id", type=int)
+@click.argument("ticket_id", type=STORE_ID)
 @_JSON
 @click.pass_obj
 def adopt(session: Session, *, ticket_id: int, as_json: bool) -> None:

@@ -53,7 +53,7 @@ def check(
             if one.object not in kept:
                 click.echo(f"{one.object} was never described: not checked.", err=True)
     elif not offline:
-        found += check_mappings(app.mappings, app.org.describe)
+        found += check_mappings(app.mappings, app.org.describe, query=app.org.query_all)
         with app.store.transaction() as tx:
             everything = {one.entity for one in app.mappings}
             keep_findings(tx, app.mappings, looked_at=everything, found=found)

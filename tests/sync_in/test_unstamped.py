@@ -137,3 +137,38 @@ def test_a_field_that_is_not_pulled_cannot_be_named(tmp_path) -> None:
 
     with pytest.raises(MappingError, match="Other__c is not pulled"):
         load_mappings(tmp_path)
+
+
+def test_a_path_the_org_refuses_holds_up_nothing_else(still, task, tmp_path) -> None:
+    settle(still, with_formula(tmp_path, "null"))
+    wrong = with_formula(tmp_path, "Work_Oder__r.Customer_Order__r.Account__r")
+    pull(still, wrong)
+    still.pass_time(minutes=6)
+    still.user.update("Account", task[1], Name="After")
+
+    report = sweep(
+        store=still.way_in.store, org=still.way_in.org, mappings=wrong, now_org=still.now
+    )
+    still.way_in.apply()
+
+    assert list(report.refused) == [
+        "L2C_Work_Order_Task__c.Work_Oder__r.Customer_Order__r.Account__r"
+    ]
+    assert still.way_in.rows(SHOWN)[0]["city"] == "After"  # the round by Id read it
+
+
+def test_an_object_that_stands_still_is_not_read(still, task, tmp_path) -> None:
+    mappings = with_formula(tmp_path, "Work_Order__r")
+    settle(still, mappings)
+    still.way_in.run_sql(
+        "INSERT INTO mapping_finding"
+        " (entity, object, field, file, line, problem, remedy, halts, found_at)"
+        " VALUES ('shown_customer', 'L2C_Work_Order_Task__c', 'Customer__c', 'shown.yaml', 8, 'x',"
+        " 'y', 'pull', now())"
+    )
+    still.pass_time(minutes=6)
+    still.user.update("Account", task[1], Name="After")
+
+    pull(still, mappings)
+
+    assert still.way_in.rows(SHOWN)[0]["city"] == "Before"

@@ -156,6 +156,17 @@ class TestOnTheWayIn:
             places = set(tx.scalars(text("SELECT object FROM sync_cursor WHERE kind = 'changes'")))
         assert "Account" not in places
 
+    def test_a_condition_the_org_refuses_is_told_with_its_line(self, alter, check, sweep_once):
+        wrong = alter("account", "pull:\n", "pull:\n  where: Naem != null\n")
+
+        (finding,) = check(wrong).findings
+
+        lines = wrong.by_entity["account"].file.read_text().splitlines()
+        assert lines[finding.line - 1] == "  where: Naem != null"
+        assert "Naem" in finding.problem
+        assert finding.halts is None
+        assert set(sweep_once(wrong).refused) == {"Account"}
+
     def test_hints_about_other_objects_are_read_all_the_same(
         self, wrong, world, crm, client, store, tell
     ):

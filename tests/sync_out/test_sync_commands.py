@@ -13,6 +13,7 @@ from sync_out.world import NOW
 
 from connector.bootstrap import App
 from connector.cli.mappings import mappings as mappings_group
+from connector.cli.naming import EntityUnknown
 from connector.cli.sync import sync as sync_group
 from connector.errors import Misconfigured
 from connector.sync.mapping.describes import refresh_describes
@@ -143,6 +144,32 @@ def test_dead_letters_tell_cause_and_remedy_and_can_be_sent_again(world, run, ch
     assert "mapping file" in listed.stdout
     assert _json(run("sync", "dead-letters", "retry", "--json"))["retried"] == 1
     assert _json(run("sync", "status", "--json"))["owed"] == {"order_line": 1}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("list", "--entity", "invioce"),
+        ("show", "invioce", "1"),
+        ("retry", "--entity", "invioce"),
+        ("drop", "invioce", "1"),
+    ],
+)
+def test_dead_letters_of_an_entity_nobody_mapped_are_refused_with_those_there_are(run, asked):
+    with pytest.raises(EntityUnknown, match=r"'invioce'\. There are: .*, invoice_line,"):
+        run("sync", "dead-letters", *asked)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("dead-letters", "drop", "invoice"),
+        ("dead-letters", "show", "invoice"),
+        ("duplicates", "adopt"),
+    ],
+)
+def test_a_number_the_store_cannot_have_is_a_wrong_use(run, asked):
+    assert run("sync", *asked, "99999999999999999999").exit_code == 2
 
 
 def test_the_shipped_mappings_fit_the_local_org(run, mappings):

@@ -6,11 +6,15 @@ one page an object, so that what has no parent to move is seen in time, at a bou
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
+import structlog
+
 from connector.adapters.salesforce.answers import Subrequest
 from connector.adapters.salesforce.client import OrgClient
+from connector.adapters.salesforce.errors import OrgRefused
 from connector.adapters.salesforce.payload import instant_text
 from connector.store.engine import Store
 from connector.sync.capture.cursors import Kind, Position, advance, positions
@@ -18,6 +22,9 @@ from connector.sync.capture.pages import store_news
 from connector.sync.capture.report import SweepReport
 from connector.sync.inbox.arrivals import ID, STAMP, OrgRow, fields_to_read, row_of
 from connector.sync.mapping.definition import Mappings
+from connector.sync.mapping.findings import halted
+
+log = structlog.get_logger(__name__)
 
 # A parent's transaction may be open as long; what is read twice says nothing new.
 LOOK_BACK = timedelta(minutes=10)
@@ -32,18 +39,38 @@ def sweep_unstamped(
     """Store the records whose unstamped fields say something new."""
     with store.read() as tx:
         kept = positions(tx, Kind.UNSTAMPED)
+        still = halted(tx, "pull")
     reader = _Reader(store, org, mappings, report)
+    moving = [
+        name
+        for name in _objects(mappings)
+        if not any(mapping.entity in still for mapping in mappings.of_object(name))
+    ]
     for object_name, path in _paths(mappings):
         place = f"{object_name}.{path}"
         since = kept.get(place, Position(None)).at
-        if since is not None:
-            reader.follow(object_name, path, since - LOOK_BACK)
-        with store.transaction() as tx:
-            advance(tx, Kind.UNSTAMPED, place, Position(now_org))
-    for object_name in _objects(mappings):
+        if object_name not in moving:
+            continue
+        with _refusals_noted(report, place):
+            if since is not None:
+                reader.follow(object_name, path, since - LOOK_BACK)
+            with store.transaction() as tx:
+                advance(tx, Kind.UNSTAMPED, place, Position(now_org))
+    for object_name in moving:
         last = kept.get(object_name, Position(now_org - ROUND_EVERY))
         if last.at is not None and last.at <= now_org - ROUND_EVERY:
-            reader.next_page(object_name, last.sfid, now_org)
+            with _refusals_noted(report, object_name):
+                reader.next_page(object_name, last.sfid, now_org)
+
+
+@contextmanager
+def _refusals_noted(report: SweepReport, place: str) -> Iterator[None]:
+    """What the org refuses keeps its place until it is repaired; the others are not held up."""
+    try:
+        yield
+    except OrgRefused as error:
+        report.refused[place] = error.message
+        log.warning("sync.unstamped_refused", place=place, code=error.error_code)
 
 
 class _Reader:

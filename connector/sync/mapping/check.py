@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from connector.adapters.salesforce.errors import OrgRefused
-from connector.sync.mapping import fitting
+from connector.sync.mapping import fitting, ways_in
 from connector.sync.mapping.definition import (
     CURRENCY_FIELD,
     IS_PERSON,
@@ -26,34 +26,46 @@ _REFERENCE = PushField.model_validate({"from": "id", "owner": "connector", "type
 
 
 def check_mappings(
-    mappings: Mappings, describe: Describe, *, only: Collection[str] | None = None
+    mappings: Mappings,
+    describe: Describe,
+    *,
+    only: Collection[str] | None = None,
+    query: ways_in.Query | None = None,
 ) -> tuple[Finding, ...]:
     """Return every finding, or those of some entities; describes each object once.
+
+    Conditions in SOQL are tried where there is a `query`; `describe` may know some objects only.
 
     Raises:
         OrgUnavailable: The org does not answer.
     """
     described: dict[str, dict[str, Any] | None] = {}
+
+    def known(name: str) -> dict[str, Any] | None:
+        if name not in described:
+            described[name] = _described(name, describe)
+        return described[name]
+
     findings: list[Finding] = []
     objects = {mapping.entity: mapping.object for mapping in mappings}
     for mapping in mappings:
         if only is not None and mapping.entity not in only:
             continue
-        if mapping.object not in described:
-            described[mapping.object] = _described(mapping.object, describe)
         file = read_yaml(mapping.file)
-        about = described[mapping.object]
+        about = known(mapping.object)
         if about is None:
             findings += _unseen(mapping, file)
-        else:
-            findings += _check(mapping, file, about, objects)
+            continue
+        findings += _check(mapping, file, about, objects)
+        for place, problem in _reading(mapping, known, query):
+            findings.append(_finding(mapping, file, place, problem))
     return tuple(findings)
 
 
 def _described(name: str, describe: Describe) -> dict[str, Any] | None:
     try:
         return describe(name)
-    except OrgRefused:
+    except (OrgRefused, KeyError):
         return None
 
 
@@ -173,6 +185,13 @@ def _way_in(mapping: Mapping, fields: _Fields) -> _Found:
                     _Place(("intents", place, "clear"), name, "pull"),
                     Problem(problem.said, problem.remedy, halts=name not in fields),
                 )
+
+
+def _reading(mapping: Mapping, known: ways_in.Known, query: ways_in.Query | None) -> _Found:
+    for name, problem in ways_in.unknown_paths(mapping, known):
+        yield _Place(("pull", "unstamped", name), name, "pull"), problem
+    for problem in ways_in.refused_conditions(mapping, query) if query else ():
+        yield _Place(("pull", "where"), "*", "pull"), problem
 
 
 def _kinds(mapping: Mapping, about: dict[str, Any], fields: _Fields) -> _Found:

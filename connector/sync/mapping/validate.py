@@ -71,7 +71,7 @@ def validate(
     with store.transaction() as tx:
         found = (
             *(one for one in check_hub(tx, mappings) if one.entity in looked_at),
-            *check_mappings(mappings, memory.describe, only=looked_at),
+            *check_mappings(mappings, memory.describe, only=looked_at, query=org.query_all),
         )
         keep_findings(tx, mappings, looked_at=looked_at, found=found)
     for one in found:

@@ -1,0 +1,64 @@
+"""What a mapping says about reading besides its fields: paths to parents, and a condition.
+
+The paths of `unstamped` are followed through the describes; the condition `where` is SOQL, which
+only an org can judge, so it is asked for one record of each.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from connector.adapters.salesforce.errors import OrgRefused
+from connector.sync.mapping.definition import Mapping
+from connector.sync.mapping.fitting import Problem
+
+# What is known of an object; None where the org does not show it, or nobody asked.
+Known = Callable[[str], dict[str, Any] | None]
+Query = Callable[[str], object]
+
+
+def unknown_paths(mapping: Mapping, known: Known) -> Iterator[tuple[str, Problem]]:
+    """Yield the fields whose relationship leads nowhere, each once."""
+    for name, path in mapping.pull.unstamped.items() if mapping.pull else ():
+        lost = _where_it_ends(mapping.object, path, known) if path is not None else None
+        if lost is not None:
+            said = f"{lost[0]} has no relationship {lost[1]}: a move of the parent tells nothing."
+            remedy = "Correct the path, or write null: a round by Id reads the field all the same."
+            yield name, Problem(said, remedy, halts=False)
+
+
+def _where_it_ends(start: str, path: str, known: Known) -> tuple[str, str] | None:
+    """Return the object and the step that it does not have; None if all are there."""
+    object_name = start
+    for step in path.split("."):
+        about = known(object_name)
+        if about is None:
+            return None
+        targets = next(
+            (
+                field["referenceTo"]
+                for field in about["fields"]
+                if (field.get("relationshipName") or "").lower() == step.lower()
+            ),
+            None,
+        )
+        if targets is None:
+            return object_name, step
+        if len(targets) != 1:
+            return None  # it may lead to several objects: only a record tells to which
+        (object_name,) = targets
+    return None
+
+
+def refused_conditions(mapping: Mapping, query: Query) -> Iterator[Problem]:
+    """Yield that the org refuses the condition, in its words; one call where there is one.
+
+    Raises:
+        OrgUnavailable: The org does not answer.
+    """
+    if mapping.pull is None or mapping.pull.where is None:
+        return
+    try:
+        query(f"SELECT Id FROM {mapping.object} WHERE ({mapping.pull.where}) LIMIT 1")  # noqa: S608
+    except OrgRefused as refused:
+        said = f"The org refuses this condition, so no sweep reads the object: {refused.message}"
+        yield Problem(" ".join(said.split()), "Correct the SOQL in `where`.", halts=False)
