@@ -11,6 +11,7 @@ from connector.billing.commands import open_account
 from connector.errors import StateConflict
 from connector.flows.deal import read_deal
 from connector.flows.rules import DeliveryRules
+from connector.kernel.countries import country_code
 from connector.ordering.decompose import decompose_order
 from connector.ordering.orders import (
     LineDraft,
@@ -164,7 +165,7 @@ def _facts(account: DealAccount) -> AccountFacts:
         street=account.street,
         city=account.city,
         postal_code=account.postal_code,
-        country=account.country,
+        country=country_code(account.country),
         currency=account.currency,
         parent_sfid=account.parent_sfid,
         reseller_sfid=account.reseller_sfid,
