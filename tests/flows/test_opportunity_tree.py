@@ -86,7 +86,7 @@ class Sales:
             **values,
         )
 
-    def business(self) -> str:
+    def business(self, **values: Any) -> str:
         return self.create(
             "Account",
             Name="Dental Group",
@@ -94,6 +94,7 @@ class Sales:
             BillingCountry="DE",
             L2C_Currency__c="EUR",
             L2C_Billing_Primary_Email__c="billing@dental.example",
+            **values,
         )
 
 
@@ -304,6 +305,17 @@ class TestDeliveryFlows:
             ("Canceled By User", date(2026, 6, 1), 100),
             ("In Service", date(2026, 6, 16), 150),
         ]
+
+    def test_open_billing_in_the_cycle_that_the_account_names(
+        self, sales: Sales, client: OrgClient, world: DeliveryWorld
+    ) -> None:
+        account = OpportunityReader(client)(
+            sales.opportunity(sales.business(L2C_Billing_Cycle__c="half_year"))
+        ).account
+
+        world.win(world.deal([new_line()], account=account))
+
+        assert world.one("SELECT cycle FROM billing_account").cycle == "half_year"
 
     @pytest.mark.parametrize(("closed_on", "orders"), [("2026-05-31", 0), ("2026-06-01", 1)])
     def test_leave_deals_alone_that_were_won_before_the_go_live(
