@@ -176,8 +176,10 @@ class DeliveryWorld:
                 return
         raise AssertionError("the delivery does not come to an end")
 
-    def delivered_service(self, on: date = date(2026, 6, 16), **facts: Any) -> int:
-        order = self.win(self.deal([new_line(**facts)]), on).order_id
+    def delivered_service(
+        self, on: date = date(2026, 6, 16), *, account: DealAccount | None = None, **facts: Any
+    ) -> int:
+        order = self.win(self.deal([new_line(**facts)], account=account or customer()), on).order_id
         self.deliver(on)
         return int(
             self.one(

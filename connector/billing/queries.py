@@ -84,7 +84,7 @@ _CHARGES = text(
     "       c.accounting_code, CAST(c.policy AS text), c.pricing, "
     "       CAST(c.discounts AS text), u.id AS summary_id, "
     "       u.usage_class, u.units, u.included_units, u.unit, u.records, u.rating_run_id, "
-    "       coalesce(l.country, '') AS tax_country "
+    "       CASE WHEN l.country ~ '^[A-Z]{2}$' THEN l.country ELSE '' END AS tax_country "
     "  FROM charge c JOIN product p ON p.id = c.product_id "
     "  LEFT JOIN service s ON s.id = c.service_id "
     "  LEFT JOIN order_line o ON o.id = c.order_line_id "

@@ -32,6 +32,7 @@ from connector.charging.granted import grant_to_running
 from connector.errors import Misconfigured
 from connector.flows.billing_systems import PullReport, pull_each
 from connector.flows.code_tasks import CodeTaskReport, run_due_code_tasks
+from connector.flows.renewals import RenewalReport, renew_terms
 from connector.kernel.period import Period, add_months
 from connector.mediation.feeds import feed_named
 from connector.mediation.imports import ImportReport, import_usage_file
@@ -69,6 +70,15 @@ class BusinessUseCases(Wiring):
                 self.queue.nudge(BILLING)
         if report.has_more:
             self.queue.nudge(TASKS)
+        return report
+
+    def renew_terms(self) -> RenewalReport:
+        """Move on the terms that have ended, and end the services that expire with theirs."""
+        report = renew_terms(store=self.store, rules=self.rules, now=self.clock.now())
+        if report.renewed or report.expired:
+            self.queue.nudge(PUSH)
+            if self.settings.billing.systems:
+                self.queue.nudge(BILLING)
         return report
 
     def import_usage(self, path: Path, *, feed: str) -> ImportReport:

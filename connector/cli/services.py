@@ -67,6 +67,8 @@ def show(session: Session, *, number: str, as_json: bool) -> None:
     if service.service_start_on is not None:
         until = f" until {service.service_end_on}" if service.service_end_on else ""
         click.echo(f"in service since {service.service_start_on}{until}")
+    if found.term_end_on is not None:
+        click.echo(f"term until {found.term_end_on}, then: {found.renewal_type.lower()}")
     if found.aliases:
         click.echo(f"known as {', '.join(found.aliases)}")
     if found.changes:

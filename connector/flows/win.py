@@ -11,6 +11,8 @@ from connector.billing.commands import open_account
 from connector.errors import StateConflict
 from connector.flows.deal import read_deal
 from connector.flows.rules import DeliveryRules
+from connector.kernel.countries import country_code
+from connector.kernel.period import Interval
 from connector.ordering.decompose import decompose_order
 from connector.ordering.orders import (
     LineDraft,
@@ -21,6 +23,7 @@ from connector.ordering.orders import (
 )
 from connector.parties.accounts import AccountFacts, AccountKind, ensure_account
 from connector.parties.addresses import Address
+from connector.parties.billing_accounts import PayerTerms
 from connector.parties.locations import (
     LocationFacts,
     ensure_location,
@@ -103,7 +106,7 @@ def _order(
             tx=tx,
             account_id=account.id,
             currency=deal.currency,
-            terms=rules.payers,
+            terms=_payer_terms(tree.account, rules),
             routing=rules.routing,
             now=now,
         ),
@@ -152,6 +155,13 @@ def _location(tx: Connection, account_id: int, place: DealLocation) -> int:
     return ensure_location(tx=tx, account_id=account_id, facts=facts)
 
 
+def _payer_terms(account: DealAccount, rules: DeliveryRules) -> PayerTerms:
+    """Return what a new billing account begins with; the customer may name its own cycle."""
+    if account.cycle is None:
+        return rules.payers
+    return replace(rules.payers, cycle=Interval(account.cycle))
+
+
 def _facts(account: DealAccount) -> AccountFacts:
     return AccountFacts(
         sfid=account.sfid,
@@ -164,7 +174,7 @@ def _facts(account: DealAccount) -> AccountFacts:
         street=account.street,
         city=account.city,
         postal_code=account.postal_code,
-        country=account.country,
+        country=country_code(account.country),
         currency=account.currency,
         parent_sfid=account.parent_sfid,
         reseller_sfid=account.reseller_sfid,

@@ -266,6 +266,8 @@ def _check_order(tx: Connection, present: Service, on: date) -> None:
             service_change.c.service_id == present.id,
             service_change.c.state.in_(("Scheduled", "Applied")),
             service_change.c.effective_on > on,
+            # A term that went on by itself stands in nobody's way.
+            service_change.c.type != "RENEW",
         )
         .order_by(service_change.c.effective_on.desc())
         .limit(1)

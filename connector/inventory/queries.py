@@ -45,9 +45,11 @@ class ChangeRow:
 
 @dataclass(frozen=True, slots=True)
 class ServiceDetail:
-    """A service with its aliases and its history."""
+    """A service with its term, its aliases and its history; without a term end month to month."""
 
     service: ServiceRow
+    term_end_on: date | None
+    renewal_type: str
     aliases: tuple[str, ...]
     changes: tuple[ChangeRow, ...]
 
@@ -74,6 +76,11 @@ def service_by_number(*, tx: Connection, number: str) -> ServiceDetail:
     if row is None:
         raise UnknownService(f"There is no service {number}.")
     found = ServiceRow(**row._mapping)
+    term = tx.execute(
+        select(service.c.current_term_end_on, service.c.renewal_type).where(
+            service.c.id == found.id
+        )
+    ).one()
     aliases = tx.scalars(
         select(service_alias.c.value)
         .where(service_alias.c.service_id == found.id)
@@ -93,6 +100,8 @@ def service_by_number(*, tx: Connection, number: str) -> ServiceDetail:
     )
     return ServiceDetail(
         service=found,
+        term_end_on=term.current_term_end_on,
+        renewal_type=term.renewal_type,
         aliases=tuple(aliases),
         changes=tuple(ChangeRow(**change._mapping) for change in changes),
     )

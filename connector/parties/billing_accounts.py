@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from connector.errors import StateConflict
 from connector.kernel.money import minor_digits
+from connector.kernel.period import Interval
 from connector.parties.numbering import reserve
 from connector.store.tables.parties import account, billing_account
 
@@ -44,6 +45,7 @@ class PayerTerms:
 
     timezone: str = "Europe/Berlin"
     payment_days: int = 14
+    cycle: Interval = Interval.MONTH
 
 
 def open_billing_account(
@@ -85,6 +87,7 @@ def open_billing_account(
             system=system,
             currency=currency,
             timezone=terms.timezone,
+            cycle=terms.cycle,
             payment_terms_days=terms.payment_days,
             email=owner.email,
             opened_at=now,

@@ -1,10 +1,11 @@
 """Where services are: places of a customer, each once however it was typed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
+from connector.kernel.countries import country_code
 from connector.parties.addresses import Address, parse_address
 from connector.store.tables.parties import account, location
 
@@ -43,6 +44,8 @@ def known_locations(*, tx: Connection, account_id: int, ids: frozenset[int]) -> 
 
 
 def _ensure(tx: Connection, account_id: int, address: Address, *, sfid: str | None) -> int:
+    # Tax is looked up by the code, and "Germany" is the same place as "DE".
+    address = replace(address, country=country_code(address.country) or "")
     key = f"{account_id}:{address.key}"
     brand_id = select(account.c.brand_id).where(account.c.id == account_id).scalar_subquery()
     entered = tx.scalar(

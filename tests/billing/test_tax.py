@@ -107,6 +107,18 @@ class TestNoTax:
         ]
         assert invoice["total"] == Decimal("21.90")
 
+    def test_is_that_of_the_payer_where_a_place_names_no_country_anybody_knows(
+        self, world: BillingWorld
+    ) -> None:
+        service = world.service(
+            world.payer(), world.product("seat"), "10.00", site="Depot", country="Somewhere"
+        )
+        world.start(service, JUL)
+
+        world.bill(JUL)
+
+        assert [d["total"] for d in world.documents()] == [Decimal("11.90")]
+
     def test_is_billed_to_a_business_abroad_that_owes_it_itself(self, world: BillingWorld) -> None:
         world.tax("0", country="FR", customer="business", treatment="reverse_charge")
         world.tax("20", country="FR")

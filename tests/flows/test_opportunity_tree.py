@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import requests
-from delivery_world import DeliveryWorld, at, new_line
+from delivery_world import DeliveryWorld, at, customer, new_line
 
 from connector.adapters.salesforce.client import OrgClient
 from connector.adapters.salesforce.login import ClientCredentials, Login
@@ -86,7 +86,7 @@ class Sales:
             **values,
         )
 
-    def business(self) -> str:
+    def business(self, **values: Any) -> str:
         return self.create(
             "Account",
             Name="Dental Group",
@@ -94,6 +94,7 @@ class Sales:
             BillingCountry="DE",
             L2C_Currency__c="EUR",
             L2C_Billing_Primary_Email__c="billing@dental.example",
+            **values,
         )
 
 
@@ -249,6 +250,72 @@ class TestDeliveryFlows:
 
         service = world.one("SELECT state, service_start_on, quantity FROM service")
         assert tuple(service) == ("In Service", date(2026, 6, 15), 2)
+
+    def test_carry_add_ons_and_a_replacement_told_in_the_org_to_the_service(
+        self, sales: Sales, client: OrgClient, world: DeliveryWorld
+    ) -> None:
+        account = sales.business()
+        service = world.delivered_service(date(2026, 6, 1), account=customer(account))
+        target = sales.create(
+            "L2C_Service__c", Billing_Key__c=f"l2c:service:{service}", Account__c=account
+        )
+        about = {"Quantity": 1, "UnitPrice": 150, "L2C_Service__c": target}
+        entries = {key: sales.product(key) for key in ("line-100", "line-500")}
+        read = OpportunityReader(client)
+
+        def won(**line: Any) -> str:
+            deal = sales.opportunity(account)
+            sales.create("OpportunityLineItem", OpportunityId=deal, **about, **line)
+            return deal
+
+        added = won(
+            PricebookEntryId=entries["line-100"],
+            L2C_Request_Type__c="ADD_ON_CHANGE",
+            L2C_Add_Ons_To_Add__c="backup, night=backup*2",
+        )
+        quoted = sales.opportunity(account)
+        quote = sales.create("Quote", Name="Fewer", OpportunityId=quoted, Pricebook2Id=sales.book)
+        sales.create(
+            "QuoteLineItem",
+            QuoteId=quote,
+            PricebookEntryId=entries["line-100"],
+            L2C_Request_Type__c="ADD_ON_CHANGE",
+            L2C_Add_Ons_To_Remove__c="night",
+            **about,
+        )
+        sales.change("Opportunity", quoted, SyncedQuoteId=quote)
+        replaced = won(
+            PricebookEntryId=entries["line-500"],
+            L2C_Request_Type__c="REPLACE",
+            L2C_Requested_Date__c="2026-06-16",
+        )
+
+        for deal, day in ((added, 11), (quoted, 12), (replaced, 16)):
+            world.trees[deal] = read(deal)
+            world.win(deal, date(2026, 6, day))
+            world.deliver(date(2026, 6, day))
+
+        add_ons = world.rows("SELECT name, quantity, start_on, end_on FROM add_on ORDER BY id")
+        assert [tuple(row) for row in add_ons] == [
+            ("backup", 1, date(2026, 6, 11), date(2026, 6, 16)),
+            ("night", 2, date(2026, 6, 11), date(2026, 6, 12)),
+        ]
+        services = world.rows("SELECT state, service_start_on, mr_price FROM service ORDER BY id")
+        assert [tuple(row) for row in services] == [
+            ("Canceled By User", date(2026, 6, 1), 100),
+            ("In Service", date(2026, 6, 16), 150),
+        ]
+
+    def test_open_billing_in_the_cycle_that_the_account_names(
+        self, sales: Sales, client: OrgClient, world: DeliveryWorld
+    ) -> None:
+        account = OpportunityReader(client)(
+            sales.opportunity(sales.business(L2C_Billing_Cycle__c="half_year"))
+        ).account
+
+        world.win(world.deal([new_line()], account=account))
+
+        assert world.one("SELECT cycle FROM billing_account").cycle == "half_year"
 
     @pytest.mark.parametrize(("closed_on", "orders"), [("2026-05-31", 0), ("2026-06-01", 1)])
     def test_leave_deals_alone_that_were_won_before_the_go_live(

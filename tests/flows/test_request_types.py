@@ -113,6 +113,15 @@ class TestMove:
         assert fee.starts_on == JUNE_16
         assert {row.state for row in world.rows("SELECT state FROM v_order_state")} == {"Completed"}
 
+    def test_reads_a_country_in_words(self, world: DeliveryWorld, key: str) -> None:
+        order(world, JUNE_11, "MOVE", key, location_text="Office, Ring 1, 1010 Wien, Österreich")
+
+        order_line = world.one(
+            "SELECT l.country FROM order_line o JOIN location l ON l.id = o.location_id "
+            "WHERE o.request_type = 'MOVE'"
+        )
+        assert order_line.country == "AT"
+
     def test_needs_the_new_place(self, world: DeliveryWorld, key: str) -> None:
         assert "MOVE needs the new location" in refusal(world, "MOVE", key)
 

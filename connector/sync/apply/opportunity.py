@@ -25,6 +25,7 @@ class DealAccount:
     reseller_sfid: str | None
     brand_key: str | None
     is_tax_exempt: bool
+    cycle: str | None = None  # how often it is to be billed, for a new billing account
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ _ACCOUNT = (
     "L2C_Currency__c",
     "L2C_Parent_Reseller__c",
     "L2C_Tax_Exempt__c",
+    "L2C_Billing_Cycle__c",
 )
 # Person accounts are an edition's choice, and the brand a deployment's: asked for where they exist.
 _ACCOUNT_WHERE_PRESENT = (
@@ -158,6 +159,7 @@ def _account(row: Mapping[str, Any]) -> DealAccount:
         reseller_sfid=row["L2C_Parent_Reseller__c"],
         brand_key=row.get("L2C_Brand_Key__c"),
         is_tax_exempt=bool(row["L2C_Tax_Exempt__c"]),
+        cycle=row["L2C_Billing_Cycle__c"],
     )
 
 

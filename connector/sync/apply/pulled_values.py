@@ -4,14 +4,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
-from functools import cache
 from typing import Any, Final
 
-from babel import Locale
 from sqlalchemy import Column, Connection, text
 
 from connector.adapters.salesforce.ids import to_18
 from connector.errors import Misconfigured
+from connector.kernel.countries import country_code
 from connector.sync.mapping.definition import FieldType, PullField
 from connector.sync.mapping.definition import Mapping as EntityMapping
 
@@ -137,25 +136,6 @@ def _transform(field: PullField) -> Transform:
             remedy=f"Correct the mapping of {field.to}; there are: {known}.",
         )
     return found
-
-
-def country_code(name: str | None) -> str | None:
-    """Return the two-letter code of a country written in words or as a code, else the words."""
-    if name is None:
-        return None
-    plain = name.strip()
-    return _countries().get(plain.casefold(), plain)
-
-
-@cache
-def _countries() -> Mapping[str, str]:
-    codes: dict[str, str] = {}
-    for language in ("en", "de", "fr", "es", "it", "nl", "pl"):
-        for code, name in Locale(language).territories.items():
-            if len(code) == 2 and code.isalpha():
-                codes.setdefault(name.casefold(), code)
-                codes.setdefault(code.casefold(), code)
-    return codes
 
 
 def _account_kind(value: str | None) -> Any:
