@@ -32,6 +32,7 @@ from connector.charging.granted import grant_to_running
 from connector.errors import Misconfigured
 from connector.flows.billing_systems import PullReport, pull_each
 from connector.flows.code_tasks import CodeTaskReport, run_due_code_tasks
+from connector.flows.deal_estimate import EstimatedBill, estimate_deal
 from connector.flows.renewals import RenewalReport, renew_terms
 from connector.kernel.period import Period, add_months
 from connector.mediation.feeds import feed_named
@@ -39,6 +40,7 @@ from connector.mediation.imports import ImportReport, import_usage_file
 from connector.rating.result_queries import months_with_new_usage
 from connector.rating.run import RatingReport, rate_period
 from connector.resources import mappings_dir
+from connector.sync.apply.opportunity_tree import OpportunityReader
 
 
 class BusinessUseCases(Wiring):
@@ -60,6 +62,17 @@ class BusinessUseCases(Wiring):
             found = catalog_differences(tx=tx, folder=folder, now=self.clock.now())
             tx.rollback()
         return found
+
+    def estimate_deal(
+        self, sfid: str, *, is_quote: bool = False, on: date | None = None
+    ) -> tuple[EstimatedBill, ...]:
+        """Return the first invoices of a deal of the CRM, read now; nothing is kept."""
+        reader = OpportunityReader(self.org)
+        tree = reader.of_quote(sfid) if is_quote else reader(sfid)
+        with self.store.transaction() as tx:
+            bills = estimate_deal(tx=tx, tree=tree, rules=self.rules, on=on or self._today())
+            tx.rollback()
+        return bills
 
     def run_tasks(self) -> CodeTaskReport:
         """Run the code tasks that are due and apply the changes whose day has come."""

@@ -26,7 +26,7 @@ _STATE = text(
            jsonb_build_object('mr', trim_scale(mr_price), 'nr', trim_scale(nr_price),
                               'mr_cost', trim_scale(mr_cost), 'nr_cost', trim_scale(nr_cost),
                               'renewal', renewal_type, 'template', work_order_template,
-                              'pricing', pricing)
+                              'pricing', pricing, 'nr_pricing', nr_pricing)
       FROM price_entry e JOIN product p ON p.id = e.product_id
     UNION ALL
     SELECT 'deck', key, valid_from, valid_to,

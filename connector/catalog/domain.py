@@ -48,7 +48,8 @@ class Product:
 class PriceEntry:
     """The price of a product for a request type, term and currency in a span of days.
 
-    With a price model, `pricing` is its document and `mr_price` what one unit alone costs.
+    With a price model, `pricing` (or `nr_pricing`, of what is charged once) is its document and
+    `mr_price` (`nr_price`) what one unit alone costs.
     """
 
     id: int
@@ -65,6 +66,7 @@ class PriceEntry:
     valid_from: date
     valid_to: date | None
     pricing: dict[str, Any] | None = None
+    nr_pricing: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

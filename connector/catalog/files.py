@@ -21,6 +21,7 @@ from connector.catalog.pricing_files import (
     read_commitment,
     read_discount,
     read_early_termination,
+    read_once,
     read_recurring,
     read_vendor_rule,
 )
@@ -64,6 +65,7 @@ class PriceDraft:
     valid_to: date | None
     line: int
     pricing: Pricing | None = None
+    nr_pricing: Pricing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,12 +318,13 @@ def _product(entry: Entry) -> ProductDraft:
 
 def _price(entry: Entry) -> PriceDraft:
     mr_price, pricing = read_recurring(entry)
+    nr_price, nr_pricing = read_once(entry)
     price = PriceDraft(
         request_type=entry.one_of("request", REQUEST_TYPES),
         term_months=entry.whole("term", 0),
         currency=entry.currency("currency"),
         mr_price=mr_price,
-        nr_price=entry.decimal("nr", "0"),
+        nr_price=nr_price,
         mr_cost=entry.decimal("mr_cost", "0"),
         nr_cost=entry.decimal("nr_cost", "0"),
         renewal_type=entry.one_of("renewal", RENEWALS, "Month-to-month"),
@@ -330,6 +333,7 @@ def _price(entry: Entry) -> PriceDraft:
         valid_to=entry.optional_day("until"),
         line=entry.line,
         pricing=pricing,
+        nr_pricing=nr_pricing,
     )
     if price.valid_to is not None and price.valid_to <= price.valid_from:
         raise entry.error(f"The price ends ({price.valid_to}) before it begins.", key="until")

@@ -30,6 +30,7 @@ class Amounts:
     nr_cost: Decimal
     renewal_type: str
     pricing: Pricing | None
+    nr_pricing: Pricing | None
 
 
 def load_prices(tx: Connection, drafts: Iterable[ProductDraft]) -> tuple[int, int]:
@@ -103,6 +104,7 @@ def _amounts(price: PriceDraft) -> Amounts:
         nr_cost=price.nr_cost,
         renewal_type=price.renewal_type,
         pricing=price.pricing,
+        nr_pricing=price.nr_pricing,
     )
 
 
@@ -121,6 +123,7 @@ def _stored(tx: Connection) -> dict[Slot, list[Stored[Amounts]]]:
                     nr_cost=row.nr_cost,
                     renewal_type=row.renewal_type,
                     pricing=optional_pricing(row.pricing),
+                    nr_pricing=optional_pricing(row.nr_pricing),
                 ),
             )
         )
@@ -141,6 +144,7 @@ def _row(slot: Slot, brand_id: int, want: Wanted[Amounts], template: str | None)
         "nr_cost": want.content.nr_cost,
         "renewal_type": want.content.renewal_type,
         "pricing": want.content.pricing.as_json() if want.content.pricing else None,
+        "nr_pricing": want.content.nr_pricing.as_json() if want.content.nr_pricing else None,
         "work_order_template": template,
         "valid_from": want.valid_from,
         "valid_to": want.valid_to,

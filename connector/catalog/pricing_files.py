@@ -75,19 +75,32 @@ def read_recurring(entry: Entry) -> tuple[Decimal, Pricing | None]:
     Raises:
         BadFile: There are both `mr` and `pricing`, or the model is wrong.
     """
-    pricing = _pricing(entry)
+    return _unit_and_model(entry, plain="mr", model="pricing")
+
+
+def read_once(entry: Entry) -> tuple[Decimal, Pricing | None]:
+    """Return the one-time price of one unit and the model that prices more of them, if any.
+
+    Raises:
+        BadFile: There are both `nr` and `nr_pricing`, or the model is wrong.
+    """
+    return _unit_and_model(entry, plain="nr", model="nr_pricing")
+
+
+def _unit_and_model(entry: Entry, *, plain: str, model: str) -> tuple[Decimal, Pricing | None]:
+    pricing = _pricing(entry, model)
     if pricing is None:
-        return entry.decimal("mr", "0"), None
-    if "mr" in entry:
+        return entry.decimal(plain, "0"), None
+    if plain in entry:
         raise entry.error(
-            "A price has either mr or pricing.",
-            remedy="Leave mr out: the model prices the first unit too.",
-            key="mr",
+            f"A price has either {plain} or {model}.",
+            remedy=f"Leave {plain} out: the model prices the first unit too.",
+            key=plain,
         )
     try:
         _, whole = pricing.unrounded(ONE)
     except UnusablePrice as error:
-        raise entry.error(error.message, remedy=error.remedy or "", key="pricing") from None
+        raise entry.error(error.message, remedy=error.remedy or "", key=model) from None
     return rounded_to(whole, PRICE_PLACES), pricing
 
 
@@ -243,11 +256,11 @@ def read_vendor_rule(entry: Entry) -> VendorRuleDraft:
     return draft
 
 
-def _pricing(entry: Entry) -> Pricing | None:
-    document = entry.document("pricing")
+def _pricing(entry: Entry, key: str = "pricing") -> Pricing | None:
+    document = entry.document(key)
     if document is None:
         return None
     try:
         return read_pricing(document)
     except UnusablePrice as error:
-        raise entry.error(error.message, remedy=error.remedy or "", key="pricing") from None
+        raise entry.error(error.message, remedy=error.remedy or "", key=key) from None

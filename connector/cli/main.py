@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "price": ("connector.cli.price", "price", "Price calculations from JSON, one a line."),
     "usage": ("connector.cli.usage", "usage", "Import, rate and inspect usage."),
     "simulate": ("connector.cli.simulate", "simulate", "Invoices of a scripted life, no store."),
-    "estimate": ("connector.cli.estimate", "estimate", "What a basket would cost, no store."),
+    "estimate": ("connector.cli.estimate", "estimate", "What a basket or a deal would cost."),
     "bill": ("connector.cli.bill", "bill", "Run and preview the billing cycle."),
     "billing": ("connector.cli.billing", "billing", "Your own billing systems: check and pull."),
     "invoices": ("connector.cli.invoices", "invoices", "List, show and explain invoices."),

@@ -52,10 +52,11 @@ def _as_text(shown: dict[str, Any]) -> str:
     documents = shown["invoices"]
     if not documents:
         return "Nothing would be billed."
-    return "\n\n".join(_document(document) for document in documents)
+    return "\n\n".join(document_text(document) for document in documents)
 
 
-def _document(document: dict[str, Any]) -> str:
+def document_text(document: dict[str, Any]) -> str:
+    """Return an invoice or credit note as a table."""
     corrects = f", corrects {document['corrects']}" if document["corrects"] else ""
     title = f"{document['number']} {document['type']} of {document['date']}"
     rows: list[tuple[object, ...]] = [

@@ -1,13 +1,13 @@
 """The price of a line of a won deal: the quote's word, then the customer's own, then the list's."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 from connector.catalog.domain import PriceEntry
 from connector.catalog.pricing.document import discounted_pricing, read_pricing
-from connector.kernel.money import round_to_currency, rounded_to
+from connector.kernel.money import minor_digits, round_to_currency, rounded_to
 from connector.ordering.queries import Target
 from connector.ordering.request_types import GOES_ON, Effect, RequestType, request_of
 from connector.sync.apply.opportunity import DealLine
@@ -48,6 +48,8 @@ def sold_price(
     Raises:
         Refused: A price is missing or below zero.
     """
+    if request_of(request_type).effect is not Effect.CHARGE and entry.nr_pricing is not None:
+        entry = replace(entry, nr_price=_once(entry.nr_pricing, quantity, currency))
     sold = _sold(line, entry, request_type, quantity, currency, own, target)
     least = min(sold.mr_price, sold.nr_price)
     if least < 0:
@@ -71,6 +73,12 @@ def _sold(
         once = _unit(line, entry.nr_price, currency) if line.unit_price else entry.nr_price
         return SoldPrice(target.mr_price, once, target.mr_cost, target.pricing)
     if effect is Effect.CHARGE:
+        if entry.nr_pricing is not None and _is_listed(line, entry.nr_price, currency):
+            pricing = entry.nr_pricing
+            if line.discount_percent:
+                pricing = discounted_pricing(pricing, line.discount_percent)
+            each = _once(pricing, quantity, currency)
+            return SoldPrice(Decimal(0), each, entry.mr_cost)
         return SoldPrice(Decimal(0), _unit(line, entry.nr_price, currency), entry.mr_cost)
     if line.new_mrr is not None:
         each = (line.new_mrr / quantity).quantize(_PRICE_PLACES)
@@ -97,6 +105,13 @@ def _by_model(
     _, whole = read_pricing(pricing).unrounded(quantity)
     average = rounded_to(whole / Fraction(quantity), PRICE_DIGITS)
     return SoldPrice(average, entry.nr_price, entry.mr_cost, pricing)
+
+
+def _once(listed: dict[str, Any], quantity: Decimal, currency: str) -> Decimal:
+    """Return what one of many pieces costs; rounded first, so that all of them sum to the cent."""
+    _, whole = read_pricing(listed).unrounded(quantity)
+    total = rounded_to(whole, minor_digits(currency))
+    return rounded_to(Fraction(total) / Fraction(quantity), PRICE_DIGITS)
 
 
 def _has_no_price(line: DealLine, entry: PriceEntry) -> bool:

@@ -87,14 +87,24 @@ def win_opportunity(
         standing = order_by_origin(tx=tx, origin_key=origin_key)
         if standing is not None:
             return Won(standing, was_known=True)
-        order_id = _order(tx, tree, rules, origin_key, now)
+        order_id = enter_deal(tx=tx, tree=tree, rules=rules, origin_key=origin_key, now=now)
     log.info("opportunity.won", opportunity=opportunity_sfid, order_id=order_id)
     return Won(order_id, was_known=False)
 
 
-def _order(
-    tx: Connection, tree: OpportunityTree, rules: DeliveryRules, origin_key: str, now: datetime
+def enter_deal(
+    *,
+    tx: Connection,
+    tree: OpportunityTree,
+    rules: DeliveryRules,
+    origin_key: str,
+    now: datetime,
 ) -> int:
+    """Write the order of a deal that has none; return its id.
+
+    Raises:
+        DealNotDeliverable: Something in it is unknown or not possible; nothing is written.
+    """
     deal = read_deal(tx=tx, tree=tree, rules=rules, today=rules.policy.today(now))
     if deal.problems or tree.account is None:
         raise DealNotDeliverable(name=tree.name, problems=deal.problems)

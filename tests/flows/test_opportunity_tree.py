@@ -1,20 +1,27 @@
 """A deal read from the local org, over HTTP, as the flow gets it."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from click.testing import CliRunner
 from delivery_world import DeliveryWorld, at, customer, new_line
 
 from connector.adapters.salesforce.client import OrgClient
 from connector.adapters.salesforce.login import ClientCredentials, Login
 from connector.adapters.salesforce.retry import RetryPolicy
+from connector.bootstrap import App
+from connector.cli.estimate import estimate
+from connector.config import load_settings
 from connector.errors import InvalidInput
 from connector.flows.delivery import UnknownRecord, delivery_flows
+from connector.kernel.clock import MovableClock
 from connector.sync.apply.intents import IntentRequest
 from connector.sync.apply.opportunity_tree import OpportunityGone, OpportunityReader
 
@@ -170,6 +177,30 @@ class TestOpportunityReader:
         assert first.location is not None
         assert (first.location.sfid, first.location.street) == (place, "Kai 4")
         assert second.location_text == "Rheinallee 12, 55116 Mainz"
+
+    def test_reads_any_quote_as_if_it_were_the_one_that_counts(
+        self, sales: Sales, client: OrgClient
+    ) -> None:
+        deal = sales.opportunity(sales.business())
+        entry = sales.product("line-100")
+        common = {"OpportunityId": deal, "Pricebook2Id": sales.book}
+        first, second = (sales.create("Quote", Name=name, **common) for name in ("a", "b"))
+        for quote, quantity in ((first, 5), (second, 2)):
+            sales.create(
+                "QuoteLineItem",
+                QuoteId=quote,
+                Quantity=quantity,
+                PricebookEntryId=entry,
+                UnitPrice=99.5,
+            )
+        sales.change("Opportunity", deal, SyncedQuoteId=first)
+        read = OpportunityReader(client)
+
+        tree = read.of_quote(second)
+
+        assert (tree.quote_sfid, [line.quantity for line in tree.lines]) == (second, [2])
+        with pytest.raises(OpportunityGone, match="no quote"):
+            read.of_quote("0Q0000000000001")
 
     def test_reads_the_opportunitys_own_lines_when_no_quote_counts(
         self, sales: Sales, client: OrgClient
@@ -364,3 +395,64 @@ class TestDeliveryFlows:
 
         with pytest.raises(UnknownRecord):
             flows["task_action"](ask)
+
+
+class Desk:
+    """A terminal of the connector that is connected to the org and the store of a test."""
+
+    def __init__(self, org: Any, world: DeliveryWorld, folder: Path) -> None:
+        config = folder / "config.yaml"
+        config.write_text(
+            f"store: {{data_dir: {folder}}}\n"
+            f"salesforce: {{login_url: '{org.base_url}', client_id: '{org.client_id}', "
+            f"client_secret: '{org.client_secret}'}}\n"
+        )
+        clock = MovableClock(at(date(2026, 6, 12)))
+        self.opened = App(settings=load_settings(config), store=world.store, clock=clock)
+
+    def app(self) -> App:
+        return self.opened
+
+    def estimate(self, *options: str) -> str:
+        result = CliRunner().invoke(
+            estimate, list(options), obj=self, catch_exceptions=False, standalone_mode=False
+        )
+        return result.output
+
+
+@pytest.fixture
+def desk(org: Any, world: DeliveryWorld, tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(org, world, tmp_path)
+    yield made
+    made.opened.queue.close()
+
+
+class TestEstimate:
+    """Row B22: the first two invoices of a deal, or of any of its quotes."""
+
+    def test_of_a_deal_of_the_org_and_of_another_quote(self, sales: Sales, desk: Desk) -> None:
+        deal = sales.opportunity(sales.business())
+        quote = sales.create("Quote", Name="more", OpportunityId=deal, Pricebook2Id=sales.book)
+        common = {
+            "PricebookEntryId": sales.product("line-100"),
+            "UnitPrice": 100,
+            "L2C_Term_Months__c": 12,
+            "L2C_Location_Text__c": "Mainz, Kai 4, 55118 Mainz, DE",
+        }
+        sales.create("OpportunityLineItem", OpportunityId=deal, Quantity=1, **common)
+        sales.create("QuoteLineItem", QuoteId=quote, Quantity=2, Discount=10, **common)
+
+        of_deal = json.loads(desk.estimate("--opportunity", deal, "--json").splitlines()[-1])
+        of_quote = desk.estimate("--quote", quote, "--at", "2026-06-16")
+
+        first, second = of_deal["invoices"]
+        # July, 19 of 30 days of June, the set-up
+        assert [line["amount"] for line in first["lines"]] == ["100.00", "63.33", "49.00"]
+        assert (first["subtotal"], first["total"], second["total"]) == (
+            "212.33",
+            "252.67",
+            "119.00",
+        )
+        assert all(line["is_new"] for line in first["lines"])
+        assert "EST-1 Invoice of 2026-07-01" in of_quote
+        assert "90.00" in of_quote  # 15 of 30 days of 2 × 90.00

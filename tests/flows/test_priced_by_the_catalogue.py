@@ -54,6 +54,18 @@ products:
       - {{product: cloud, weight: 20}}
     prices:
       - {{request: NEW, currency: EUR, mr: 100, template: provision-cloud, from: 2026-01-01}}
+  - key: phone
+    brand: default
+    name: Desk phone
+    kind: Widget
+    prices:
+      - request: WIDGET
+        currency: EUR
+        template: ship
+        from: 2026-01-01
+        nr_pricing:
+          model: graduated
+          tiers: [{{up_to: 10, unit_price: 99}}, {{up_to: null, unit_price: 89.99}}]
 
 discounts:
   - key: welcome
@@ -166,3 +178,27 @@ def test_a_customer_named_later_pays_less_for_what_runs_already(shop: DeliveryWo
     assert given == [1, 0]
     # 15.00 less 20 % for the whole of June and July, and 50 % for the half of June that was left
     assert [one.amount for one in lines] == [Decimal("8.25"), 12]
+
+
+@pytest.mark.parametrize(("discount", "amount"), [(0, "1259.97"), (10, "1133.97")])
+def test_hardware_is_priced_by_tiers_of_its_quantity(
+    shop: DeliveryWorld, discount: int, amount: str
+) -> None:
+    """10 × 99.00 and 3 × 89.99 are no 13 equal prices in cents; the bill sums to the cent."""
+    phones = line("phone", "WIDGET", quantity=Decimal(13), discount_percent=Decimal(discount))
+    shop.win(shop.deal([phones]), on=JUN)
+    shop.deliver(JUN)
+
+    (billed_once,) = billed(shop, JUL)
+
+    assert (billed_once.quantity, billed_once.amount) == (13, Decimal(amount))
+
+
+def test_a_piece_at_a_price_the_rep_agreed_is_not_priced_by_tiers(shop: DeliveryWorld) -> None:
+    phones = line("phone", "WIDGET", quantity=Decimal(13), unit_price=Decimal(80))
+    shop.win(shop.deal([phones]), on=JUN)
+    shop.deliver(JUN)
+
+    (billed_once,) = billed(shop, JUL)
+
+    assert billed_once.amount == Decimal("1040.00")

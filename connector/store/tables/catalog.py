@@ -68,6 +68,7 @@ price_entry = Table(
     exact("mr_cost", default="0"),
     exact("nr_cost", default="0"),
     pricing(),  # of the recurring price; `mr_price` is then what one unit alone costs
+    Column("nr_pricing", JSONB(none_as_null=True), nullable=True),  # and of `nr_price`
     *one_of("renewal_type", ("Same term", "Month-to-month", "Expires"), default="Month-to-month"),
     text("work_order_template", nullable=True),
     day("valid_from"),

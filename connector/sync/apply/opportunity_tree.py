@@ -82,8 +82,25 @@ class OpportunityReader:
             OpportunityGone: The org does not show it.
             DealTooLarge: It has more lines than one answer carries.
         """
-        if not _SFID.match(sfid):
-            raise InvalidInput(f"'{sfid}' is not a Salesforce id.")
+        return self._read(_checked(sfid))
+
+    def of_quote(self, sfid: str) -> OpportunityTree:
+        """Return a quote's deal as if that quote were the one that counts.
+
+        Raises:
+            InvalidInput: This is no record id.
+            OpportunityGone: The org shows no such quote, or not its opportunity.
+            DealTooLarge: It has more lines than one answer carries.
+        """
+        (quote,) = self._org.composite(
+            [_query("quote", "Id, OpportunityId", "Quote", f"Id = '{_checked(sfid)}'")]
+        )
+        found = _records(quote)
+        if not found:
+            raise OpportunityGone(f"The org shows no quote {sfid}.")
+        return self._read(found[0]["OpportunityId"], counting=to_18(found[0]["Id"]))
+
+    def _read(self, sfid: str, *, counting: str | None = None) -> OpportunityTree:
         account = ", ".join(f"Account.{name}" for name in self._account_fields)
         deal, quoted, sold = self._org.composite(
             [
@@ -100,12 +117,19 @@ class OpportunityReader:
         found = _records(deal)
         if not found:
             raise OpportunityGone(f"The org shows no opportunity {sfid}.")
-        return _tree(found[0], _records(quoted), _records(sold))
+        row = found[0] if counting is None else found[0] | {"SyncedQuoteId": counting}
+        return _tree(row, _records(quoted), _records(sold))
 
     @cached_property
     def _account_fields(self) -> tuple[str, ...]:
         present = {field["name"] for field in self._org.describe("Account")["fields"]}
         return (*_ACCOUNT, *(name for name in _ACCOUNT_WHERE_PRESENT if name in present))
+
+
+def _checked(sfid: str) -> str:
+    if not _SFID.match(sfid):
+        raise InvalidInput(f"'{sfid}' is not a Salesforce id.")
+    return sfid
 
 
 def _query(reference: str, fields: str, object_name: str, where: str) -> Subrequest:

@@ -701,6 +701,7 @@ CREATE TABLE price_entry (
 	mr_cost NUMERIC(24, 9) DEFAULT '0' NOT NULL,
 	nr_cost NUMERIC(24, 9) DEFAULT '0' NOT NULL,
 	pricing JSONB,
+	nr_pricing JSONB,
 	renewal_type TEXT DEFAULT 'Month-to-month' NOT NULL,
 	work_order_template TEXT,
 	valid_from DATE NOT NULL,

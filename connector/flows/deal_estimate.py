@@ -1,0 +1,169 @@
+"""The first invoices of a deal before it is won, to the cent (mission row B22).
+
+The deal is ordered, delivered on its days and billed by the very code that will do so later, in a
+transaction that the caller rolls back. So the later invoices can only say the same, as long as
+nothing else happens to the customer meanwhile.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+
+from sqlalchemy import Connection, select
+
+from connector.billing.compose import compose
+from connector.billing.draft import DocumentDraft
+from connector.billing.earned_discounts import with_earned_discounts
+from connector.billing.finalise import finalise
+from connector.billing.queries import (
+    already_billed,
+    drop_drafts,
+    insert_drafts,
+    load_books,
+    load_taxes,
+)
+from connector.charging.policy import Partials
+from connector.errors import StateConflict
+from connector.flows.billing_milestone import carry_out
+from connector.flows.rules import DeliveryRules
+from connector.flows.win import enter_deal
+from connector.ordering.queries import line_facts
+from connector.parties.billing_accounts import BUILT_IN
+from connector.store.tables.ordering import customer_order, order_line
+from connector.store.tables.parties import billing_account
+from connector.sync.apply.opportunity import OpportunityTree
+
+INVOICES = 2
+BILL_DAYS_MAX = 60  # a delivery may lie ahead, and what is billed by the year in arrears waits
+_HORIZON = timedelta(days=31)  # what begins later cannot be in the period billed in advance
+
+
+class DealIsOrdered(StateConflict):
+    """A deal that is asked for has become an order already."""
+
+    code = "flows.deal_is_ordered"
+    remedy = "See its invoices: l2c invoices list."
+
+
+class BilledElsewhere(StateConflict):
+    """A foreign system makes the invoices of the customer."""
+
+    code = "flows.billed_elsewhere"
+    remedy = "Ask that system what it would bill."
+
+
+@dataclass(frozen=True, slots=True)
+class EstimatedBill:
+    """An invoice or credit note as it would be, and which of its charges the deal makes."""
+
+    document: DocumentDraft
+    order_line_ids: frozenset[int]
+
+
+def estimate_deal(
+    *, tx: Connection, tree: OpportunityTree, rules: DeliveryRules, on: date
+) -> tuple[EstimatedBill, ...]:
+    """Return the documents of a deal that is won on a day, up to the second invoice.
+
+    Its lines take effect on that day, or on the later day they ask for; bills before the first of
+    these days are made but not returned. Invoices hold what else the customer owes then. The
+    caller has to roll the transaction back.
+
+    Raises:
+        DealIsOrdered: It was won before.
+        DealNotDeliverable: Something in it is unknown or not possible.
+        BilledElsewhere: Another system bills the customer.
+    """
+    standing = tx.scalar(
+        select(customer_order.c.number).where(
+            customer_order.c.origin_key == f"opportunity:{tree.sfid}"
+        )
+    )
+    if standing is not None:
+        raise DealIsOrdered(f"'{tree.name}' is order {standing} already.")
+    order_id = enter_deal(
+        tx=tx,
+        tree=replace(tree, is_won=True),
+        rules=rules,
+        origin_key=f"estimate:{tree.sfid}",
+        now=_noon(on),
+    )
+    payer = tx.execute(
+        select(billing_account.c.id, billing_account.c.number, billing_account.c.system)
+        .join(customer_order, customer_order.c.billing_account_id == billing_account.c.id)
+        .where(customer_order.c.id == order_id)
+    ).one()
+    if payer.system != BUILT_IN:
+        raise BilledElsewhere(f"'{payer.system}' bills account {payer.number}.")
+    lines = _lines(tx, order_id, on)
+    documents = _Course(tx, rules, payer.id, list(lines)).first_bills(on)
+    return tuple(
+        EstimatedBill(one, frozenset(line_id for _, line_id in lines)) for one in documents
+    )
+
+
+def _lines(tx: Connection, order_id: int, on: date) -> list[tuple[date, int]]:
+    """Return the lines of an order with the days on which they take effect, in that order."""
+    rows = tx.execute(
+        select(order_line.c.id, order_line.c.requested_on)
+        .where(order_line.c.order_id == order_id)
+        .order_by(order_line.c.sequence)
+    )
+    days = [(max(on, row.requested_on or on), row.id) for row in rows]
+    return sorted(days, key=lambda one: one[0])
+
+
+@dataclass(slots=True)
+class _Course:
+    """What happens to a payer day by day: lines take effect, then bills are made."""
+
+    tx: Connection
+    rules: DeliveryRules
+    payer_id: int
+    waiting: list[tuple[date, int]]  # lines that have not taken effect
+
+    def first_bills(self, on: date) -> Sequence[DocumentDraft]:
+        drop_drafts(self.tx, ids=[self.payer_id])
+        begins_on = self.waiting[0][0]
+        self._carry_out(on)
+        documents: list[DocumentDraft] = []
+        (book,) = load_books(self.tx, ids=[self.payer_id], horizon=on + _HORIZON)
+        if any(one.policy.invoice_partials_on is Partials.ON_ORDER for one in book.charges):
+            documents += _bill(self.tx, self.payer_id, on, on_order=True)
+        cycle = book.payer.cycle
+        day = cycle.boundary_from(on)
+        for _ in range(BILL_DAYS_MAX):
+            if sum(one.type == "Invoice" for one in documents) >= INVOICES:
+                break
+            self._carry_out(day)
+            if not already_billed(self.tx, ids=[self.payer_id], billed_to=day):
+                made = _bill(self.tx, self.payer_id, day, on_order=False)
+                documents += made if day >= begins_on else ()
+            following = cycle.period_of(day).end
+            assert following is not None
+            day = following
+        return documents
+
+    def _carry_out(self, today: date) -> None:
+        """Let the lines take effect whose day has come: nobody bills a delivery that lies ahead."""
+        while self.waiting and self.waiting[0][0] <= today:
+            day, line_id = self.waiting.pop(0)
+            facts = line_facts(tx=self.tx, order_line_id=line_id)
+            carry_out(tx=self.tx, line=facts, on=day, policy=self.rules.policy, now=_noon(day))
+
+
+def _bill(tx: Connection, payer_id: int, on: date, *, on_order: bool) -> tuple[DocumentDraft, ...]:
+    """Bill a payer as the bill run does, or as the bill on the day of an order does."""
+    books = load_books(tx, ids=[payer_id], horizon=on + _HORIZON)
+    (book,) = with_earned_discounts(tx, books=books, billed_to=on, keep=True)
+    drafts = compose(book.payer, book.charges, book.booked, load_taxes(tx), on, on_order=on_order)
+    if on_order:  # leaves the key of the day to the bill run
+        drafts = tuple(replace(one, run_key=f"estimate:{one.run_key}") for one in drafts)
+    ids = insert_drafts(tx, documents=drafts, bill_run_id=None, now=_noon(on))
+    finalise(tx=tx, drafts=list(zip(ids, drafts, strict=True)), now=_noon(on))
+    return drafts
+
+
+def _noon(day: date) -> datetime:
+    """Return an instant that lies on the day in every time zone but those of the date line."""
+    return datetime.combine(day, time(12), UTC)
