@@ -27,7 +27,9 @@ from connector.errors import StateConflict
 from connector.flows.billing_milestone import carry_out
 from connector.flows.rules import DeliveryRules
 from connector.flows.win import enter_deal
-from connector.ordering.queries import line_facts
+from connector.ordering.queries import LineFacts, line_facts
+from connector.ordering.request_types import Effect, request_of
+from connector.ordering.tasks import BILLING_MILESTONES
 from connector.parties.billing_accounts import BUILT_IN
 from connector.store.tables.ordering import customer_order, order_line
 from connector.store.tables.parties import billing_account
@@ -35,7 +37,7 @@ from connector.sync.apply.opportunity import OpportunityTree
 
 INVOICES = 2
 BILL_DAYS_MAX = 60  # a delivery may lie ahead, and what is billed by the year in arrears waits
-_HORIZON = timedelta(days=31)  # what begins later cannot be in the period billed in advance
+_HORIZON = timedelta(days=366)  # what begins later cannot be in the period billed in advance
 
 
 class DealIsOrdered(StateConflict):
@@ -149,14 +151,28 @@ class _Course:
         while self.waiting and self.waiting[0][0] <= today:
             day, line_id = self.waiting.pop(0)
             facts = line_facts(tx=self.tx, order_line_id=line_id)
-            carry_out(tx=self.tx, line=facts, on=day, policy=self.rules.policy, now=_noon(day))
+            for milestone in BILLING_MILESTONES if _is_twofold(facts) else (None,):
+                carry_out(
+                    tx=self.tx,
+                    line=facts,
+                    milestone=milestone,
+                    on=day,
+                    policy=self.rules.policy,
+                    now=_noon(day),
+                )
+
+
+def _is_twofold(line: LineFacts) -> bool:
+    """Tell whether a line turns one side up and then ends the other."""
+    return request_of(line.request_type).effect in (Effect.MOVE, Effect.REPLACE)
 
 
 def _bill(tx: Connection, payer_id: int, on: date, *, on_order: bool) -> tuple[DocumentDraft, ...]:
     """Bill a payer as the bill run does, or as the bill on the day of an order does."""
     books = load_books(tx, ids=[payer_id], horizon=on + _HORIZON)
     (book,) = with_earned_discounts(tx, books=books, billed_to=on, keep=True)
-    drafts = compose(book.payer, book.charges, book.booked, load_taxes(tx), on, on_order=on_order)
+    taxes = load_taxes(tx, ids=[payer_id])
+    drafts = compose(book.payer, book.charges, book.booked, taxes, on, on_order=on_order)
     if on_order:  # leaves the key of the day to the bill run
         drafts = tuple(replace(one, run_key=f"estimate:{one.run_key}") for one in drafts)
     ids = insert_drafts(tx, documents=drafts, bill_run_id=None, now=_noon(on))
