@@ -9,6 +9,7 @@ _ORDER = (
     "quantity", "unit_price", "discount_percent", "discounts", "monthly", "per_period",
     "served_from", "served_to", "period_from", "period_to", "days", "of_days", "basis",
 )  # fmt: skip
+_SAID = ("text", "steps")  # by the parts, and by the table of the whole document
 
 
 def explain_line(line: Mapping[str, Any], *, currency: str) -> str:
@@ -45,7 +46,7 @@ def _inputs(why: Mapping[str, Any]) -> list[tuple[str, str]]:
     policy: Mapping[str, Any] = why.get("policy", {})
     sources: Mapping[str, Any] = why.get("sources", {})
     names = sorted(inputs, key=lambda n: (_ORDER.index(n) if n in _ORDER else len(_ORDER), n))
-    rows = [(name.replace("_", " "), str(inputs[name])) for name in names if name != "text"]
+    rows = [(name.replace("_", " "), str(inputs[name])) for name in names if name not in _SAID]
     if policy:
         said = ", ".join(f"{name} {value}" for name, value in policy.items() if name != "name")
         rows.append((f"policy '{policy.get('name')}'", said))

@@ -15,6 +15,7 @@ from typing import Any
 
 from connector.billing.draft import BillableCharge, BookedLine, LineDraft
 from connector.billing.due import Calendar, due_periods, ended_services
+from connector.billing.four_steps import steps_of
 from connector.billing.leaves import Leaves, leaves_of, model_text, once_leaves
 from connector.charging.policy import ProrationPolicy
 from connector.charging.value import (
@@ -149,6 +150,9 @@ def _worth_of(
         value = value_of(price, period, days, charge.policy.basis, cycle)
         worth = rounded(value, charge.currency, charge.policy.rounding)
         inputs = _recurring_inputs(charge, period, days, price)
+        inputs["steps"] = steps_of(
+            charge, price, worth=worth, period=period, days=days, cycle=cycle
+        )
         net = _net(charge, period, cycle)
         leaves = leaves_of(charge, period=period, served=days, cycle=cycle, worth=worth)
         measure = _measure(charge, _Derivation(value, worth, (), worth, inputs, net, leaves))
@@ -175,7 +179,7 @@ def _whole(
     due = worth - sum((line.left for line in booked), Decimal(0))
     if due == 0:
         return
-    leaves = once_leaves(charge, worth)
+    leaves, inputs["steps"] = once_leaves(charge, worth), steps_of(charge, price, worth=worth)
     net = price.net_unit_price
     derivation = _Derivation(value, worth, tuple(booked), due, inputs, net, leaves)
     if due < 0:

@@ -138,6 +138,9 @@ def _entries(files: CatalogFiles) -> Iterator[_Dated]:
     for rule in files.vendor_rules:
         slot = f"rule of {rule.vendor} for {rule.min_services} services"
         yield _Dated(slot, rule.valid_from, None, rule.path, rule.line)
+    for rate in files.fx_rates:
+        slot = f"rate of {rate.base} in {rate.quote}"
+        yield _Dated(slot, rate.valid_from, None, rate.path, rate.line)
     for tax in files.taxes:
         slot = f"tax of {tax.country}, {tax.category}, for {tax.customer} customers"
         yield _Dated(slot, tax.valid_from, None, tax.path, tax.line)

@@ -10,6 +10,7 @@ from typing import Any
 
 from connector.catalog.deck_files import RateDraft, read_deck
 from connector.catalog.domain import CALL_UNIT, BlockPrice, Brand, block_price
+from connector.catalog.exchange import FxRateDraft, FxRates, cost_currency_of, read_fx_rate
 from connector.catalog.pricing.document import Pricing
 from connector.catalog.pricing_files import (
     ClassPriceDraft,
@@ -66,6 +67,7 @@ class PriceDraft:
     line: int
     pricing: Pricing | None = None
     nr_pricing: Pricing | None = None
+    cost_currency: str | None = None  # of a model whose cost is still to be converted
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,7 @@ class CatalogFiles:
     taxes: tuple[TaxDraft, ...]
     discounts: tuple[DiscountDraft, ...]
     vendor_rules: tuple[VendorRuleDraft, ...]
+    fx_rates: tuple[FxRateDraft, ...]
     sha256: str
 
 
@@ -208,6 +211,7 @@ def inspect_catalog(places: Sequence[Path]) -> tuple[CatalogFiles, tuple[BadFile
         digest.update(f"{deck.key} {deck.valid_from} {deck.sha256}".encode())
     findings += _repeats((one.key, one.path, one.line) for one in read.products)
     findings += _repeats((one.key, one.path, one.line) for one in read.plans)
+    read.convert(findings)
     return read.files(digest.hexdigest()), tuple(findings)
 
 
@@ -222,6 +226,7 @@ class _Read:
     taxes: list[TaxDraft] = field(default_factory=list)
     discounts: list[DiscountDraft] = field(default_factory=list)
     vendor_rules: list[VendorRuleDraft] = field(default_factory=list)
+    fx_rates: list[FxRateDraft] = field(default_factory=list)
 
     def add(self, top: Entry) -> None:
         self.brands += top.read_each("brands", _brand)
@@ -231,6 +236,12 @@ class _Read:
         self.taxes += top.read_each("taxes", _tax)
         self.discounts += top.read_each("discounts", read_discount)
         self.vendor_rules += top.read_each("vendor_rules", read_vendor_rule)
+        self.fx_rates += top.read_each("fx_rates", read_fx_rate)
+
+    def convert(self, findings: list[BadFile]) -> None:
+        rates = FxRates(self.fx_rates)
+        self.products = [rates.product(one, findings) for one in self.products]
+        self.plans = [rates.plan(one, findings) for one in self.plans]
 
     def files(self, sha: str) -> CatalogFiles:
         return CatalogFiles(
@@ -241,6 +252,7 @@ class _Read:
             taxes=tuple(self.taxes),
             discounts=tuple(self.discounts),
             vendor_rules=tuple(self.vendor_rules),
+            fx_rates=tuple(self.fx_rates),
             sha256=sha,
         )
 
@@ -334,6 +346,7 @@ def _price(entry: Entry) -> PriceDraft:
         line=entry.line,
         pricing=pricing,
         nr_pricing=nr_pricing,
+        cost_currency=cost_currency_of(entry),
     )
     if price.valid_to is not None and price.valid_to <= price.valid_from:
         raise entry.error(f"The price ends ({price.valid_to}) before it begins.", key="until")

@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from connector.catalog.exchange import cost_currency_of
 from connector.catalog.pricing.document import Pricing, read_pricing
 from connector.catalog.pricing.refusals import UnusablePrice
 from connector.catalog.source import Entry
@@ -25,6 +26,7 @@ class ClassPriceDraft:
     pricing: Pricing
     valid_from: date
     line: int
+    cost_currency: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ def read_class_price(entry: Entry) -> ClassPriceDraft:
         pricing=pricing,
         valid_from=entry.day("from"),
         line=entry.line,
+        cost_currency=cost_currency_of(entry),
     )
     entry.finish()
     return draft
@@ -260,6 +263,7 @@ def _pricing(entry: Entry, key: str = "pricing") -> Pricing | None:
     document = entry.document(key)
     if document is None:
         return None
+    document.pop("cost_currency", None)  # the rates of its days come in once all files are read
     try:
         return read_pricing(document)
     except UnusablePrice as error:

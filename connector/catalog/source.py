@@ -114,7 +114,10 @@ class Entry:
 
     def currency(self, key: str) -> str:
         """Return the code of a currency."""
-        code = self.text(key)
+        return self.currency_code(self.text(key), key=key)
+
+    def currency_code(self, code: str, *, key: str) -> str:
+        """Return a code that stands somewhere under a key, when it is one of a currency."""
         try:
             minor_digits(code)
         except UnknownCurrency as error:

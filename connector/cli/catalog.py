@@ -64,6 +64,7 @@ def check(*, files: tuple[Path, ...], as_json: bool) -> int:
         "taxes": len(read.taxes),
         "discounts": len(read.discounts),
         "vendor_rules": len(read.vendor_rules),
+        "fx_rates": len(read.fx_rates),
     }
     if as_json:
         print_json(counts | {"findings": [_finding(one) for one in findings]})

@@ -1,14 +1,18 @@
 """`l2c invoices`: list, show and explain invoices and credit notes."""
 
+from datetime import datetime
 from pathlib import Path
 
 import click
 
 from connector.billing import invoices as reading
 from connector.billing.explain import explain_line
+from connector.billing.four_steps import FourSteps, four_steps
+from connector.billing.realisation import realisation
 from connector.cli.printing import print_json, table
 from connector.cli.session import Session
 
+DAY = click.DateTime(["%Y-%m-%d"])
 REASONS = ("Cancellation", "Correction", "Dispute")  # what is still due is billed anew
 
 
@@ -90,7 +94,11 @@ def show(session: Session, *, number: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def explain(session: Session, *, number: str, line_no: int | None, as_json: bool) -> None:
-    """Say how every amount of a document came about."""
+    """Say how every amount of a document came about, and sum it up in four steps.
+
+    These are what it lists at, what the scheme (days, least amounts) makes of that, discounts,
+    and tax. The JSON has the steps of each line with its explanation.
+    """
     with session.app().store.read() as tx:
         summary = reading.invoice_by_number(tx=tx, number=number)
         lines = reading.invoice_lines(tx=tx, invoice_id=summary.id)
@@ -110,6 +118,21 @@ def explain(session: Session, *, number: str, line_no: int | None, as_json: bool
         )
         return
     click.echo("\n\n".join(explain_line(line, currency=summary.currency) for line in wanted))
+    if line_no is None:
+        click.echo(f"\n{_steps_table(four_steps(lines), summary.currency)}")
+
+
+def _steps_table(steps: FourSteps, currency: str) -> str:
+    rows = [
+        ("Usage and recurring, as listed", steps.listed),
+        ("By the scheme: days, least and highest amounts", steps.scheme),
+        ("Discounts", steps.discount),
+        ("Booked before, given back", steps.corrected),
+        ("Net", steps.net),
+        ("Tax", steps.tax),
+        ("Total", steps.net + steps.tax),
+    ]
+    return table(("In four steps", currency), [row for row in rows if row[1] or row[0] == "Tax"])
 
 
 @invoices.command()
@@ -183,6 +206,41 @@ def write_off(session: Session, *, number: str, reason: str, as_json: bool) -> N
         print_json({"invoice": number, "written_off": amount})
     else:
         click.echo(f"{number}: {amount} written off.")
+
+
+@invoices.command()
+@click.option("--from", "begins", type=DAY, required=True, help="First day.")
+@click.option("--to", "ends", type=DAY, required=True, help="The day after the last one.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def discounts(session: Session, *, begins: datetime, ends: datetime, as_json: bool) -> None:
+    """Say which discounts were given on what, and how much of the list price came in.
+
+    Counted are billing periods and sales that began in these days, after all corrections so far.
+    """
+    with session.app().store.read() as tx:
+        found = realisation(tx=tx, begins_on=begins.date(), ends_on=ends.date())
+    if as_json:
+        print_json({"products": found})
+        return
+    head = ("Product", "", "List", "Agreed less", "Discounts", "Net", "% of list")
+    click.echo(
+        table(
+            head,
+            [
+                (
+                    one.product,
+                    one.currency,
+                    one.listed,
+                    one.agreed_off,
+                    one.discounts,
+                    one.net,
+                    "" if one.percent is None else one.percent,
+                )
+                for one in found
+            ],
+        )
+    )
 
 
 @invoices.command()

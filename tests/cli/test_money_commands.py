@@ -76,6 +76,14 @@ def test_a_bill_is_previewed_run_listed_shown_explained_and_printed(shell: Shell
     assert previewed[0]["total"] == listed[0]["total"] == shown["invoice"]["total"] == "17.85"
     assert [line["amount"] for line in shown["lines"]] == ["10.00", "5.00"]
     assert explained[0]["explanation"]["inputs"]["days"] == 15
+    in_steps = shell.run(invoices, "explain", "RT-000001").split("In four steps")[1]
+    assert [line.split()[-1] for line in in_steps.splitlines() if line[-3:-2] == "."] == [
+        "20.00", "-5.00", "15.00", "2.85", "17.85",
+    ]  # fmt: skip
+    days = ("--from", "2026-06-01", "--to", "2026-08-01")
+    (seat,) = shell.json(invoices, "discounts", *days)["products"]
+    assert (seat["listed"], seat["discounts"], seat["net"]) == ("15.00", "0.00", "15.00")
+    assert "Calling seat" in shell.run(invoices, "discounts", *days)
     content = (shell.folder / "invoice.pdf").read_bytes()
     assert content.startswith(b"%PDF-")
     assert len(content) == printed["bytes"]

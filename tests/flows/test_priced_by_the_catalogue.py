@@ -11,6 +11,10 @@ from sqlalchemy import insert, text
 
 from connector.billing.bill_run import run_cycle
 from connector.billing.explain import adds_up
+from connector.billing.four_steps import FourSteps, four_steps
+from connector.billing.invoices import invoice_lines
+from connector.billing.realisation import Realisation, realisation
+from connector.billing.void import void_invoice
 from connector.catalog.load import load_catalog
 from connector.charging.granted import grant_to_running
 from connector.flows.billing_milestone import carry_out
@@ -202,3 +206,49 @@ def test_a_piece_at_a_price_the_rep_agreed_is_not_priced_by_tiers(shop: Delivery
     (billed_once,) = billed(shop, JUL)
 
     assert billed_once.amount == Decimal("1040.00")
+
+
+def test_one_invoice_shows_listed_scheme_discount_and_tax(shop: DeliveryWorld) -> None:
+    """Row G2: half of June and July of 33 seats by tiers, and of cloud at 20 % off; 19 % tax."""
+    half = date(2026, 6, 16)
+    delivered(shop, "cloud", on=half)
+    delivered(shop, "meeting", on=half, quantity=33)
+    assert run_cycle(store=shop.store, billed_to=JUL, now=at(JUL)).problems == ()
+
+    with shop.store.read() as tx:
+        steps = four_steps(invoice_lines(tx=tx, invoice_id=shop.one("SELECT id FROM invoice").id))
+
+    assert steps == FourSteps(
+        listed=Decimal("642.00"),  # 2 × 306.00 and 2 × 15.00
+        scheme=Decimal("-160.50"),  # 15 of 30 days of June
+        discount=Decimal("-4.50"),  # 20 % of 15.00 and of 7.50
+        corrected=Decimal(0),
+        net=Decimal("477.00"),
+        tax=Decimal("90.63"),
+    )
+
+
+def test_a_report_tells_discounts_and_price_realisation_by_product(shop: DeliveryWorld) -> None:
+    """Row G13: what was agreed below the list, what discounts took, and what is left."""
+    agreed = line("cloud", "NEW", quantity=Decimal(2), discount_percent=Decimal(10))
+    shop.win(shop.deal([agreed]), on=JUN)
+    shop.deliver(JUN)
+    delivered(shop, "wan", on=JUN)
+    billed(shop, JUL)
+
+    def told() -> tuple[Realisation, ...]:
+        with shop.store.read() as tx:
+            return realisation(tx=tx, begins_on=JUN, ends_on=JUL)
+
+    cloud, wan = told()
+    assert cloud == Realisation(
+        product_key="cloud", product="Cloud", currency="EUR",
+        listed=Decimal("30.00"), agreed_off=Decimal("3.00"), discounts=Decimal("5.40"),
+        net=Decimal("21.60"), percent=Decimal("72.0"),
+    )  # fmt: skip
+    assert (wan.listed, wan.agreed_off, wan.net) == (89, 73, 16)
+
+    number = shop.one("SELECT number FROM invoice").number
+    void_invoice(store=shop.store, number=number, reason="Dispute", now=at(JUL))
+
+    assert told() == ()
