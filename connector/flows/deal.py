@@ -6,12 +6,11 @@ Nothing is written here. Every reason is collected, so a person corrects a deal 
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 
 from sqlalchemy import Connection
 
 from connector.catalog.domain import PriceEntry, Product
-from connector.catalog.queries import own_prices_on, prices_on, products_by_keys
+from connector.catalog.queries import OwnPrice, own_prices_on, prices_on, products_by_keys
 from connector.errors import ConnectorError
 from connector.flows.giving_up import check_commitment
 from connector.flows.rules import DeliveryRules
@@ -63,7 +62,7 @@ class _Known:
     today: date
     products: dict[str, Product]
     prices: dict[tuple[int, str], tuple[PriceEntry, ...]]
-    own_prices: dict[int, Decimal]
+    own_prices: dict[int, OwnPrice]
     targets: dict[int, Target]
     commitments: dict[int, Commitment]
     used: Counter[int]
@@ -84,7 +83,7 @@ def read_deal(
     brand_id = account.brand_id if account else _brand(tx, tree, problems)
     if account and currency:
         problems.extend(_billing_problems(tx, account.id, currency, rules))
-    known = _known(tx, tree, rules, account.id if account else None, currency, today)
+    known = _known(tx, tree, rules, account.id if account else None, brand_id, currency, today)
     lines: list[tuple[DealLine, LineDraft]] = []
     for sequence, line in enumerate(tree.lines, start=1):
         try:
@@ -135,6 +134,7 @@ def _known(
     tree: OpportunityTree,
     rules: DeliveryRules,
     account_id: int | None,
+    brand_id: int,
     currency: str,
     today: date,
 ) -> _Known:
@@ -152,6 +152,8 @@ def _known(
         own_prices=own_prices_on(
             tx=tx,
             account_sfid=tree.account.sfid if tree.account else "",
+            brand_id=brand_id,
+            product_ids=[one.id for one in products.values()],
             currency=currency,
             on=today,
         ),
@@ -205,13 +207,14 @@ def _line(line: DealLine, tree: OpportunityTree, known: _Known) -> LineDraft:
         )
     if not 0 <= line.discount_percent <= 100:
         raise Refused(f"the discount is {line.discount_percent} %")
+    own = known.own_prices.get(product.id)
     sold = sold_price(
         line=line,
         entry=entry,
         request_type=request_type,
         quantity=quantity,
         currency=known.currency,
-        own=known.own_prices.get(product.id),
+        own=own.of_unit(entry.mr_cost) if own else None,
         target=target,
     )
     return LineDraft(
