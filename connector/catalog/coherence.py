@@ -68,6 +68,10 @@ def _missing(files: CatalogFiles) -> Iterator[BadFile]:
             if key not in products:
                 what = f"Discount '{discount.key}'"
                 yield _absent(what, "product", key, products, discount.path, discount.line)
+        for key in discount.brands:
+            if key not in brands:
+                what = f"Discount '{discount.key}'"
+                yield _absent(what, "brand", key, brands, discount.path, discount.line)
 
 
 def _absent(what: str, kind: str, name: str, known: set[str], path: Path, line: int) -> BadFile:

@@ -23,10 +23,12 @@ class _Terms:
     percent: Decimal | None
     amount: Decimal | None
     price: Decimal | None
+    markup: Decimal | None
     currency: str | None
     vendor: str | None
     products: tuple[str, ...]
     customers: tuple[str, ...]
+    brands: tuple[str, ...]
     new_customers_only: bool
     cycles: int | None
 
@@ -113,10 +115,12 @@ def _terms(one: Any) -> _Terms:
         percent=one.percent,
         amount=one.amount,
         price=one.price,
+        markup=one.markup,
         currency=one.currency,
         vendor=one.vendor,
         products=tuple(one.products),
         customers=tuple(one.customers),
+        brands=tuple(one.brands),
         new_customers_only=one.new_customers_only,
         cycles=one.cycles,
     )

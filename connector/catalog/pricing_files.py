@@ -47,10 +47,12 @@ class DiscountDraft:
     percent: Decimal | None
     amount: Decimal | None
     price: Decimal | None
+    markup: Decimal | None
     currency: str | None
     vendor: str | None
     products: tuple[str, ...]
     customers: tuple[str, ...]
+    brands: tuple[str, ...]
     new_customers_only: bool
     cycles: int | None
     valid_from: date
@@ -197,11 +199,11 @@ def read_discount(entry: Entry) -> DiscountDraft:
     """Read a discount.
 
     Raises:
-        BadFile: It is not exactly one of percent, amount and price, or its days go back.
+        BadFile: It is not exactly one of percent, amount, price and markup, or its days go back.
     """
-    kinds = [name for name in ("percent", "amount", "price") if name in entry]
+    kinds = [name for name in ("percent", "amount", "price", "markup") if name in entry]
     if len(kinds) != 1:
-        raise entry.error("A discount is one of percent, amount and price.")
+        raise entry.error("A discount is one of percent, amount, price and markup.")
     (kind,) = kinds
     value = entry.decimal(kind)
     if kind == "percent" and value > HUNDRED:
@@ -209,11 +211,19 @@ def read_discount(entry: Entry) -> DiscountDraft:
     cycles = entry.whole("cycles", 0) if "cycles" in entry else None
     if cycles == 0:
         raise entry.error("cycles must be one or more.", key="cycles")
-    narrowed = cycles or "vendor" in entry or entry.flag("new_customers_only")
-    if kind == "price" and (narrowed or "products" not in entry):
+    is_own = kind in ("price", "markup")  # a price of its own, not less of another one
+    narrowed = cycles or entry.flag("new_customers_only")
+    if is_own and narrowed:
+        raise entry.error(f"A {kind} has no cycles, and is not for new customers only.", key=kind)
+    if not is_own and "brands" in entry:
         raise entry.error(
-            "A customer's own price names its products, and has neither vendor nor cycles, "
-            "and is not for new customers only.",
+            "Resellers have lists of prices or markups; this is neither.",
+            remedy="Name the customers, or leave brands out.",
+            key="brands",
+        )
+    if kind == "price" and ("vendor" in entry or "products" not in entry):
+        raise entry.error(
+            "A price of its own names its products, and no vendor.",
             key="price",
         )
     key = entry.text("key")
@@ -223,10 +233,12 @@ def read_discount(entry: Entry) -> DiscountDraft:
         percent=value if kind == "percent" else None,
         amount=value if kind == "amount" else None,
         price=value if kind == "price" else None,
-        currency=None if kind == "percent" else entry.currency("currency"),
+        markup=value if kind == "markup" else None,
+        currency=entry.currency("currency") if kind in ("amount", "price") else None,
         vendor=entry.optional_text("vendor"),
         products=entry.optional_names("products"),
         customers=entry.optional_names("customers"),
+        brands=entry.optional_names("brands"),
         new_customers_only=entry.flag("new_customers_only"),
         cycles=cycles,
         valid_from=entry.day("from"),

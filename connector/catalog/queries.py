@@ -1,6 +1,7 @@
 """The catalogue's reads."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -72,27 +73,59 @@ def prices_on(
     return found
 
 
-_OWN_PRICES = text(
-    "SELECT p.id AS product_id, d.price "
-    "  FROM discount d JOIN product p ON d.products @> to_jsonb(p.key) "
-    " WHERE d.price IS NOT NULL AND d.currency = :currency AND d.valid_from <= :on "
-    "   AND (d.valid_to IS NULL OR d.valid_to > :on) "
-    "   AND (d.customers = '[]' OR d.customers @> to_jsonb(CAST(:account_sfid AS text)) "
-    "        OR EXISTS (SELECT FROM billing_account b JOIN account a ON a.id = b.account_id "
-    "                    WHERE a.sfid = :account_sfid AND d.customers @> to_jsonb(b.number))) "
-    " ORDER BY d.customers = '[]' DESC, d.valid_from, d.id"
-)
+@dataclass(frozen=True, slots=True)
+class OwnPrice:
+    """A recurring price of a unit from somebody's own list: an amount, or a markup on the cost."""
+
+    price: Decimal | None
+    markup: Decimal | None
+
+    def of_unit(self, cost: Decimal) -> Decimal:
+        """Return what a unit costs that was bought at a cost."""
+        if self.price is not None:
+            return self.price
+        assert self.markup is not None
+        return cost * (1 + self.markup)
+
+
+# The last row of a product counts: the most particular list, a price before a markup, the newest.
+_OWN_PRICES = text("""
+    SELECT p.id AS product_id, d.price, d.markup
+      FROM discount d
+      JOIN product p ON (d.products = '[]' OR d.products @> to_jsonb(p.key))
+           AND (d.vendor IS NULL OR d.vendor = p.vendor)
+     WHERE p.id = ANY(:product_ids)
+       AND (d.markup IS NOT NULL OR (d.price IS NOT NULL AND d.currency = :currency))
+       AND d.valid_from <= :on AND (d.valid_to IS NULL OR d.valid_to > :on)
+       AND (d.brands = '[]' OR d.brands @> (SELECT to_jsonb(key) FROM brand WHERE id = :brand_id))
+       AND (d.customers = '[]' OR d.customers @> to_jsonb(CAST(:account_sfid AS text))
+            OR EXISTS (SELECT FROM billing_account b JOIN account a ON a.id = b.account_id
+                        WHERE a.sfid = :account_sfid AND d.customers @> to_jsonb(b.number)))
+     ORDER BY d.customers <> '[]', d.brands <> '[]', d.price IS NOT NULL, d.valid_from, d.id
+""")
 
 
 def own_prices_on(
-    *, tx: Connection, account_sfid: str, currency: str, on: date
-) -> dict[int, Decimal]:
-    """Return a customer's own recurring price of a unit, by product (row B8).
+    *,
+    tx: Connection,
+    account_sfid: str,
+    brand_id: int,
+    product_ids: Collection[int],
+    currency: str,
+    on: date,
+) -> dict[int, OwnPrice]:
+    """Return what takes the place of the list price for a customer, by product (row B8).
 
-    A price that names the customer goes before one for everybody, the latest before older ones.
+    A list that names the customer goes before one of its reseller, that one before one for
+    everybody; in each a price before a markup, and the latest before older ones.
     """
-    rows = tx.execute(_OWN_PRICES, {"account_sfid": account_sfid, "currency": currency, "on": on})
-    return {row.product_id: Decimal(row.price) for row in rows}
+    values = {
+        "account_sfid": account_sfid, "brand_id": brand_id, "product_ids": list(product_ids),
+        "currency": currency, "on": on,
+    }  # fmt: skip
+    return {
+        row.product_id: OwnPrice(row.price, row.markup) for row in tx.execute(_OWN_PRICES, values)
+    }
 
 
 def tax_percent(*, tx: Connection, country: str, category: str, on: date) -> Decimal:

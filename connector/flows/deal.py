@@ -5,13 +5,12 @@ Nothing is written here. Every reason is collected, so a person corrects a deal 
 
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection
 
 from connector.catalog.domain import PriceEntry, Product
-from connector.catalog.queries import own_prices_on, prices_on, products_by_keys
+from connector.catalog.queries import OwnPrice, own_prices_on, prices_on, products_by_keys
 from connector.errors import ConnectorError
 from connector.flows.add_on_line import product_keys, read_add_ons
 from connector.flows.giving_up import check_commitment
@@ -75,7 +74,7 @@ class _Known:
     today: date
     products: dict[str, Product]
     prices: dict[tuple[int, str], tuple[PriceEntry, ...]]
-    own_prices: dict[int, Decimal]
+    own_prices: dict[int, OwnPrice]
     targets: dict[int, Target]
     commitments: dict[int, Commitment]
     used: dict[int, list[str]]
@@ -96,7 +95,7 @@ def read_deal(
     brand_id = account.brand_id if account else _brand(tx, tree, problems)
     if account and currency and not _sells_nothing(tree):
         problems.extend(_billing_problems(tx, account.id, currency, rules))
-    known = _known(tx, tree, rules, account.id if account else None, currency, today)
+    known = _known(tx, tree, rules, account.id if account else None, brand_id, currency, today)
     lines: list[tuple[DealLine, LineDraft]] = []
     for sequence, line in enumerate(tree.lines, start=1):
         try:
@@ -160,6 +159,7 @@ def _known(
     tree: OpportunityTree,
     rules: DeliveryRules,
     account_id: int | None,
+    brand_id: int,
     currency: str,
     today: date,
 ) -> _Known:
@@ -178,6 +178,8 @@ def _known(
         own_prices=own_prices_on(
             tx=tx,
             account_sfid=tree.account.sfid if tree.account else "",
+            brand_id=brand_id,
+            product_ids=[one.id for one in products.values()],
             currency=currency,
             on=today,
         ),
@@ -198,16 +200,10 @@ def _line(line: DealLine, tree: OpportunityTree, known: _Known) -> LineDraft:
     if line.quantity <= 0:
         raise Refused(f"the quantity is {line.quantity}")
     target = _target(line, request_type, request, product, known)
-    has_place = line.location is not None or bool((line.location_text or "").strip())
-    if request.effect is Effect.START and product.is_location_based and not has_place:
-        raise Refused("the product needs a location and the line has none")
-    if request.effect is Effect.MOVE and not has_place:
-        raise Refused("MOVE needs the new location")
+    _check_place(line, request, product)
     requested_on = line.requested_on or tree.requested_on
     if request.effect is Effect.REPLACE and requested_on is None:
         raise Refused("REPLACE needs the requested date on which one takes the other's place")
-    if line.location is None and has_place:
-        parse_address(line.location_text or "")
     if not known.currency:
         raise Refused("its price cannot be found without a currency")
     entry = _price(line, product, request_type, known)
@@ -236,13 +232,14 @@ def _line(line: DealLine, tree: OpportunityTree, known: _Known) -> LineDraft:
         )
     if not 0 <= line.discount_percent <= 100:
         raise Refused(f"the discount is {line.discount_percent} %")
+    own = known.own_prices.get(product.id)
     sold = sold_price(
         line=line,
         entry=entry,
         request_type=request_type,
         quantity=quantity,
         currency=known.currency,
-        own=known.own_prices.get(product.id),
+        own=own.of_unit(entry.mr_cost) if own else None,
         target=target,
     )
     return LineDraft(
@@ -263,6 +260,16 @@ def _line(line: DealLine, tree: OpportunityTree, known: _Known) -> LineDraft:
         pricing=sold.pricing,
         add_ons=_add_ons(line, request, target, known),
     )
+
+
+def _check_place(line: DealLine, request: Request, product: Product) -> None:
+    has_place = line.location is not None or bool((line.location_text or "").strip())
+    if request.effect is Effect.START and product.is_location_based and not has_place:
+        raise Refused("the product needs a location and the line has none")
+    if request.effect is Effect.MOVE and not has_place:
+        raise Refused("MOVE needs the new location")
+    if line.location is None and has_place:
+        parse_address(line.location_text or "")
 
 
 def _add_ons(

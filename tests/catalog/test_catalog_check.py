@@ -73,7 +73,7 @@ def test_every_finding_has_its_file_line_and_remedy(tmp_path: Path) -> None:
         (6, "'EUX' is not a currency."),
         (10, "tiers: no price beyond the last bound."),
         (14, "The part 'seat' is there twice."),
-        (16, "A discount is one of percent, amount and price."),
+        (16, "A discount is one of percent, amount, price and markup."),
         (17, "The discount ends (2026-01-01) before it begins."),
         (18, "10 % for 0 services is no rule."),
         (19, "'typo' is not known here."),

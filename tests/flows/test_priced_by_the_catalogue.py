@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from delivery_world import DeliveryWorld, at, line
+from delivery_world import DeliveryWorld, at, customer, line
 from sqlalchemy import insert, text
 
 from connector.billing.bill_run import run_cycle
@@ -252,3 +252,50 @@ def test_a_report_tells_discounts_and_price_realisation_by_product(shop: Deliver
     void_invoice(store=shop.store, number=number, reason="Dispute", now=at(JUL))
 
     assert told() == ()
+
+
+LISTS = """
+products:
+  - key: box
+    brand: default
+    name: Box
+    vendor: Boxmaker
+    prices:
+      - request: NEW
+        currency: EUR
+        mr: 20
+        mr_cost: 14
+        template: provision-cloud
+        from: 2026-01-01
+discounts:
+"""
+BY_MARKUP = "  - {key: m, markup: 0.25, vendor: Boxmaker, brands: [reseller], from: 2026-01-01}\n"
+OF_THE_RESELLER = """\
+  - {key: r, price: 17, currency: EUR, products: [box], brands: [reseller], from: 2026-01-01}
+"""
+OF_THE_CUSTOMER = (
+    "  - {key: c, price: 16, currency: EUR, products: [box], "
+    f"customers: [{CUSTOMER}], from: 2026-01-01}}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("lists", "brand", "price"),
+    [
+        (BY_MARKUP, "reseller", "17.50"),
+        (BY_MARKUP + OF_THE_RESELLER, "reseller", "17"),
+        (OF_THE_CUSTOMER + BY_MARKUP + OF_THE_RESELLER, "reseller", "16"),
+        (BY_MARKUP + OF_THE_RESELLER, "default", "20"),
+    ],
+)
+def test_a_customers_list_goes_before_the_resellers_and_a_price_before_a_markup(
+    world: DeliveryWorld, tmp_path: Path, lists: str, brand: str, price: str
+) -> None:
+    """Row B8: bought at 14.00, 17.50 with 25 % on top; the customer's own 16.00 wins."""
+    (tmp_path / "lists.yaml").write_text(LISTS + lists)
+    with world.store.transaction() as tx:
+        load_catalog(tx=tx, folder=tmp_path, now=at(date(2026, 1, 3)))
+
+    world.win(world.deal([line("box", "NEW")], account=customer(brand_key=brand)), on=JUN)
+
+    assert world.one("SELECT mr_price FROM service").mr_price == Decimal(price)

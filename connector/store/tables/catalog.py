@@ -216,18 +216,20 @@ discount = Table(
     exact("percent", nullable=True),
     exact("amount", nullable=True),
     exact("price", nullable=True),
+    exact("markup", nullable=True),  # the price is the cost and this fraction of it more
     text("currency", nullable=True),  # of amount or price
     text("vendor", nullable=True),
     Column("products", JSONB, nullable=False),  # keys
     Column("customers", JSONB, nullable=False),  # ids of accounts in the CRM or billing accounts
+    Column("brands", JSONB, nullable=False, server_default="[]"),  # keys of resellers
     flag("new_customers_only"),
     Column("cycles", Integer, nullable=True),
     day("valid_from"),
     day("valid_to", nullable=True),
     UniqueConstraint("key", "valid_from"),
-    CheckConstraint("num_nonnulls(percent, amount, price) = 1", name="one_kind"),
+    CheckConstraint("num_nonnulls(percent, amount, price, markup) = 1", name="one_kind"),
     CheckConstraint("percent BETWEEN 0 AND 100", name="percent_known"),
-    CheckConstraint("amount >= 0 AND price >= 0", name="amounts_not_negative"),
+    CheckConstraint("amount >= 0 AND price >= 0 AND markup >= 0", name="amounts_not_negative"),
     CheckConstraint("cycles > 0", name="cycles_positive"),
     CheckConstraint("valid_to IS NULL OR valid_to > valid_from", name="valid_span"),
 )
