@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from connector.cli.naming import STORE_ID, refuse_unknown
 from connector.cli.printing import print_json, table
 from connector.cli.session import Session
 
@@ -28,8 +29,11 @@ def list_(session: Session, *, entity: str | None, with_decided: bool, as_json: 
     """List open conflicts, the newest first."""
     from connector.sync.apply import conflicts as inbox
 
-    with session.app().store.read() as tx:
+    app = session.app()
+    with app.store.read() as tx:
         found = inbox.conflicts(tx=tx, entity=entity, with_decided=with_decided)
+    if not found:
+        refuse_unknown(app.mappings, entity)
     if as_json:
         print_json({"conflicts": list(found)})
         return
@@ -40,7 +44,7 @@ def list_(session: Session, *, entity: str | None, with_decided: bool, as_json: 
 
 
 @conflicts.command()
-@click.argument("conflict_id", type=int)
+@click.argument("conflict_id", type=STORE_ID)
 @_JSON
 @click.pass_obj
 def show(session: Session, *, conflict_id: int, as_json: bool) -> None:
@@ -56,7 +60,7 @@ def show(session: Session, *, conflict_id: int, as_json: bool) -> None:
 
 
 @conflicts.command()
-@click.argument("conflict_id", type=int)
+@click.argument("conflict_id", type=STORE_ID)
 @click.option(
     "--take",
     type=click.Choice(["theirs", "ours"]),

@@ -160,6 +160,11 @@ def test_dead_letters_of_an_entity_nobody_mapped_are_refused_with_those_there_ar
         run("sync", "dead-letters", *asked)
 
 
+def test_conflicts_of_an_entity_nobody_mapped_are_refused_too(run):
+    with pytest.raises(EntityUnknown, match="'invioce'"):
+        run("sync", "conflicts", "list", "--entity", "invioce")
+
+
 @pytest.mark.parametrize(
     "asked",
     [
