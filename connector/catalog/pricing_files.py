@@ -86,8 +86,15 @@ def read_once(entry: Entry) -> tuple[Decimal, Pricing | None]:
     """Return the one-time price of one unit and the model that prices more of them, if any.
 
     Raises:
-        BadFile: There are both `nr` and `nr_pricing`, or the model is wrong.
+        BadFile: There are both `nr` and `nr_pricing`, the model is wrong, or names a currency of
+            its cost: what is charged once does not follow exchange rates.
     """
+    if cost_currency_of(entry, "nr_pricing") is not None:
+        raise entry.error(
+            "A price that is charged once does not follow exchange rates.",
+            remedy="State fx_rate in nr_pricing instead of cost_currency.",
+            key="nr_pricing",
+        )
     return _unit_and_model(entry, plain="nr", model="nr_pricing")
 
 

@@ -113,6 +113,11 @@ def test_a_new_rate_ends_the_price_before_it_and_rewrites_none(
         ("cost_currency: USD, m", "cost_currency: GBP, m", "no rate of GBP in EUR"),
         ("cost_currency: USD, m", "cost_currency: USX, m", "'USX' is not a currency"),
         ("fx_rate: 0.92", "fx_rate: 0.92, cost_currency: USD", "have no fx_rate"),
+        (
+            "pricing: {model: vendor_l",
+            "nr_pricing: {model: vendor_l",
+            "charged once does not follow",
+        ),
         ("model: vendor_licence", "model: per_unit", "begin with a cost|no such field"),
     ],
 )
