@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from connector.billing.requests import (
+    AddOnTerms,
     ChangeOf,
     ChangeRequest,
     ChargeRequest,
@@ -47,16 +48,8 @@ class BuiltInBilling:
     def start(self, *, tx: Connection, request: StartRequest, now: datetime) -> int:
         """Begin the recurring charge of a service or add-on, or take it over; return its id."""
         if request.add_on is not None:
-            terms = request.add_on
-            price = RecurringPrice(
-                terms.product_id,
-                terms.quantity,
-                terms.mr_price,
-                terms.mr_cost,
-                pricing=optional_pricing(terms.pricing),
-            )
-            add_on = _add_on(request, terms.name)
-            return start_add_on(tx=tx, add_on=add_on, price=price, now=now)
+            add_on = _add_on(request, request.add_on.name)
+            return start_add_on(tx=tx, add_on=add_on, price=_price(request.add_on), now=now)
         if request.payer_id is not None:
             taken = take_over_recurring(
                 tx=tx,
@@ -78,16 +71,9 @@ class BuiltInBilling:
 
     def change(self, *, tx: Connection, request: ChangeRequest, now: datetime) -> int:
         """Go on with another recurring charge; return its id, or that of the one that stands."""
-        price = RecurringPrice(
-            request.product_id,
-            request.quantity,
-            request.mr_price,
-            request.mr_cost,
-            pricing=optional_pricing(request.pricing),
-        )
         if request.add_on:
             add_on = _add_on(request, request.add_on)
-            return change_add_on(tx=tx, add_on=add_on, price=price, now=now)
+            return change_add_on(tx=tx, add_on=add_on, price=_price(request), now=now)
         if request.what is not ChangeOf.TERMS:
             return _go_on(tx, request, now)
         return change_recurring(
@@ -95,7 +81,7 @@ class BuiltInBilling:
             service_id=request.service_id,
             order_line_id=request.order_line_id,
             on=request.on,
-            price=price,
+            price=_price(request),
             now=now,
         )
 
@@ -162,6 +148,16 @@ class BuiltInBilling:
             on=request.on,
         )
         return charge_one_time(tx=tx, sold=sold, brand_id=owner.brand_id, now=now)
+
+
+def _price(terms: AddOnTerms | ChangeRequest) -> RecurringPrice:
+    return RecurringPrice(
+        terms.product_id,
+        terms.quantity,
+        terms.mr_price,
+        terms.mr_cost,
+        pricing=optional_pricing(terms.pricing),
+    )
 
 
 def _add_on(request: StartRequest | ChangeRequest | EndRequest, name: str) -> AddOn:

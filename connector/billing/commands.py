@@ -185,6 +185,7 @@ def change_add_on_billing(
         quantity=add_on.quantity,
         mr_price=add_on.mr_price,
         mr_cost=add_on.mr_cost,
+        pricing=add_on.pricing,
         add_on=add_on.name,
     )
     return _biller_of(tx, service_id).change(tx=tx, request=request, now=now)
