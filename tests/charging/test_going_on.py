@@ -5,9 +5,10 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from billing_world import BillingWorld
+from billing_world import BillingWorld, at
 
-from connector.billing.requests import ForeignCurrency
+from connector.billing import commands
+from connector.billing.requests import AddOnTerms, ForeignCurrency
 from connector.charging import opening
 from connector.charging.add_ons import UnknownAddOn
 from connector.charging.returns import NotSold
@@ -84,6 +85,34 @@ class TestAddOn:
         assert made[0] == made[1]
         assert ended == [True, False]
         assert days(world)[1:] == [("backup", JUNE_11, JUNE_16)]
+
+    def test_goes_on_with_the_price_model_it_is_given(
+        self, world: BillingWorld, service: int
+    ) -> None:
+        backup = world.product("backup")
+        world.add(service, "backup", backup, JUNE_11, "30.00")
+        tiers = [{"up_to": "1", "unit_price": "30.00"}, {"up_to": None, "unit_price": "20.00"}]
+        two = AddOnTerms(
+            "backup",
+            backup,
+            Decimal(2),
+            Decimal("30.00"),
+            pricing={"model": "graduated", "tiers": tiers},
+        )
+
+        with world.store.transaction() as tx:
+            commands.change_add_on_billing(
+                tx=tx,
+                service_id=service,
+                order_line_id=world.line_of(service),
+                on=JUNE_16,
+                add_on=two,
+                now=at(JUNE_16),
+            )
+
+        assert days(world)[1:] == [("backup", JUNE_11, JUNE_16), ("backup", JUNE_16, None)]
+        last = world.one("SELECT quantity, pricing FROM charge ORDER BY id DESC LIMIT 1")
+        assert (last.quantity, last.pricing["model"]) == (Decimal(2), "graduated")
 
     def test_comes_back_under_its_name(self, world: BillingWorld, service: int) -> None:
         backup = world.product("backup")
