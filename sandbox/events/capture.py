@@ -16,7 +16,7 @@ from ..origin import origin
 from ..records.transaction import Created, Row, Transaction, json_list
 from ..schema.model import Field, FieldType, ObjectType
 from ..storage.tables import quoted
-from .avro import ChangeShape, Columns, change_event_name, change_shape
+from .avro import LEFT_OUT, ChangeShape, Columns, change_event_name, change_shape
 from .bus import Event, EventBus
 from .channels import DATA
 from .header import NO_FIELDS, Commit
@@ -197,8 +197,10 @@ def _change(item: ObjectType, record_id: str, old: Row | None, new: Row | None) 
         return Change(shape, kind, [record_id], shape.body(new))
     if old == new:
         return None
-    # The stamp moves with every change, even with two within one second.
-    changed = {name for name, value in new.items() if value != old[name]} | {"LastModifiedDate"}
+    # The stamp moves with every change, even with two within one second. What an event does not
+    # hold tells no change apart: of two records only one may have been stamped in this second.
+    differs = {name for name, value in new.items() if value != old[name]}
+    changed = differs - LEFT_OUT | {"LastModifiedDate"}
     body = shape.body({name: new[name] for name in changed})
     nulled = frozenset(name for name in changed if new[name] is None)
     return Change(shape, "UPDATE", [record_id], body, frozenset(changed), nulled)

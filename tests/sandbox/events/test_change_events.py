@@ -1,5 +1,6 @@
 """Change Data Capture: what a subscriber learns of records (fact sheet H.3)."""
 
+import time
 from typing import Any
 
 import pytest
@@ -101,6 +102,24 @@ def test_the_same_change_of_many_records_is_one_event(org: Client, pubsub: PubSu
     assert header(second)["recordIds"] == [ids[1]]
     assert header(first)["transactionKey"] == header(second)["transactionKey"]
     assert [header(first)["sequenceNumber"], header(second)["sequenceNumber"]] == [1, 2]
+
+
+def test_when_records_were_last_changed_does_not_tell_their_changes_apart(
+    org: Client, pubsub: PubSub
+) -> None:
+    before = org.create("Circuit__c", Name="C-1")
+    time.sleep(1.0 - time.time() % 1.0)  # stamps are whole seconds
+    just_now = org.create("Circuit__c", Name="C-2")
+    stream = pubsub.subscribe(CIRCUITS, preset="EARLIEST")
+    stream.take(2)
+    rows = [
+        {"attributes": {"type": "Circuit__c"}, "id": record_id, "Speed__c": 5}
+        for record_id in (before, just_now)
+    ]
+
+    org.patch("/composite/sobjects", {"records": rows})
+
+    assert header(stream.read(1)[0])["recordIds"] == [before, just_now]
 
 
 def test_what_is_rolled_back_is_never_told(org: Client, pubsub: PubSub) -> None:
