@@ -56,7 +56,7 @@ chaos-sync: $(STAMP) ## Change both sides in all weathers, with sync whole and w
 .PHONY: laws
 laws: $(STAMP) ## Try the laws of prices, charges and bills on 10,000 made-up cases each
 	@$(BIN)/pytest -n 2 --hypothesis-profile=laws tests/catalog/test_price_laws.py \
-		tests/simulation tests/billing/test_compose.py $(ARGS)
+		tests/simulation tests/billing/test_compose.py tests/flows/test_deal_estimate_law.py $(ARGS)
 
 .PHONY: test-soql
 test-soql: $(STAMP) ## Compare 10,000 random SOQL queries with the independent evaluator

@@ -141,7 +141,7 @@ def _section_of(payer: Payer) -> Callable[[BillableCharge], str]:
 
 
 def _sorted(payer: Payer, lines: Sequence[LineDraft]) -> list[LineDraft]:
-    """Sort by section (what belongs to none comes last), site, service and kind."""
+    """Sort by section (what belongs to none comes last), site, service, kind and order line."""
     section = _section_of(payer)
     return sorted(
         lines,
@@ -153,6 +153,7 @@ def _sorted(payer: Payer, lines: Sequence[LineDraft]) -> list[LineDraft]:
             line.charge.service_number == "",
             line.charge.service_number,
             KIND_ORDER.index(line.kind),
+            line.charge.order_line_id or 0,  # as ordered, whatever was delivered first
             line.charge.id,
             line.service_from,
         ),

@@ -27,8 +27,8 @@ from connector.errors import StateConflict
 from connector.flows.billing_milestone import carry_out
 from connector.flows.rules import DeliveryRules
 from connector.flows.win import enter_deal
-from connector.ordering.queries import LineFacts, line_facts
-from connector.ordering.request_types import Effect, request_of
+from connector.ordering.queries import LineFacts, line_facts, lines_worked_by_people
+from connector.ordering.request_types import MAKES_SERVICE, Effect, request_of
 from connector.ordering.tasks import BILLING_MILESTONES
 from connector.parties.billing_accounts import BUILT_IN
 from connector.store.tables.ordering import customer_order, order_line
@@ -67,9 +67,10 @@ def estimate_deal(
 ) -> tuple[EstimatedBill, ...]:
     """Return the documents of a deal that is won on a day, up to the second invoice.
 
-    Its lines take effect on that day, or on the later day they ask for; bills before the first of
-    these days are made but not returned. Invoices hold what else the customer owes then. The
-    caller has to roll the transaction back.
+    What nobody has to carry out, such as a new price, is known at once, for the day it asks for.
+    Other lines are done on the day of the deal, or on the later day they ask for. Bills before the
+    first line takes effect are made but not returned. Invoices hold what else the customer owes
+    then. The caller has to roll the transaction back.
 
     Raises:
         DealIsOrdered: It was won before.
@@ -99,20 +100,35 @@ def estimate_deal(
         raise BilledElsewhere(f"'{payer.system}' bills account {payer.number}.")
     lines = _lines(tx, order_id, on)
     documents = _Course(tx, rules, payer.id, list(lines)).first_bills(on)
-    return tuple(
-        EstimatedBill(one, frozenset(line_id for _, line_id in lines)) for one in documents
-    )
+    return tuple(EstimatedBill(one, frozenset(line.id for line in lines)) for one in documents)
 
 
-def _lines(tx: Connection, order_id: int, on: date) -> list[tuple[date, int]]:
-    """Return the lines of an order with the days on which they take effect, in that order."""
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line of the order, the day on which it is done, and the day from which it counts."""
+
+    id: int
+    done_on: date
+    counts_from: date
+
+
+def _lines(tx: Connection, order_id: int, on: date) -> list[_Line]:
+    """Return the lines of an order as they are done, one after the other."""
     rows = tx.execute(
-        select(order_line.c.id, order_line.c.requested_on)
+        select(order_line.c.id, order_line.c.requested_on, order_line.c.request_type)
         .where(order_line.c.order_id == order_id)
         .order_by(order_line.c.sequence)
     )
-    days = [(max(on, row.requested_on or on), row.id) for row in rows]
-    return sorted(days, key=lambda one: one[0])
+    by_people = lines_worked_by_people(tx=tx, order_id=order_id)
+    lines = []
+    for row in rows:
+        asked = row.requested_on or on
+        # No service is in service before its first day, whoever turns it up.
+        waits = row.id in by_people or request_of(row.request_type).effect in MAKES_SERVICE
+        lines.append(
+            _Line(row.id, max(on, asked), max(on, asked)) if waits else _Line(row.id, on, asked)
+        )
+    return sorted(lines, key=lambda one: one.done_on)
 
 
 @dataclass(slots=True)
@@ -122,11 +138,11 @@ class _Course:
     tx: Connection
     rules: DeliveryRules
     payer_id: int
-    waiting: list[tuple[date, int]]  # lines that have not taken effect
+    waiting: list[_Line]
 
     def first_bills(self, on: date) -> Sequence[DocumentDraft]:
         drop_drafts(self.tx, ids=[self.payer_id])
-        begins_on = self.waiting[0][0]
+        begins_on = min(line.counts_from for line in self.waiting)
         self._carry_out(on)
         documents: list[DocumentDraft] = []
         (book,) = load_books(self.tx, ids=[self.payer_id], horizon=on + _HORIZON)
@@ -147,18 +163,18 @@ class _Course:
         return documents
 
     def _carry_out(self, today: date) -> None:
-        """Let the lines take effect whose day has come: nobody bills a delivery that lies ahead."""
-        while self.waiting and self.waiting[0][0] <= today:
-            day, line_id = self.waiting.pop(0)
-            facts = line_facts(tx=self.tx, order_line_id=line_id)
+        """Do the lines whose day has come: nobody bills a delivery that lies ahead."""
+        while self.waiting and self.waiting[0].done_on <= today:
+            line = self.waiting.pop(0)
+            facts = line_facts(tx=self.tx, order_line_id=line.id)
             for milestone in BILLING_MILESTONES if _is_twofold(facts) else (None,):
                 carry_out(
                     tx=self.tx,
                     line=facts,
                     milestone=milestone,
-                    on=day,
+                    on=line.counts_from,
                     policy=self.rules.policy,
-                    now=_noon(day),
+                    now=_noon(line.done_on),
                 )
 
 

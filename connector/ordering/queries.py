@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 
 from connector.inventory.states import ServiceState
 from connector.ordering.orders import UnknownOrder
+from connector.ordering.tasks import BILLING_MILESTONES
 
 LIST_LIMIT = 1_000
 
@@ -256,3 +257,29 @@ def plan_of(*, tx: Connection, order_id: int) -> tuple[TaskRow, ...]:
         {"order_id": order_id},
     )
     return tuple(TaskRow(**(dict(row._mapping) | {"after": tuple(row.after)})) for row in rows)
+
+
+def lines_worked_by_people(*, tx: Connection, order_id: int) -> frozenset[int]:
+    """Return the lines of an order that take effect only after somebody did something.
+
+    A line that is not among them takes effect by itself as soon as the order starts, for whatever
+    day it asks.
+    """
+    rows = tx.execute(
+        text("""
+            WITH RECURSIVE earlier AS (
+                SELECT w.order_line_id, t.id, t.kind
+                  FROM order_line l
+                  JOIN work_order w ON w.order_line_id = l.id
+                  JOIN task t ON t.work_order_id = w.id
+                 WHERE l.order_id = :order_id AND t.milestone_of = ANY(:milestones)
+                UNION
+                SELECT e.order_line_id, t.id, t.kind
+                  FROM earlier e
+                  JOIN task_dependency d ON d.successor_id = e.id
+                  JOIN task t ON t.id = d.predecessor_id)
+            SELECT DISTINCT order_line_id FROM earlier WHERE kind IN ('Manual', 'Wait')
+        """),
+        {"order_id": order_id, "milestones": list(BILLING_MILESTONES)},
+    )
+    return frozenset(row.order_line_id for row in rows)
