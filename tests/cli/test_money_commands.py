@@ -7,12 +7,14 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from billing_world import BillingWorld
 from click.testing import CliRunner
 
 from connector.bootstrap import App
 from connector.cli.bill import bill
+from connector.cli.files import UnwritableFile
 from connector.cli.invoices import invoices
 from connector.cli.payments import payments
 from connector.config import load_settings
@@ -155,6 +157,20 @@ def test_a_mistake_ends_in_a_sentence(
 ) -> None:
     with pytest.raises(ConnectorError, match=said):
         shell.run(command, *arguments)
+
+
+def test_a_pdf_that_cannot_be_written_ends_in_a_sentence(shell: Shell) -> None:
+    shell.run(bill, "run", "--to", "2026-07-01")
+
+    with pytest.raises(UnwritableFile, match="pdf cannot be written"):
+        shell.run(
+            invoices, "pdf", "RT-000001", "--out", str(shell.folder / "no-such-folder/invoice.pdf")
+        )
+
+
+def test_discounts_of_days_that_go_back_are_refused(shell: Shell) -> None:
+    with pytest.raises(click.UsageError, match="name a day after --from"):
+        shell.run(invoices, "discounts", "--from", "2026-07-01", "--to", "2026-07-01")
 
 
 def test_drafts_are_shown_reviewed_finalised_and_an_invoice_voided(shell: Shell) -> None:
