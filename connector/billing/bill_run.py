@@ -46,6 +46,7 @@ class ChunkHeld(TransientFailure):
     """What is left of a bill run is held by somebody who may be dead."""
 
     code = "billing.chunk_held"
+    remedy = "Look how far it is: l2c bill runs. The next run takes up what was left."
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ class UnknownAccount(StateConflict):
     """There is no billing account with this number."""
 
     code = "billing.unknown_account"
+    remedy = "Invoices name it: l2c invoices list."
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ class NotAHeldPayment(StateConflict):
     """There is no held payment with this number."""
 
     code = "billing.not_held"
+    remedy = "List them: l2c payments list --held."
 
 
 @dataclass(frozen=True, slots=True)

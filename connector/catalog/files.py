@@ -262,7 +262,8 @@ def _paths(places: Sequence[Path], findings: list[BadFile]) -> Iterator[Path]:
         paths = sorted(place.glob("*.yaml")) if place.is_dir() else [place]
         if not paths:
             problem = "There is no *.yaml file in this folder."
-            findings.append(BadFile(path=place, line=0, problem=problem))
+            remedy = "Name the folder of your catalogue; its files end in .yaml."
+            findings.append(BadFile(path=place, line=0, problem=problem, remedy=remedy))
         yield from paths
 
 

@@ -247,7 +247,8 @@ def read_yaml(path: Path) -> Entry:
             problem=f"This is not YAML: {getattr(error, 'problem', error)}.",
         ) from None
     if node is None:
-        raise BadFile(path=path, line=1, problem="The file is empty.")
+        remedy = "Fill it, or take it away."
+        raise BadFile(path=path, line=1, problem="The file is empty.", remedy=remedy)
     return Entry(path, node, path.name)
 
 

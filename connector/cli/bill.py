@@ -150,7 +150,7 @@ def preview(session: Session, *, account: str, billed_to: datetime, as_json: boo
 
 @bill.command()
 @click.argument("account")
-@click.option("--on", type=DAY, default=None, help="Day of the order; default today.")
+@click.option("--on", type=DAY, default=None, help="Day of the order; default the payer's today.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def order(session: Session, *, account: str, on: datetime | None, as_json: bool) -> None:
@@ -159,7 +159,7 @@ def order(session: Session, *, account: str, on: datetime | None, as_json: bool)
     now = app.clock.now()
     with app.store.read() as tx:
         found = billing_account_id(tx=tx, number=account)
-    day = on.date() if on else now.date()
+    day = on.date() if on else None
     numbers = bill_order(store=app.store, billing_account_id=found, on=day, now=now)
     if as_json:
         print_json({"documents": numbers})

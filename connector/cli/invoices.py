@@ -9,6 +9,7 @@ from connector.billing import invoices as reading
 from connector.billing.explain import explain_line
 from connector.billing.four_steps import FourSteps, four_steps
 from connector.billing.realisation import realisation
+from connector.cli.files import write_file
 from connector.cli.printing import print_json, table
 from connector.cli.session import Session
 
@@ -150,7 +151,7 @@ def pdf(session: Session, *, number: str, out: Path | None, as_json: bool) -> No
     with session.app().store.read() as tx:
         content = reading.invoice_pdf(tx=tx, number=number)
     target = out or Path(f"{number}.pdf")
-    target.write_bytes(content)
+    write_file(target, content)
     if as_json:
         print_json({"file": str(target), "bytes": len(content)})
     else:
@@ -218,6 +219,8 @@ def discounts(session: Session, *, begins: datetime, ends: datetime, as_json: bo
 
     Counted are billing periods and sales that began in these days, after all corrections so far.
     """
+    if ends <= begins:
+        raise click.UsageError("--to is the day after the last one: name a day after --from.")
     with session.app().store.read() as tx:
         found = realisation(tx=tx, begins_on=begins.date(), ends_on=ends.date())
     if as_json:

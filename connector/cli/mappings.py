@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from connector.cli.files import make_folder
 from connector.cli.printing import print_json
 from connector.cli.session import Session
 from connector.errors import Misconfigured
@@ -99,6 +100,7 @@ def describe(session: Session, *, folder: Path) -> None:
     """Save what the org says of the mapped objects, for checks without it."""
     from connector.sync.mapping.describes import save_describes
 
+    make_folder(folder)
     app = session.app()
     wanted = {one.object for one in app.mappings}
     saved = save_describes(folder, app.org, wanted)

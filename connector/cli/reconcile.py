@@ -1,17 +1,21 @@
 """`l2c sync reconcile`: both sides compared, as text, JSON or CSV; the scores of accounts."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import orjson
 
-from connector.cli.printing import print_json, table, to_json_line
+from connector.cli.files import write_file
+from connector.cli.printing import table, to_json_line
 from connector.cli.session import Session
 
 if TYPE_CHECKING:
     from connector.bootstrap import App
     from connector.sync.reconcile.report import ReconcileReport
+    from connector.sync.reconcile.scores import AccountScore
 
 
 @click.command()
@@ -62,32 +66,32 @@ def reconcile(
                 now=app.clock.now(),
                 patience_s=30,
             )
-    written = _written(report, "json" if as_json else form)
+    form = "json" if as_json else form
+    scores = _scores(app) if accounts else None
+    written = _written(report, form, scores)
     if out is not None:
-        out.write_text(written + "\n", encoding="utf-8")
-        click.echo(f"Drift: {report.drift}. The report is in {out}.")
+        write_file(out, f"{written}\n".encode())
+        # Whoever asks for JSON finds nothing else on standard output.
+        click.echo(f"Drift: {report.drift}. The report is in {out}.", err=as_json)
     else:
         click.echo(written)
-    if accounts:
-        _show_scores(app, as_json=as_json or form == "json")
+    if scores is not None and form != "json":
+        rows = [(one.name, one.sfid or "", one.records, one.in_step, one.percent) for one in scores]
+        click.echo(table(("account", "id", "records", "in step", "percent"), rows))
     sys.exit(1 if report.drift > report.repaired + report.deleted else 0)
 
 
-def _written(report: "ReconcileReport", form: str) -> str:
+def _written(report: "ReconcileReport", form: str, scores: "Sequence[AccountScore] | None") -> str:
     from connector.sync.reconcile.report import as_csv, as_text
 
     if form == "json":
-        return to_json_line(report)
+        shown = orjson.loads(to_json_line(report))
+        return to_json_line(shown if scores is None else shown | {"accounts": scores})
     return as_csv(report).rstrip("\n") if form == "csv" else as_text(report)
 
 
-def _show_scores(app: "App", *, as_json: bool) -> None:
+def _scores(app: "App") -> "Sequence[AccountScore]":
     from connector.sync.reconcile.scores import read_scores
 
     with app.store.read() as tx:
-        scores = read_scores(tx=tx)
-    if as_json:
-        print_json({"accounts": scores})
-        return
-    rows = [(one.name, one.sfid or "", one.records, one.in_step, one.percent) for one in scores]
-    click.echo(table(("account", "id", "records", "in step", "percent"), rows))
+        return read_scores(tx=tx)

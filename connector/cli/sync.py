@@ -187,7 +187,8 @@ def _show_status(standing: "SyncStatus") -> None:
         click.echo(str(finding))
     show_budget(standing.budget)
     if standing.reconciled_at:
-        click.echo(f"Last comparison {standing.reconciled_at:%Y-%m-%d %H:%M}: {standing.drift}.")
+        when = f"{standing.reconciled_at:%Y-%m-%d %H:%M}"
+        click.echo(f"Last comparison {when}: {standing.drift} differences.")
 
 
 def _show_topic(topic: "TopicStanding") -> None:

@@ -28,7 +28,7 @@ def bill_order_day(*, store: Store, order_line_id: int, now: datetime) -> tuple[
     numbers: tuple[str, ...] = ()
     for payer in payers:
         try:
-            numbers += bill_order(store=store, billing_account_id=payer, on=now.date(), now=now)
+            numbers += bill_order(store=store, billing_account_id=payer, now=now)
         except ConnectorError as error:
             log.warning("order.not_billed", billing_account_id=payer, code=error.code)
     return numbers

@@ -24,6 +24,7 @@ class UnknownService(StateConflict):
     """There is no service with this id."""
 
     code = "inventory.unknown_service"
+    remedy = "List them: l2c services list."
 
 
 class TermMissing(StateConflict):

@@ -2,7 +2,7 @@
 
 from calendar import monthrange
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, date, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -120,7 +120,11 @@ class Cycle:
         return cls(every, date(*_JANUARY_31_DAYS, anchor_day))
 
     def period_of(self, day: date) -> Period:
-        """Return the period that contains the day."""
+        """Return the period that contains the day.
+
+        Raises:
+            InvalidInput: The day is so far away that the calendar does not hold its period.
+        """
         return _period_of(self.every, self.anchored_on, day)
 
     def following(self, period: Period) -> Period:
@@ -138,6 +142,10 @@ class Cycle:
 
 @lru_cache(maxsize=PERIODS_KEPT)
 def _period_of(every: Interval, first: date, day: date) -> Period:
+    if not MINYEAR < day.year < MAXYEAR:
+        raise InvalidInput(
+            f"{day} is too far away for a billing period.", remedy="Check the year of the date."
+        )
     if every is Interval.WEEK:
         start = first + (day - first) // _WEEK * _WEEK
         return Period(start, start + _WEEK)

@@ -30,6 +30,7 @@ class UnknownOrder(StateConflict):
     """There is no such order."""
 
     code = "ordering.unknown_order"
+    remedy = "List them: l2c orders list."
 
 
 class EmptyOrder(StateConflict):

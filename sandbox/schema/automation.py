@@ -194,9 +194,10 @@ def _criteria(rule: Node, target: ObjectType) -> tuple[tuple[Condition, ...], st
     text = (rule.text("booleanFilter") or "").lower()
     if not text:
         return tuple(conditions), " and ".join(groups) or "and"
+    by_number = {str(number): group for number, group in enumerate(groups, start=1)}
     try:
-        return tuple(conditions), re.sub(r"\d+", lambda n: groups[int(n[0]) - 1], text)
-    except IndexError:
+        return tuple(conditions), re.sub(r"\d+", lambda number: by_number[number[0]], text)
+    except KeyError:
         raise NotHere(f"there is no condition for each number of {text}") from None
 
 

@@ -45,6 +45,8 @@ TYPES = {
 }
 LENGTHS = {"TextArea": 255, "Url": 255, "Email": 80, "Phone": 40, "Picklist": 255}
 FORMULA_TEXT = 1_300  # characters of a formula's text
+API_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+SUMMARIES = frozenset({"count", "sum", "min", "max"})
 SUMMARY_OPERATIONS = {
     "equals": "=",
     "notEqual": "IS NOT",
@@ -64,17 +66,33 @@ def read_value_sets(folder: Path) -> ValueSets:
     return found
 
 
+def api_name(text: str) -> str:
+    """Return a name that can be one of an object or field, and so of a table or column.
+
+    Raises:
+        ValueError: It has other characters than letters, digits and underscores.
+    """
+    if not API_NAME.fullmatch(text):
+        raise ValueError(f"'{text}' is no API name")
+    return text
+
+
+def _given(node: Node, name: str) -> str:
+    text = node.text(name)
+    if text is None:
+        raise ValueError(f"{name} is missing")
+    return text
+
+
 def read_field(node: Node, value_sets: ValueSets) -> Field:
     """Return a custom field as its file describes it.
 
     Raises:
         NotHere: The local org has no such type of field, or no such way to sum up.
-        AssertionError, ValueError: The file lacks a part.
+        ValueError: The file lacks a part, or has one that means nothing.
     """
-    kind = node.text("type")
-    name = node.text("fullName")
-    assert kind is not None, "type"
-    assert name is not None, "fullName"
+    kind = _given(node, "type")
+    name = api_name(_given(node, "fullName"))
     if kind not in TYPES:
         raise NotHere(f"the local org has no fields of type {kind}")
     basic = _basic_field(node, value_sets, name=name, kind=kind)
@@ -147,8 +165,7 @@ _NUMERIC = frozenset({FieldType.DOUBLE, FieldType.CURRENCY, FieldType.PERCENT})
 
 
 def _reference_field(node: Node, basic: Field, *, kind: str) -> Field:
-    target = "User" if kind == "Hierarchy" else node.text("referenceTo")
-    assert target is not None, "referenceTo"
+    target = "User" if kind == "Hierarchy" else _given(node, "referenceTo")
     detail = kind == "MasterDetail"
     rule = OnDelete.CASCADE if detail else OnDelete(node.text("deleteConstraint") or "SetNull")
     if basic.required and not detail and node.text("deleteConstraint") is None:
@@ -169,25 +186,26 @@ def _reference_field(node: Node, basic: Field, *, kind: str) -> Field:
 
 
 def _summary(node: Node) -> Summary:
-    key = node.text("summaryForeignKey")
-    operation = node.text("summaryOperation")
-    assert key is not None, "summaryForeignKey"
-    assert operation is not None, "summaryOperation"
-    child, reference = key.split(".")
+    key = _given(node, "summaryForeignKey")
+    child, dot, reference = key.partition(".")
+    if not dot:
+        raise ValueError(f"summaryForeignKey '{key}' names no field of a detail")
+    operation = _given(node, "summaryOperation").lower()
+    if operation not in SUMMARIES:
+        raise NotHere(f"the local org has no roll-up by {operation}")
     summarized = node.text("summarizedField")
     filters = tuple(map(_summary_filter, node.all("summaryFilterItems")))
     return Summary(
-        operation=operation.lower(),
+        operation=operation,
         child=child,
         child_reference=reference,
-        child_field=summarized.split(".")[1] if summarized else None,
+        child_field=summarized.split(".")[-1] if summarized else None,
         filters=filters,
     )
 
 
 def _summary_filter(node: Node) -> SummaryFilter:
-    field, operation = node.text("field"), node.text("operation") or ""
-    assert field is not None, "summaryFilterItems.field"
+    field, operation = _given(node, "field"), node.text("operation") or ""
     if operation not in SUMMARY_OPERATIONS:
         raise NotHere(f"the local org sums up nothing where {field} {operation}")
     values = tuple(part.strip() for part in (node.text("value") or "").split(","))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import SetupError
 from .currencies import with_currencies
-from .fields import read_field, read_value_sets
+from .fields import api_name, read_field, read_value_sets
 from .left_out import NotHere, leave_out
 from .model import Field, FieldType, ObjectType, Schema
 from .persons import without_persons
@@ -91,17 +91,21 @@ def _read_fields(folder: Path) -> dict[str, list[Field]]:
             # Objects of these kinds are told as a whole; the org's own fields are as they are.
             continue
         try:
-            found[object_name].append(read_field(read_xml(path), value_sets))
+            field = read_field(read_xml(path), value_sets)
         except NotHere as missing:
             leave_out(f"{object_name}.{name}", missing)
-        except (ValueError, KeyError, AssertionError) as error:
-            raise SetupError(f"{path}: {error!r} is missing or not understood") from error
+            continue
+        except ValueError as error:
+            raise SetupError(f"{path}: {error}") from error
+        if any(field.name.lower() == other.name.lower() for other in found[object_name]):
+            raise SetupError(f"{path}: {object_name} has a field {field.name} already")
+        found[object_name].append(field)
     return found
 
 
 def _read_object(path: Path, fields: list[Field], *, prefix: str) -> ObjectType:
     root = read_xml(path)
-    name = path.name.removesuffix(f".object{SUFFIX}")
+    name = _object_name(path)
     name_node = root.one("nameField")
     if name_node is None and root.text("customSettingsType") is None:
         raise SetupError(f"{path}: nameField is missing")
@@ -119,10 +123,17 @@ def _read_object(path: Path, fields: list[Field], *, prefix: str) -> ObjectType:
     )
 
 
+def _object_name(path: Path) -> str:
+    try:
+        return api_name(path.name.removesuffix(f".object{SUFFIX}"))
+    except ValueError as error:
+        raise SetupError(f"{path}: {error}") from error
+
+
 def _read_event(path: Path, fields: list[Field], *, prefix: str) -> ObjectType:
     """Return a platform event: its fields can be given when it is published, and that is all."""
     root = read_xml(path)
-    name = path.name.removesuffix(f".object{SUFFIX}")
+    name = _object_name(path)
     label = root.text("label") or name
     replay = Field(
         name="ReplayId",

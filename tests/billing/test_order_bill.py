@@ -1,6 +1,6 @@
 """The bill on the day of an order (row B22, policy `invoice_partials_on: on_order`)."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -54,6 +54,15 @@ class TestOnOrder:
         )
         assert amounts(world) == [[Decimal("31.67"), Decimal("99.00")], [Decimal("50.00")]]
         assert july["invoice_on"] == date(2026, 7, 1)
+
+    def test_the_day_begins_where_the_payer_is(self, world: BillingWorld) -> None:
+        payer = world.payer()
+        five_seats(world, payer)
+        midnight_in_berlin = datetime(2026, 6, 11, 22, tzinfo=UTC)
+
+        bill_order(store=world.store, billing_account_id=payer, now=midnight_in_berlin)
+
+        assert [one["invoice_on"] for one in world.documents()] == [ORDER_DAY]
 
     def test_said_again_invoices_nothing_more(self, world: BillingWorld) -> None:
         payer = world.payer()

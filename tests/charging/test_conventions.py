@@ -70,6 +70,12 @@ class TestCycles:
         with pytest.raises(InvalidInput, match=str(day)):
             Cycle.calendar(every, day)
 
+    @pytest.mark.parametrize("day", [date.min, date.max])
+    @pytest.mark.parametrize("every", Interval)
+    def test_at_the_end_of_time_are_refused(self, every: Interval, day: date) -> None:
+        with pytest.raises(InvalidInput, match="too far away"):
+            Cycle.calendar(every, 1).period_of(day)
+
     def test_of_weeks_for_a_monthly_payer_begin_on_monday(self) -> None:
         cycle = ProrationPolicy(every=Interval.WEEK).cycle(Cycle.calendar(Interval.MONTH, 17))
 

@@ -7,14 +7,18 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from billing_world import BillingWorld
 from click.testing import CliRunner
 
 from connector.bootstrap import App
 from connector.cli.bill import bill
+from connector.cli.files import UnwritableFile
 from connector.cli.invoices import invoices
+from connector.cli.orders import orders
 from connector.cli.payments import payments
+from connector.cli.services import services
 from connector.config import load_settings
 from connector.errors import ConnectorError
 from connector.kernel.clock import MovableClock
@@ -148,13 +152,32 @@ def test_payments_are_imported_held_and_assigned(shell: Shell) -> None:
         (invoices, ("pdf", "RT-9"), "no PDF of RT-9"),
         (bill, ("preview", "BA-9", "--to", "2026-07-01"), "no billing account BA-9"),
         (bill, ("run", "--to", "2027-07-01"), "too far ahead"),
+        (bill, ("order", "BA-9"), "no billing account BA-9"),
+        (payments, ("assign", "PAY-9", "--invoice", "RT-9"), "PAY-9"),
+        (services, ("show", "SRV-9"), "no service SRV-9"),
+        (orders, ("show", "ORD-9"), "no order ORD-9"),
     ],
 )
 def test_a_mistake_ends_in_a_sentence(
     shell: Shell, command: Any, arguments: tuple[str, ...], said: str
 ) -> None:
-    with pytest.raises(ConnectorError, match=said):
+    with pytest.raises(ConnectorError, match=said) as refused:
         shell.run(command, *arguments)
+    assert refused.value.remedy
+
+
+def test_a_pdf_that_cannot_be_written_ends_in_a_sentence(shell: Shell) -> None:
+    shell.run(bill, "run", "--to", "2026-07-01")
+
+    with pytest.raises(UnwritableFile, match="pdf cannot be written"):
+        shell.run(
+            invoices, "pdf", "RT-000001", "--out", str(shell.folder / "no-such-folder/invoice.pdf")
+        )
+
+
+def test_discounts_of_days_that_go_back_are_refused(shell: Shell) -> None:
+    with pytest.raises(click.UsageError, match="name a day after --from"):
+        shell.run(invoices, "discounts", "--from", "2026-07-01", "--to", "2026-07-01")
 
 
 def test_drafts_are_shown_reviewed_finalised_and_an_invoice_voided(shell: Shell) -> None:

@@ -56,12 +56,25 @@ def code_spans(page: Path) -> list[str]:
     return re.findall(r"`([^`\n]+)`", text)
 
 
-@each_page
-def test_every_link_leads_somewhere(page: Path) -> None:
+def links_of(page: Path) -> list[Path]:
     targets = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
     local = [target.split("#")[0] for target in targets if "://" not in target]
+    return [page.parent / one for one in local if one]
 
-    assert [one for one in local if one and not (page.parent / one).exists()] == []
+
+@each_page
+def test_every_link_leads_somewhere(page: Path) -> None:
+    assert [one for one in links_of(page) if not one.exists()] == []
+
+
+def test_every_document_is_found_from_the_readme() -> None:
+    found, ahead = set(), {ROOT / "README.md"}
+    while ahead:  # ends: each page is looked at once
+        found |= ahead
+        linked = {one.resolve() for page in ahead for one in links_of(page)}
+        ahead = {one for one in linked if one.suffix == ".md"} - found
+
+    assert set((ROOT / "docs").rglob("*.md")) - found == set()
 
 
 @each_page

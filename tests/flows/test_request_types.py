@@ -150,6 +150,22 @@ class TestReplace:
             ("line-500", 150, JUNE_16, None),
         ]
 
+    def test_has_a_work_order_for_the_new_side_and_one_for_the_old(
+        self, world: DeliveryWorld, key: str
+    ) -> None:
+        order(world, JUNE_11, "REPLACE", key, product="line-500", requested_on=JUNE_16)
+
+        works = world.rows(
+            "SELECT w.role, p.key FROM work_order w "
+            "JOIN order_line o ON o.id = w.order_line_id AND o.request_type = 'REPLACE' "
+            "JOIN service s ON s.id = w.service_id JOIN product p ON p.id = s.product_id "
+            "ORDER BY w.id"
+        )
+        assert [tuple(row) for row in works] == [
+            ("Turn-up", "line-500"),
+            ("Disconnect", "line-100"),
+        ]
+
     def test_needs_a_date(self, world: DeliveryWorld, key: str) -> None:
         told = refusal(world, "REPLACE", key, product="line-500")
         assert "REPLACE needs the requested date" in told

@@ -231,6 +231,84 @@ def test_a_broken_file_stops_the_start(tmp_path: Path) -> None:
         Org(OrgSettings(schema=tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "body", "said"),
+    [
+        ("Up__c", "Lookup", "", "referenceTo is missing"),
+        ('Up"__c', "Checkbox", "", "is no API name"),
+        ("wild__C", "Checkbox", "", "has a field wild__C already"),
+        (
+            "Up__c",
+            "Summary",
+            "<summaryForeignKey>Kid__c</summaryForeignKey>",
+            "no field of a detail",
+        ),
+    ],
+)
+def test_a_field_that_means_nothing_stops_the_start(
+    tmp_path: Path, name: str, kind: str, body: str, said: str
+) -> None:
+    folder = SourceFolder(tmp_path)
+    folder.object("Wild__c")
+    folder.field("Wild__c", "Wild__c", "Checkbox")
+    folder.write(
+        "objects/Wild__c/fields/other__c.field-meta.xml",
+        "CustomField",
+        f"<fullName>{name}</fullName><type>{kind}</type>{body}",
+    )
+
+    with pytest.raises(SetupError, match=said):
+        Org(OrgSettings(schema=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("operation", "summed", "left_out"),
+    [("sum", "Size__c", []), ("avg", "Kid__c.Size__c", ["avg"])],
+)
+def test_a_roll_up_by_what_the_org_cannot_is_left_out(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    operation: str,
+    summed: str,
+    left_out: list[str],
+) -> None:
+    folder = SourceFolder(tmp_path)
+    folder.object("Wild__c")
+    folder.object("Kid__c")
+    folder.field("Kid__c", "Wild__c", "MasterDetail", REFERENCE.format("Wild__c"))
+    folder.field("Kid__c", "Size__c", "Number", "<precision>9</precision><scale>0</scale>")
+    folder.field(
+        "Wild__c", "Sum__c", "Summary",
+        "<summaryForeignKey>Kid__c.Wild__c</summaryForeignKey>"
+        f"<summarizedField>{summed}</summarizedField>"
+        f"<summaryOperation>{operation}</summaryOperation>",
+    )  # fmt: skip
+
+    with caplog.at_level(logging.WARNING):
+        org = Org(OrgSettings(schema=tmp_path))
+    has_sum = org.schema.get("Wild__c").has("Sum__c")
+    org.close()
+
+    assert has_sum is not bool(left_out)
+    assert [line.rsplit(" ", 1)[-1] for line in caplog.messages] == left_out
+
+
+def test_a_rule_with_a_number_for_no_condition_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = SourceFolder(tmp_path)
+    folder.object("Wild__c")
+    logic = f"{item('Name', 'equals', 'x')}<booleanFilter>1 OR 0</booleanFilter>"
+    folder.message("Wild__c", "Told", rule("Odd", "onAllChanges", logic))
+
+    with caplog.at_level(logging.WARNING):
+        org = Org(OrgSettings(schema=tmp_path))
+    org.close()
+
+    assert org.automation.flows == ()
+    assert "Wild__c.Odd" in caplog.text
+
+
 def test_nothing_of_the_shipped_folder_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         Org(OrgSettings(schema=SHIPPED)).close()

@@ -21,6 +21,11 @@ from connector.sync.mapping.loading import load_mappings
 from connector.sync.mapping.validate import validate
 from connector.sync.status import sync_status
 
+OPEN_TRANSACTIONS = text(
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+    "   AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'"
+)
+
 
 @pytest.fixture
 def files(tmp_path) -> Path:
@@ -166,6 +171,22 @@ class TestOnTheWayIn:
         assert "Naem" in finding.problem
         assert finding.halts is None
         assert set(sweep_once(wrong).refused) == {"Account"}
+
+    def test_no_transaction_is_open_while_the_org_judges_a_condition(
+        self, alter, check, client, store, monkeypatch
+    ):
+        judge, open_then = client.query_all, []
+
+        def watching(soql: str) -> list[dict[str, object]]:
+            with store.read() as tx:
+                open_then.append(tx.scalar(OPEN_TRANSACTIONS))
+            return judge(soql)
+
+        monkeypatch.setattr(client, "query_all", watching)
+
+        check(alter("account", "pull:\n", "pull:\n  where: Name != null\n"))
+
+        assert open_then == [0]
 
     def test_hints_about_other_objects_are_read_all_the_same(
         self, wrong, world, crm, client, store, tell

@@ -12,6 +12,7 @@ from sync_out.conftest import FOLDER
 from sync_out.world import NOW
 
 from connector.bootstrap import App
+from connector.cli.files import UnwritableFile
 from connector.cli.mappings import mappings as mappings_group
 from connector.cli.naming import EntityUnknown
 from connector.cli.sync import sync as sync_group
@@ -92,6 +93,29 @@ def test_a_comparison_shows_the_scores_of_accounts(world, run, crm):
     *_, scored = result.stdout.splitlines()
     assert scored.split()[:2] == ["Dental", "Group"]
     assert scored.split()[-1] == "93.70"
+
+
+def test_a_comparison_asked_for_as_json_is_one_object_wherever_it_goes(world, run, tmp_path):
+    run("sync", "push")
+    file = tmp_path / "report.json"
+
+    shown = run("sync", "reconcile", "--accounts", "--json")
+    kept = run("sync", "reconcile", "--accounts", "--json", "--out", str(file))
+
+    assert _json(shown)["accounts"] == json.loads(file.read_text())["accounts"]
+    assert [one["name"] for one in _json(shown)["accounts"]] == ["Dental Group"]
+    assert ("Drift" in kept.stdout, "Drift: 0" in kept.stderr) == (False, True)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("sync", "reconcile", "--out"), ("mappings", "describe", "--save")]
+)
+def test_a_place_nobody_can_write_to_is_told(run, tmp_path, arguments):
+    file = tmp_path / "file"
+    file.touch()
+
+    with pytest.raises(UnwritableFile, match="Not a directory"):
+        run(*arguments, str(file / "below"))
 
 
 def test_what_the_hub_does_not_have_is_deleted_on_request_only(world, run, crm):

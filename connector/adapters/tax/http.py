@@ -25,6 +25,11 @@ log = structlog.get_logger(__name__)
 CONNECT_S = 5.0
 TRIES = 3
 PAUSES_S = (0.5, 2.0)  # between them
+_BROKEN_OFF = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+)
 _LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -94,9 +99,11 @@ class HttpTaxProvider:
                 response = self._session.post(
                     self._url, json=asked, timeout=self._timeout, allow_redirects=False
                 )
-            except (requests.ConnectionError, requests.Timeout) as error:
+            except _BROKEN_OFF as error:
                 reason = type(error).__name__
                 continue
+            except requests.RequestException as error:
+                raise TaxProviderRefuses(f"The tax provider cannot be asked: {error}.") from error
             if response.status_code in _LATER:
                 reason = f"HTTP {response.status_code}"
                 continue
@@ -111,7 +118,7 @@ class HttpTaxProvider:
 
 def _tax(question: TaxQuestion, answer: Any) -> AppliedTax:
     try:
-        percent = Decimal(answer["percent"])
+        percent = Decimal(str(answer["percent"]))  # a text or a number; true is none
         treatment = Treatment(answer.get("treatment", Treatment.EXCLUSIVE))
     except (TypeError, KeyError, ValueError, InvalidOperation, AttributeError) as error:
         raise TaxProviderRefuses(

@@ -18,6 +18,7 @@ import yaml
 from connector.background.queue import idle
 from connector.bootstrap import App
 from connector.cli.demo.local_org import LocalOrg
+from connector.cli.files import make_folder
 from connector.config import Settings, load_settings
 from connector.errors import StateConflict
 from connector.kernel.clock import MovableClock, monotonic_s
@@ -116,7 +117,7 @@ class Stage:
 @contextmanager
 def set_stage(folder: Path) -> Iterator[Stage]:
     """Start store, org, webhooks and worker in the folder, and end them all afterwards."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     clock = MovableClock(_clock_of(folder))
     org = LocalOrg.start(folder / "org.sqlite")
     try:

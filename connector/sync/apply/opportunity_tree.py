@@ -128,7 +128,10 @@ class OpportunityReader:
 
 def _checked(sfid: str) -> str:
     if not _SFID.match(sfid):
-        raise InvalidInput(f"'{sfid}' is not a Salesforce id.")
+        raise InvalidInput(
+            f"'{sfid}' is not a Salesforce id.",
+            remedy="Take the 15 or 18 characters from the address of the record in the CRM.",
+        )
     return sfid
 
 

@@ -68,11 +68,12 @@ def validate(
     memory = _Memory(org)
     objects = {m.object for m in mappings if m.entity in looked_at}
     changed = refresh_describes(store=store, org=memory, objects=objects, now=now)
+    with store.read() as tx:
+        of_hub = [one for one in check_hub(tx, mappings) if one.entity in looked_at]
+    # The org is asked while no transaction is open: it may take its time.
+    of_org = check_mappings(mappings, memory.describe, only=looked_at, query=org.query_all)
+    found = (*of_hub, *of_org)
     with store.transaction() as tx:
-        found = (
-            *(one for one in check_hub(tx, mappings) if one.entity in looked_at),
-            *check_mappings(mappings, memory.describe, only=looked_at, query=org.query_all),
-        )
         keep_findings(tx, mappings, looked_at=looked_at, found=found)
     for one in found:
         log.warning(

@@ -76,7 +76,13 @@ def test_a_busy_one_is_asked_again_after_a_pause(
 
 
 @pytest.mark.parametrize(
-    "failure", [{"status": 500}, {"status": 429}, {"body": requests.ReadTimeout()}]
+    "failure",
+    [
+        {"status": 500},
+        {"status": 429},
+        {"body": requests.ReadTimeout()},
+        {"body": requests.exceptions.ChunkedEncodingError()},
+    ],
 )
 @responses.activate
 def test_one_that_stays_down_is_left_alone_after_three_tries(
@@ -99,6 +105,12 @@ def test_a_refusal_is_not_tried_again(provider: HttpTaxProvider, status: int) ->
     assert len(responses.calls) == 1
 
 
+@pytest.mark.parametrize("url", ["taxes.example", "ftp://taxes.example", "https://", "http://[::1"])
+def test_an_address_that_is_none_is_the_operators_to_mend(url: str) -> None:
+    with pytest.raises(TaxProviderRefuses, match="cannot be asked"):
+        HttpTaxProvider(url).answers([HOSTING])
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -109,6 +121,7 @@ def test_a_refusal_is_not_tried_again(provider: HttpTaxProvider, status: int) ->
         '{"answers": [null]}',
         '{"answers": [{"percent": "many"}]}',
         '{"answers": [{"percent": "NaN"}]}',
+        '{"answers": [{"percent": true}]}',
         '{"answers": [{"percent": "-1"}]}',
         '{"answers": [{"percent": "101"}]}',
         '{"answers": [{"percent": "5", "treatment": "exempt"}]}',
