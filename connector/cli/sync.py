@@ -63,7 +63,8 @@ def pull(
         return
     swept = app.sweep()
     applied = app.apply_inbox()
-    problems = [*([swept.held] if swept.held else []), *swept.refused.values(), *applied.problems]
+    refused = [f"{name}: {why}" for name, why in swept.refused.items()]
+    problems = [*([swept.held] if swept.held else []), *refused, *applied.problems]
     if as_json:
         print_json({"sweep": swept, "apply": applied})
     else:

@@ -267,3 +267,33 @@ def test_status_tells_how_the_api_calls_stand(world, run, org):
 
     assert "of 1000, " in said
     assert "times slower until more are left" in said
+
+
+class TestAPullTheOrgRefuses:
+    WRONG = "  where: Naem != null"
+
+    @pytest.fixture
+    def folder(self, tmp_path):
+        folder = shutil.copytree(FOLDER.parent, tmp_path / "mappings")
+        file = folder / "salesforce" / "account.yaml"
+        file.write_text(file.read_text().replace("pull:\n", f"pull:\n{self.WRONG}\n"))
+        return folder
+
+    @pytest.mark.parametrize("how", [(), ("--full",)])
+    def test_tells_the_object_and_the_line_that_asks_for_it(self, run_with, folder, how):
+        file = folder / "salesforce" / "account.yaml"
+        line = file.read_text().splitlines().index(self.WRONG) + 1
+
+        result = run_with(mappings_dir=folder)("sync", "pull", *how)
+
+        (said,) = [one for one in result.stdout.splitlines() if "Naem" in one]
+        assert said.startswith("Account: Salesforce refused: INVALID")
+        assert said.endswith(f"({file}:{line})")
+        assert result.exit_code == 1
+
+    def test_takes_the_other_objects_all_the_same(self, run_with, folder):
+        result = run_with(mappings_dir=folder)("sync", "pull", "--full", "--json")
+
+        loaded = _json(result)["load"]
+        assert list(loaded["refused"]) == ["Account"]
+        assert list(loaded["seen"]) == ["L2C_Location__c"]

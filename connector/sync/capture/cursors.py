@@ -20,6 +20,16 @@ _ADVANCE = text(
 )
 
 
+_PUT = text(
+    """
+    INSERT INTO sync_cursor (kind, object, position_at, position_id)
+    VALUES (:kind, :object, :position_at, :position_id)
+        ON CONFLICT (kind, object) DO UPDATE
+       SET position_at = excluded.position_at, position_id = excluded.position_id
+    """
+)
+
+
 class Kind(StrEnum):
     """What is asked about an object."""
 
@@ -44,13 +54,19 @@ def positions(tx: Connection, kind: Kind) -> Mapping[str, Position]:
 
 def advance(tx: Connection, kind: Kind, object_name: str, position: Position) -> None:
     """Keep a place; one that lies behind the place kept changes nothing."""
+    tx.execute(_ADVANCE, _values(kind, object_name, position))
+
+
+def put(tx: Connection, kind: Kind, object_name: str, position: Position) -> None:
+    """Keep a place even if it lies behind the place kept: what lies between is read again."""
+    tx.execute(_PUT, _values(kind, object_name, position))
+
+
+def _values(kind: Kind, object_name: str, position: Position) -> dict[str, object]:
     assert position.at is not None
-    tx.execute(
-        _ADVANCE,
-        {
-            "kind": kind,
-            "object": object_name,
-            "position_at": position.at,
-            "position_id": position.sfid,
-        },
-    )
+    return {
+        "kind": kind,
+        "object": object_name,
+        "position_at": position.at,
+        "position_id": position.sfid,
+    }
