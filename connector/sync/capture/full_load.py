@@ -29,7 +29,7 @@ from connector.sync.apply.intents import new_asks
 from connector.sync.apply.newcomers import Newcomers, enter, newcomers_among
 from connector.sync.apply.run import hold_off_passes
 from connector.sync.budget.usage import record_calls
-from connector.sync.capture.cursors import Kind, Position, advance
+from connector.sync.capture.cursors import Kind, Position, advance, look_back
 from connector.sync.capture.read_ahead import read_ahead
 from connector.sync.capture.refusals import condition_or_fields, refusal
 from connector.sync.capture.sweep import ASKS_LOOK_BACK, OVERLAP
@@ -183,6 +183,8 @@ class _Load:
                     if block.following is None:
                         tx.execute(_END, {"object": name})
                         advance(tx, Kind.CHANGES, name, Position(under_way.began_at))
+                        # What was deleted while nobody knew it yet has been passed over.
+                        look_back(tx, Kind.DELETIONS, name, to=under_way.began_at)
                     else:
                         reached = {"object": name, "locator": block.following, "rows": taken}
                         tx.execute(_REACHED, reached)
@@ -271,7 +273,7 @@ class _Load:
             if mapping.pull is not None:
                 found = news_of(tx, mapping, [row for row in rows if not row.is_deleted])
                 news |= {one.sfid: _without(one.values, asking) for one in found}
-        return news | {row.sfid: row.values for row in news_of_life(tx, rows)}
+        return news | {row.sfid: row.values for row in news_of_life(tx, name, rows)}
 
 
 @dataclass(frozen=True, slots=True)
