@@ -308,11 +308,7 @@ def _names(mappings: Mappings, object_name: str) -> tuple[str, ...]:
 def load_query(mappings: Mappings, object_name: str) -> str:
     """Return the query of the Bulk job that shows what the mappings pull of an object."""
     names = ", ".join(_names(mappings, object_name))
-    conditions = [
-        mapping.pull.where
-        for mapping in mappings.of_object(object_name)
-        if mapping.pull and mapping.pull.where
-    ]
+    conditions = mappings.conditions_of(object_name)
     where = " WHERE " + " AND ".join(f"({one})" for one in conditions) if conditions else ""
     return f"SELECT {names} FROM {object_name}{where}"  # noqa: S608 - SOQL of checked mappings
 

@@ -173,12 +173,9 @@ def _read(
 
 
 def _query(mappings: Mappings, object_name: str, position: Position) -> str:
-    of_object = mappings.of_object(object_name)
     is_whole = is_read_whole(mappings, object_name)
     names = list(fields_to_read(mappings, object_name))
-    conditions = [
-        mapping.pull.where for mapping in of_object if mapping.pull and mapping.pull.where
-    ]
+    conditions = list(mappings.conditions_of(object_name))
     if is_whole:
         names += [DELETED, MASTER] if object_name in MERGEABLE else [DELETED]
     else:

@@ -144,9 +144,7 @@ class _Reader:
     def _read(
         self, object_name: str, condition: str, order: str, besides: Sequence[str] = ()
     ) -> list[OrgRow]:
-        of_object = self._mappings.of_object(object_name)
-        conditions = [m.pull.where for m in of_object if m.pull and m.pull.where]
-        conditions += [condition] if condition else []
+        conditions = [*self._mappings.conditions_of(object_name), *filter(None, [condition])]
         where = " WHERE " + " AND ".join(f"({one})" for one in conditions) if conditions else ""
         names = ", ".join((*fields_to_read(self._mappings, object_name), *besides))
         soql = f"SELECT {names} FROM {object_name}{where} ORDER BY {order} LIMIT {PAGE}"  # noqa: S608
