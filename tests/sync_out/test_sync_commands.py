@@ -135,6 +135,22 @@ def test_status_tells_how_each_topic_of_change_events_stands(run, store):
     assert "Account will be read again: the org reported GAP_OVERFLOW." in told
 
 
+def test_status_tells_what_came_in_and_could_not_be_applied(run, store):
+    with store.transaction() as tx:
+        tx.exec_driver_sql(
+            "INSERT INTO inbox (source, received_at, organization_id, topic, content, state, error)"
+            " VALUES ('outbound_message', now(), 'x', 'x', '', 'failed', 'notification 7: No id.'),"
+            " ('sweep', now(), 'x', 'Account', '', 'pending', 'Salesforce refused it')"
+        )
+
+    (waiting, failed) = _json(run("sync", "status", "--json"))["stuck"]
+    told = run("sync", "status").stdout
+
+    assert (failed["error"], waiting["state"]) == ("notification 7: No id.", "pending")
+    assert f"  outbound_message {failed['id']} (failed): notification 7: No id." in told
+    assert "l2c sync pull --retry" in told
+
+
 def test_dead_letters_tell_cause_and_remedy_and_can_be_sent_again(world, run, change):
     change("UPDATE order_line SET renewal_type = 'Weekly'")
     assert run("sync", "push").exit_code == 1
