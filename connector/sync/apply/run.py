@@ -121,7 +121,7 @@ class _Taken:
     source_of: dict[tuple[str, str], set[int]]  # (object, sfid) -> inbox rows that need a re-read
     outcomes: dict[int, str | None]
     hinted: set[tuple[str, str]]  # records that change events told of
-    deleted: set[tuple[str, str]]  # those of them that were deleted, unless they came back
+    deleted: dict[tuple[str, str], datetime]  # when they were, of those that may be back since
     told_by: dict[tuple[str, str], str]  # (object, sfid) -> source of the inbox
     outdated: set[tuple[str, str]]  # records whose page has no values, or old ones
 
@@ -194,13 +194,14 @@ class _Applier:
         applied = {key: value for key, value in taken.outcomes.items() if key not in late}
         with self.store.transaction() as tx:
             refused = self._write(tx, rows)
-            if not late:
-                self._note_gone(tx, taken.deleted - reread.alive)
+            unread = {key for keys, _ in reread.refused for key in keys}
+            found_gone = taken.deleted.keys() - reread.alive - unread
+            self._note_gone(tx, {key: taken.deleted[key] for key in found_gone})
             for key, problem in refused.items():
                 applied |= dict.fromkeys(taken.source_of[key] - late, problem)
             confirmed = [row for row in newest(rows) if (row.object_name, row.sfid) in again]
             self._judge_edits(tx, confirmed, read_from=read_from, organization_id=organization_id)
-            unheard = refused.keys() | {key for keys, _ in reread.refused for key in keys}
+            unheard = refused.keys() | unread
             heard = [
                 one.notification_id
                 for one in taken.notifications.values()
@@ -210,7 +211,7 @@ class _Applier:
             inbox.finish(tx, applied)
 
     def _take(self, chunk: Sequence[Row[Any]]) -> _Taken:
-        taken = _Taken({}, [], {}, {}, set(), set(), {}, set())
+        taken = _Taken({}, [], {}, {}, set(), {}, {}, set())
         for row in chunk:
             taken.outcomes[row.id] = None
             if row.source == "cdc":
@@ -253,7 +254,8 @@ class _Applier:
             taken.told_by[key] = row.source
             taken.hinted.add(key)
             if hint.tells_deletion:
-                taken.deleted.add(key)
+                # In whole seconds, as stamps are: one that is back at once has the same.
+                taken.deleted[key] = hint.commit_at.replace(microsecond=0)
 
     def _sort(self, tx: Connection, taken: _Taken) -> tuple[list[OrgRow], set[tuple[str, str]]]:
         """Return the rows that count as they are, and the records to read again."""
@@ -326,15 +328,12 @@ class _Applier:
         }
         return [row for row in rows if any(asks(rule, row) for rule in rules[row.object_name])]
 
-    def _note_gone(self, tx: Connection, told: set[tuple[str, str]]) -> None:
+    def _note_gone(self, tx: Connection, told: Mapping[tuple[str, str], datetime]) -> None:
         """Note records whose deletion an event told and that could not be read again."""
-        by_object: dict[str, list[str]] = {}
-        for object_name, sfid in sorted(told):
-            by_object.setdefault(object_name, []).append(sfid)
-        for object_name, sfids in by_object.items():
-            gone = note_deleted(tx, object_name, sfids)
-            self.report.deleted += gone.marked
-            self.report.made_again += gone.made_again
+        by_object: dict[str, dict[str, datetime]] = {}
+        for (object_name, sfid), at in sorted(told.items()):
+            by_object.setdefault(object_name, {})[sfid] = at
+        self._note_deleted(tx, by_object)
 
     def _write(self, tx: Connection, rows: Sequence[OrgRow]) -> dict[tuple[str, str], str]:
         """Write the records and keep what they ask; return those the hub refuses, with reasons."""
@@ -362,8 +361,11 @@ class _Applier:
         by_object: dict[str, dict[str, datetime]] = {}
         for row in rows:
             by_object.setdefault(row.object_name, {})[row.sfid] = row.version
-        for object_name, versions in by_object.items():
-            gone = note_deleted(tx, object_name, list(versions), at=versions)
+        self._note_deleted(tx, by_object)
+
+    def _note_deleted(self, tx: Connection, by_object: Mapping[str, dict[str, datetime]]) -> None:
+        for object_name, at in by_object.items():
+            gone = note_deleted(tx, object_name, list(at), at=at)
             self.report.deleted += gone.marked
             self.report.made_again += gone.made_again
 
