@@ -31,6 +31,7 @@ from .chaos_verdict import judge
 from .chaos_worker import DEDUPLICATION, PAGE, PARTS, WITHOUT
 from .chaos_workers import Workers, peak_mib
 from .local_org import ORG, server
+from .schedules import only_sync
 
 CONNECTOR = "integration@sandbox.example"
 WORKERS = 2
@@ -49,7 +50,6 @@ QUIET_TIMEOUT_S = 300
 QUIET_TIMEOUT_PER_CHANGE_S = 0.02
 QUIET_LOOKS = 3
 STORM_S_MAX = 20
-NEVER = ("reconcile", "bill_cycle", "rate_usage", "pull_billing", "push_files", "run_tasks")
 SCHEDULES = {"sweep": "every 2 s", "apply_inbox": "every 2 s", "push_changes": "every 1 s"}
 TROUBLE: tuple[dict[str, Any], ...] = (
     # New records are where a lost answer makes doubles; the first fault that hits is the one.
@@ -286,7 +286,7 @@ def _write_config(folder: Path, facts: dict[str, Any], url: str, *, without: str
         "salesforce": {name: facts[name] for name in ("client_id", "client_secret")}
         | {"login_url": facts["base_url"], "organization_id": facts["organization_id"]},
         "web": {"host": "127.0.0.1", "port": 0},
-        "jobs": {"schedules": SCHEDULES | dict.fromkeys(NEVER, "off")},
+        "jobs": {"schedules": only_sync(SCHEDULES)},
         # Jobs carry their key in any case: without keys there must be none.
         "sync": {"overlap_s": OVERLAP_S}
         | ({} if without == DEDUPLICATION else {"bulk_from_rows": BULK_FROM}),

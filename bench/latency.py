@@ -30,12 +30,12 @@ from .chaos_hub import Hub
 from .chaos_ledger import CRM_FIELD
 from .chaos_workers import Workers
 from .local_org import ORG, Running, server
+from .schedules import only_sync
 
 PLAIN_SWEEP_S = 60  # the sweep's own schedule
 CUSTOMERS = 20
 PAUSE_S = 0.2
 TIMEOUT_S = 600
-NEVER = ("reconcile", "bill_cycle", "rate_usage", "pull_billing", "push_files", "run_tasks")
 
 
 class NeverArrived(RuntimeError):
@@ -201,9 +201,7 @@ def _stage(folder: Path, *, sweep_every_s: int) -> Iterator[_Stage]:
             "salesforce": {name: facts[name] for name in ("client_id", "client_secret")}
             | {"login_url": facts["base_url"], "organization_id": facts["organization_id"]},
             "web": {"host": "127.0.0.1", "port": 0},
-            "jobs": {
-                "schedules": {"sweep": f"every {sweep_every_s} s"} | dict.fromkeys(NEVER, "off")
-            },
+            "jobs": {"schedules": only_sync({"sweep": f"every {sweep_every_s} s"})},
         }
         config.write_text(yaml.safe_dump(sections))
         app = opened.enter_context(App.open(load_settings(config)))

@@ -16,6 +16,8 @@ def show_full_load(app: "App", objects: Sequence[str], *, as_json: bool) -> None
     """Load, apply what came and say how much; exit 1 on problems."""
     loaded = app.load_fully(objects)
     applied = app.apply_inbox()
+    refused = [f"{name}: {why}" for name, why in loaded.refused.items()]
+    problems = [*refused, *applied.problems]
     if as_json:
         print_json({"load": loaded, "apply": applied})
     else:
@@ -25,6 +27,6 @@ def show_full_load(app: "App", objects: Sequence[str], *, as_json: bool) -> None
             click.echo(f"{name:26} {count:10} records, {fresh} new here{again}")
         changed = sum(loaded.entered.values()) + applied.changed
         click.echo(f"{loaded.calls} API calls; {changed} rows of the hub changed.")
-        for problem in applied.problems:
+        for problem in problems:
             click.echo(problem)
-    sys.exit(1 if applied.problems else 0)
+    sys.exit(1 if problems else 0)

@@ -63,7 +63,8 @@ def pull(
         return
     swept = app.sweep()
     applied = app.apply_inbox()
-    problems = [*([swept.held] if swept.held else []), *swept.refused.values(), *applied.problems]
+    refused = [f"{name}: {why}" for name, why in swept.refused.items()]
+    problems = [*([swept.held] if swept.held else []), *refused, *applied.problems]
     if as_json:
         print_json({"sweep": swept, "apply": applied})
     else:
@@ -178,7 +179,11 @@ def _show_status(standing: "SyncStatus") -> None:
         click.echo(f"{count} of {entity} were deleted in the CRM.")
     for state in ("pending", "failed"):
         if standing.inbox.get(state):
-            click.echo(f"{standing.inbox[state]} incoming envelopes are {state}.")
+            click.echo(f"{standing.inbox[state]} of what came in: {state}.")
+    for stuck in standing.stuck:
+        click.echo(f"  {stuck.source} {stuck.id} ({stuck.state}): {stuck.error}")
+    if standing.inbox.get("failed"):
+        click.echo("  Mend the cause, then: l2c sync pull --retry")
     for topic in standing.topics:
         _show_topic(topic)
     for object_name, reason in standing.owed_sweeps.items():

@@ -27,6 +27,10 @@ _TROUBLE = text("""
      LIMIT 100
 """)
 _INBOX = text("SELECT state, count(*) AS envelopes FROM inbox GROUP BY state")
+_STUCK = text("""
+    SELECT id, source, state, error FROM inbox WHERE state <> 'applied' AND error IS NOT NULL
+     ORDER BY id DESC LIMIT 20
+""")
 _INTENTS = text("SELECT state, count(*) AS intents FROM intent GROUP BY state")
 _PARKED = text("""
     SELECT flow, object, sfid, coalesce(reason, '') AS reason, coalesce(remedy, '') AS remedy
@@ -102,6 +106,16 @@ class ParkedIntent:
 
 
 @dataclass(frozen=True, slots=True)
+class StuckEnvelope:
+    """Something of the inbox that could not be applied yet; a pending one is tried again soon."""
+
+    id: int
+    source: str
+    state: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class LaneStatus:
     """What a lane has spent in the last 24 hours, and what is reserved for it."""
 
@@ -155,6 +169,7 @@ class SyncStatus:
     owed: dict[str, int]
     trouble: tuple[Trouble, ...]
     inbox: dict[str, int]
+    stuck: tuple[StuckEnvelope, ...]  # the newest of the inbox
     intents: dict[str, int]
     parked: tuple[ParkedIntent, ...]
     cursors: dict[str, datetime]
@@ -232,6 +247,7 @@ def sync_status(
         owed={row.name: row.owed for row in tx.execute(_OWED)},
         trouble=tuple(Trouble(**row._mapping) for row in tx.execute(_TROUBLE)),
         inbox={row.state: row.envelopes for row in tx.execute(_INBOX)},
+        stuck=tuple(StuckEnvelope(**row._mapping) for row in tx.execute(_STUCK)),
         intents={row.state: row.intents for row in tx.execute(_INTENTS)},
         parked=tuple(ParkedIntent(**row._mapping) for row in tx.execute(_PARKED)),
         cursors={row.object: row.position_at for row in tx.execute(_CURSORS)},

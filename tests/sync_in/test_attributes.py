@@ -216,7 +216,10 @@ class TestPoison:
 
         report = way_in.apply()
 
-        assert report.problems == [f"Account {sfid}: the hub refuses it (brand_id is missing)"]
+        assert report.problems == [
+            f"Account {sfid}: the hub refuses it (L2C_Brand_Key__c: the catalogue has no brand "
+            "'nobody': load it, or correct the field)"
+        ]
 
     def test_a_notification_without_an_id_does_not_hide_the_others(self, way_in, user) -> None:
         good = user.create("Account", Name="Good")

@@ -203,3 +203,61 @@ class TestTwoBilledCustomers:
 
         with pytest.raises(NoSuchMerge):
             decide(still, customer, "loser")
+
+
+class TestAMergeThatIsUndoneInTheCrm:
+    @pytest.fixture
+    def back(self, still, customer, prospect) -> str:
+        """A prospect who was merged into a customer, followed here, and taken out of the bin."""
+        still.merge("Account", customer, [prospect])
+        still.pull()
+        still.pass_time(minutes=1)
+        still.undelete(prospect)
+        still.pull()
+        still.pass_time(minutes=1)
+        return prospect
+
+    def test_lets_the_record_stand_for_itself_again(self, still, back) -> None:
+        still.user.update("Account", back, Name="On its own")
+
+        still.way_in.tell("Account", back)
+        still.way_in.apply()
+
+        (found,) = rows(still, f"SELECT name, deleted_at FROM account WHERE sfid = '{back}'")
+        assert found == {"name": "On its own", "deleted_at": None}
+
+    def test_leaves_what_moved_where_it_is(self, still, customer, back) -> None:
+        still.push()
+
+        assert rows(still, OWNERS) == [
+            {"sfid": customer, "services": 1, "billed": 1},
+            {"sfid": back, "services": 0, "billed": 0},
+        ]
+        (service,) = crm(still, "SELECT Account__c FROM L2C_Service__c")
+        assert service["Account__c"] == customer
+
+    def test_can_be_followed_by_another(self, still, back) -> None:
+        other = still.user.create("Account", Name="Dental World")
+        still.pull()
+        still.pass_time(minutes=1)
+
+        still.merge("Account", other, [back])
+        still.pull()
+
+        with still.way_in.store.read() as tx:
+            assert masters(tx, [back]) == {back: other}
+
+    def test_asks_nobody_any_more(self, still, customer, payer) -> None:
+        still.merge("Account", payer, [customer])
+        still.pull()
+        asked = [one.sfid for one in waiting(still)]
+        still.pass_time(minutes=1)
+
+        still.undelete(customer)
+        still.pull()
+        still.push()
+
+        assert (asked, waiting(still)) == ([customer], ())
+        assert {row["link_state"] for row in rows(still, LINKS)} == {"Linked"}
+        (service,) = crm(still, "SELECT Account__c FROM L2C_Service__c")
+        assert service["Account__c"] == customer

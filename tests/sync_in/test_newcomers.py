@@ -169,7 +169,10 @@ def test_one_the_hub_refuses_is_told_and_does_not_hold_up_the_others(
 
     assert (loaded.entered["Account"], loaded.stored["Account"]) == (0, 6)
     assert {row["sfid"] for row in way_in.rows(IN_THE_HUB)} == set(accounts)
-    assert applied.problems == [f"Account {refused}: the hub refuses it (brand_id is missing)"]
+    assert applied.problems == [
+        f"Account {refused}: the hub refuses it (L2C_Brand_Key__c: the catalogue has no brand "
+        "'nowhere': load it, or correct the field)"
+    ]
 
 
 def test_one_refused_among_many_is_found_by_halves(way_in, client, monkeypatch) -> None:

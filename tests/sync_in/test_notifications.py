@@ -69,6 +69,23 @@ def test_a_record_deleted_before_sending_is_no_notification(shapes) -> None:
     assert decode(body, shapes).notifications == ()
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        (f"<sf:Id>{DEAL}</sf:Id>", "<sf:Name>Deal</sf:Name>", "Its Opportunity has no id"),
+        (DEAL, "six hundred", "Its Opportunity has no id"),
+        ("<Id>04l000000000000000</Id>", "", "It has no id."),
+    ],
+    ids=["no id of the record", "no id at all", "no id of its own"],
+)
+def test_one_that_names_no_record_is_told_by_its_place(shapes, right, wrong, told) -> None:
+    body = message().replace(right.encode(), wrong.encode())
+
+    (problem,) = decode(body, shapes).problems
+
+    assert problem.startswith(f"notification 1: {told}")
+
+
 def test_an_object_nobody_maps_is_left_out(shapes) -> None:
     assert decode(message(object_name="Case"), shapes).notifications == ()
 

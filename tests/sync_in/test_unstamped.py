@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from connector.store.mapping_files import MappingError
+from connector.sync.capture.report import SweepReport
 from connector.sync.capture.sweep import sweep
 from connector.sync.mapping.definition import Mappings
 from connector.sync.mapping.loading import load_mappings
@@ -29,6 +30,21 @@ def with_formula(tmp_path: Path, path: str) -> Mappings:
     return load_mappings(tmp_path)
 
 
+def make_task(still, place: str, work_order: str) -> str:
+    """Make a task in the CRM whose customer's name a location takes in."""
+    (row,) = still.way_in.rows("SELECT id FROM location WHERE name = :name", name=place)
+    made = still.user.create(
+        "L2C_Work_Order_Task__c",
+        Billing_Key__c=f"l2c:shown_customer:{row['id']}",
+        Work_Order__c=work_order,
+    )
+    still.way_in.run_sql(
+        "INSERT INTO crm_record (entity, hub_id, object, sfid, born) VALUES"
+        f" ('shown_customer', {row['id']}, 'L2C_Work_Order_Task__c', '{made}', 'hub')"
+    )
+    return made
+
+
 @pytest.fixture
 def task(still) -> tuple[str, str]:
     """A task in the CRM and the customer whose name it shows."""
@@ -41,32 +57,22 @@ def task(still) -> tuple[str, str]:
         " INSERT INTO location (brand_id, account_id, name, normalized_key)"
         " SELECT brand_id, id, 'Here', 'k' FROM a"
     )
-    (place,) = still.way_in.rows("SELECT id FROM location")
     order = user.create(
         "L2C_Customer_Order__c", Billing_Key__c="l2c:customer_order:1", Account__c=account
     )
     work = user.create(
         "L2C_Work_Order__c", Billing_Key__c="l2c:work_order:1", Customer_Order__c=order
     )
-    made = user.create(
-        "L2C_Work_Order_Task__c",
-        Billing_Key__c=f"l2c:shown_customer:{place['id']}",
-        Work_Order__c=work,
-    )
-    still.way_in.run_sql(
-        "INSERT INTO crm_record (entity, hub_id, object, sfid, born) VALUES"
-        f" ('shown_customer', {place['id']}, 'L2C_Work_Order_Task__c', '{made}', 'hub')"
-    )
-    return made, account
+    return make_task(still, "Here", work), account
 
 
-def pull(still, mappings: Mappings) -> int:
+def pull(still, mappings: Mappings) -> SweepReport:
     report = sweep(
         store=still.way_in.store, org=still.way_in.org, mappings=mappings, now_org=still.now
     )
     still.way_in.mappings = mappings
     still.way_in.apply()
-    return report.calls
+    return report
 
 
 def settle(still, mappings: Mappings) -> None:
@@ -115,6 +121,60 @@ def test_cost_one_page_a_round(still, task, tmp_path, monkeypatch) -> None:
 
     ids = [row["Id"] for row in still.way_in.org.query_all(TASKS)]
     assert [place["position_id"] for place in places] == [ids[1], "", ids[0]]
+
+
+class TestMoreChildrenThanASweepReads:
+    PATH = "work_order__r.Customer_Order__r.Account__r"
+
+    @pytest.fixture
+    def three(self, still, task, tmp_path, monkeypatch) -> Mappings:
+        """Three tasks that look at one customer, of which a sweep reads one."""
+        monkeypatch.setattr("connector.sync.capture.unstamped.PAGE", 1)
+        monkeypatch.setattr("connector.sync.capture.unstamped.PAGES_MAX", 1)
+        for place in ("There", "Yonder"):
+            still.way_in.run_sql(
+                "INSERT INTO location (brand_id, account_id, name, normalized_key)"
+                f" SELECT brand_id, account_id, '{place}', '{place}' FROM location"
+                " WHERE name = 'Here'"
+            )
+            make_task(still, place, work_of(still))
+        mappings = with_formula(tmp_path, self.PATH)
+        settle(still, mappings)
+        for _ in range(2):  # the customer itself has just been made: all that is old is read
+            still.pass_time(minutes=11)
+            for _ in range(4):
+                pull(still, mappings)
+        return mappings
+
+    def shown(self, still) -> list[object]:
+        return sorted(row["city"] for row in still.way_in.rows(SHOWN))
+
+    def test_are_left_to_the_next_sweep_which_goes_on_and_says_so(self, still, task, three) -> None:
+        still.user.update("Account", task[1], Name="After")
+
+        seen, notes = [], []
+        for _ in range(4):
+            notes.append(pull(still, three).notes)
+            seen.append(self.shown(still).count("After"))
+
+        assert seen == [1, 2, 3, 3]
+        assert notes[0] == [
+            "L2C_Work_Order_Task__c: 1 records or more look at a parent that moved "
+            f"({self.PATH}); the next sweep goes on with the others."
+        ]
+        assert notes[3] == []
+
+    def test_do_not_keep_later_moves_from_being_seen(self, still, task, three) -> None:
+        still.user.update("Account", task[1], Name="After")
+        for _ in range(4):
+            pull(still, three)
+
+        still.pass_time(minutes=1)
+        still.user.update("Account", task[1], Name="At last")
+        for _ in range(8):  # what moved a minute ago is looked at once more
+            pull(still, three)
+
+        assert self.shown(still) == ["At last"] * 3
 
 
 TASKS = "SELECT Id FROM L2C_Work_Order_Task__c ORDER BY Id"

@@ -159,6 +159,22 @@ def test_status_tells_how_each_topic_of_change_events_stands(run, store):
     assert "Account will be read again: the org reported GAP_OVERFLOW." in told
 
 
+def test_status_tells_what_came_in_and_could_not_be_applied(run, store):
+    with store.transaction() as tx:
+        tx.exec_driver_sql(
+            "INSERT INTO inbox (source, received_at, organization_id, topic, content, state, error)"
+            " VALUES ('outbound_message', now(), 'x', 'x', '', 'failed', 'notification 7: No id.'),"
+            " ('sweep', now(), 'x', 'Account', '', 'pending', 'Salesforce refused it')"
+        )
+
+    (waiting, failed) = _json(run("sync", "status", "--json"))["stuck"]
+    told = run("sync", "status").stdout
+
+    assert (failed["error"], waiting["state"]) == ("notification 7: No id.", "pending")
+    assert f"  outbound_message {failed['id']} (failed): notification 7: No id." in told
+    assert "l2c sync pull --retry" in told
+
+
 def test_dead_letters_tell_cause_and_remedy_and_can_be_sent_again(world, run, change):
     change("UPDATE order_line SET renewal_type = 'Weekly'")
     assert run("sync", "push").exit_code == 1
@@ -291,3 +307,33 @@ def test_status_tells_how_the_api_calls_stand(world, run, org):
 
     assert "of 1000, " in said
     assert "times slower until more are left" in said
+
+
+class TestAPullTheOrgRefuses:
+    WRONG = "  where: Naem != null"
+
+    @pytest.fixture
+    def folder(self, tmp_path):
+        folder = shutil.copytree(FOLDER.parent, tmp_path / "mappings")
+        file = folder / "salesforce" / "account.yaml"
+        file.write_text(file.read_text().replace("pull:\n", f"pull:\n{self.WRONG}\n"))
+        return folder
+
+    @pytest.mark.parametrize("how", [(), ("--full",)])
+    def test_tells_the_object_and_the_line_that_asks_for_it(self, run_with, folder, how):
+        file = folder / "salesforce" / "account.yaml"
+        line = file.read_text().splitlines().index(self.WRONG) + 1
+
+        result = run_with(mappings_dir=folder)("sync", "pull", *how)
+
+        (said,) = [one for one in result.stdout.splitlines() if "Naem" in one]
+        assert said.startswith("Account: Salesforce refused: INVALID")
+        assert said.endswith(f"({file}:{line})")
+        assert result.exit_code == 1
+
+    def test_takes_the_other_objects_all_the_same(self, run_with, folder):
+        result = run_with(mappings_dir=folder)("sync", "pull", "--full", "--json")
+
+        loaded = _json(result)["load"]
+        assert list(loaded["refused"]) == ["Account"]
+        assert list(loaded["seen"]) == ["L2C_Location__c"]

@@ -24,7 +24,7 @@ from connector.errors import StateConflict
 from connector.kernel.clock import MovableClock, monotonic_s
 from connector.web.server import WebServer
 
-TOLD_BY_THE_STORY = ("bill_cycle", "rate_usage", "reconcile")
+TOLD_BY_THE_STORY = ("bill_cycle", "rate_usage", "reconcile", "renew_terms")
 CONFIG = "config.yaml"
 STORY_BEGINS = datetime(2026, 6, 1, 9, tzinfo=UTC)
 SETTLE_TIMEOUT_S = 120
@@ -155,7 +155,7 @@ def _settings(folder: Path, org: LocalOrg) -> Settings:
         },
         "web": {"host": "127.0.0.1", "port": 0},
         "webhooks": {"payment_secret": secrets.token_hex(16)},
-        # The story says when a month is rated and billed and when both sides are compared.
+        # The story says when a month is rated and billed, and what else happens once a day.
         "jobs": {"schedules": dict.fromkeys(TOLD_BY_THE_STORY, "off")},
     }
     config.touch(mode=0o600)  # it holds secrets, if only those of a demo

@@ -19,6 +19,7 @@ from connector.store.engine import violated_constraint
 from connector.store.tables import metadata
 from connector.sync.apply.kinds import owe_again
 from connector.sync.apply.pull_plan import ColumnWriter, column_writer, record_reader
+from connector.sync.apply.pulled_values import found_nothing
 from connector.sync.inbox.arrivals import OrgRow, heard_from
 from connector.sync.mapping.definition import HUB_KEY_FIELD, IS_PERSON, RECORD_TYPE
 from connector.sync.mapping.definition import Mapping as EntityMapping
@@ -268,6 +269,15 @@ def _update(tx: Connection, mapping: EntityMapping, rows: list[dict[str, Any]]) 
 def _told(mapping: EntityMapping, row: OrgRow, error: DBAPIError) -> str:
     reason = violated_constraint(error) or type(error.orig).__name__
     if isinstance(error.orig, psycopg.errors.NotNullViolation):
-        reason = f"{error.orig.diag.column_name} is missing"
+        reason = _what_is_missing(mapping, row, error.orig.diag.column_name)
     log.warning("sync.record_refused", entity=mapping.entity, sfid=row.sfid, reason=reason)
     return f"{mapping.object} {row.sfid}: the hub refuses it ({reason})"
+
+
+def _what_is_missing(mapping: EntityMapping, row: OrgRow, column: str | None) -> str:
+    """Say which row of the hub a field leads to in vain, else which column stays empty."""
+    for name, pulled in mapping.pull.fields.items() if mapping.pull else ():
+        nothing = found_nothing(pulled, row.values.get(name))
+        if pulled.to == column and nothing is not None:
+            return f"{name}: {nothing}"
+    return f"{column} is missing"

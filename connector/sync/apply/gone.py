@@ -14,6 +14,7 @@ from sqlalchemy import Connection, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from connector.sync.inbox.arrivals import OrgRow
+from connector.sync.inbox.store import in_waiting_pages
 
 log = structlog.get_logger(__name__)
 
@@ -146,16 +147,28 @@ def note_alive(tx: Connection, rows: Sequence[OrgRow]) -> int:
     return len(restored)
 
 
-def news_of_life(tx: Connection, rows: Sequence[OrgRow]) -> list[OrgRow]:
+def news_of_life(tx: Connection, object_name: str, rows: Sequence[OrgRow]) -> list[OrgRow]:
     """Return the records whose being deleted, or not, is another than what is known here."""
     standing = _standing(tx, [row.sfid for row in rows])
-    return [row for row in rows if standing.get(row.sfid, row.is_deleted) != row.is_deleted]
+    strangers = [row.sfid for row in rows if row.is_deleted and row.sfid not in standing]
+    entering = in_waiting_pages(tx, object_name, strangers)
+    return [
+        row
+        for row in rows
+        if row.sfid in entering or standing.get(row.sfid, row.is_deleted) != row.is_deleted
+    ]
 
 
-def known_alive(tx: Connection, sfids: Sequence[str]) -> list[str]:
-    """Return those of the ids that are known here and not as deleted."""
+def known_alive(tx: Connection, object_name: str, sfids: Sequence[str]) -> set[str]:
+    """Return those of the ids that are known here and not as deleted, or are about to be.
+
+    A record whose page still waits is not known yet. Its deletion has to wait behind that page, or
+    it would be entered alive and nobody would say again that it is gone.
+    """
     standing = _standing(tx, sfids)
-    return [sfid for sfid in sfids if standing.get(sfid) is False]
+    strangers = [sfid for sfid in sfids if sfid not in standing]
+    alive = {sfid for sfid, is_marked in standing.items() if not is_marked}
+    return alive | in_waiting_pages(tx, object_name, strangers)
 
 
 def _standing(tx: Connection, sfids: Sequence[str]) -> dict[str, bool]:

@@ -33,6 +33,28 @@ _REMEMBER = text(
     RETURNING sfid
     """
 ).bindparams(bindparam("rows", type_=JSONB))
+_FORGET = text(
+    """
+    DELETE FROM crm_alias a USING jsonb_to_recordset(:rows) AS n(sfid text, at timestamptz)
+     WHERE a.sfid = n.sfid AND a.merged_at < n.at
+    RETURNING a.sfid
+    """
+).bindparams(bindparam("rows", type_=JSONB))
+_UNASK = text(
+    """
+    WITH undone AS (
+        UPDATE intent SET state = 'done', done_at = now(), next_attempt_at = NULL, remedy = NULL,
+               reason = 'The merge was undone in the CRM.'
+         WHERE flow LIKE :prefix || '%' AND sfid = ANY(:sfids) AND state <> 'done'
+        RETURNING id, facts ->> 'master' AS master)
+    UPDATE account a SET link_state = 'Linked'
+      FROM undone u
+     WHERE a.sfid = u.master AND a.link_state = 'Ambiguous'
+       AND NOT EXISTS (SELECT FROM intent o
+                        WHERE o.flow LIKE :prefix || '%' AND o.facts ->> 'master' = u.master
+                          AND o.state <> 'done' AND o.id NOT IN (SELECT id FROM undone))
+    """
+)
 _MASTERS = text(
     """
     WITH RECURSIVE chain AS (
@@ -119,6 +141,19 @@ def note_merges(tx: Connection, mappings: Mappings, rows: Sequence[OrgRow]) -> i
             _ask(tx, mappings, mapping, merges)
         log.info("sync.merged_in_crm", object=object_name, count=len(merges))
     return count
+
+
+def forget_undone(tx: Connection, rows: Sequence[OrgRow]) -> None:
+    """Let records that came back after a merge stand for themselves again.
+
+    What moved to the master stays there, as in the CRM (fact sheet F.5); what a person was asked
+    and has not decided is settled.
+    """
+    alive = [{"sfid": row.sfid, "at": row.version} for row in rows if not row.is_deleted]
+    forgotten = list(tx.scalars(_FORGET, {"rows": alive})) if alive else []
+    if forgotten:
+        tx.execute(_UNASK, {"prefix": FLOW_PREFIX, "sfids": forgotten})
+        log.info("sync.merge_undone_in_crm", count=len(forgotten))
 
 
 def _ask(

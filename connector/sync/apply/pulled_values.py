@@ -35,6 +35,10 @@ _LOOKUPS = {
         """,
     "brand_by_key": "SELECT key, id FROM brand WHERE key = ANY(:wanted)",
 }
+_NOT_FOUND = {
+    "account_by_sfid": "the hub has no customer {} yet",
+    "brand_by_key": "the catalogue has no brand {}: load it, or correct the field",
+}
 DEFAULT_BRAND = "default"
 _KINDS = {"business": "business", "residential": "person"}
 _NUMBERS = frozenset({FieldType.MONEY, FieldType.NUMBER, FieldType.INTEGER})
@@ -92,6 +96,13 @@ def lookup_text(field: PullField, value: Any) -> str:
     if field.transform == "brand_by_key":
         return value or DEFAULT_BRAND
     return value or ""
+
+
+def found_nothing(field: PullField, value: Any) -> str | None:
+    """Return what is said when a field leads to no row of the hub; None where it leads to none."""
+    if field.transform not in _NOT_FOUND:
+        return None
+    return _NOT_FOUND[field.transform].format(repr(lookup_text(field, value)))
 
 
 def read_lookups(

@@ -17,8 +17,6 @@ from sqlalchemy import Connection, Row, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from connector.adapters.salesforce.client import OrgClient
-from connector.adapters.salesforce.errors import OrgRefused
-from connector.errors import TransientFailure
 from connector.resources import salesforce_dir
 from connector.store.engine import Store, try_advisory_lock
 from connector.sync.apply.answers import answer_intents
@@ -36,18 +34,17 @@ from connector.sync.apply.intents import (
     keep_intents,
     run_pending,
 )
-from connector.sync.apply.merges import masters, note_merges
+from connector.sync.apply.merges import forget_undone, masters, note_merges
 from connector.sync.apply.pulled_values import needs_others
 from connector.sync.apply.report import ApplyReport
+from connector.sync.apply.rereading import reread_records
 from connector.sync.inbox import store as inbox
 from connector.sync.inbox.arrivals import (
     OrgRow,
     asks,
-    fields_to_read,
     hint_of,
     is_hint,
     newest,
-    row_of,
     rules_of,
 )
 from connector.sync.inbox.envelope import MalformedEnvelope
@@ -63,17 +60,6 @@ LIMIT = 10_000  # of them a pass
 ROUNDS_MAX = 20
 _LOCK = "sync.apply"
 _LOCK_WAIT = "2s"
-
-# Refusals that concern one record of many (fact sheet B.5).
-_ABOUT_AN_ID = frozenset(
-    {
-        "INVALID_CROSS_REFERENCE_KEY",
-        "INVALID_ID_FIELD",
-        "INVALID_QUERY_FILTER_OPERATOR",
-        "MALFORMED_ID",
-        "NOT_FOUND",
-    }
-)
 
 _DATABASE_TIME = text("SELECT clock_timestamp()")
 _VERSIONS = text(
@@ -135,7 +121,7 @@ class _Taken:
     source_of: dict[tuple[str, str], set[int]]  # (object, sfid) -> inbox rows that need a re-read
     outcomes: dict[int, str | None]
     hinted: set[tuple[str, str]]  # records that change events told of
-    deleted: set[tuple[str, str]]  # those of them that were deleted, unless they came back
+    deleted: dict[tuple[str, str], datetime]  # when they were, of those that may be back since
     told_by: dict[tuple[str, str], str]  # (object, sfid) -> source of the inbox
     outdated: set[tuple[str, str]]  # records whose page has no values, or old ones
 
@@ -190,12 +176,13 @@ class _Applier:
             rows, again = self._sort(tx, taken)
             read_from = tx.execute(_DATABASE_TIME).scalar_one()
         late: set[int] = set()
-        read, unread = self._read_what_can_be(again)
+        reread = reread_records(self.org, self.mappings, again)
+        self.report.problems += reread.problems
         rows += [
             replace(row, source=taken.told_by.get((row.object_name, row.sfid), row.source))
-            for row in read
+            for row in reread.rows
         ]
-        for keys, error in unread:
+        for keys, error in reread.refused:
             # A refused field is repaired in the mapping or the org; the hint waits for it.
             waiting = {number for key in keys for number in taken.source_of[key]}
             late |= waiting
@@ -203,17 +190,18 @@ class _Applier:
             log.warning("inbox.postponed", rows=len(waiting), code=error.code)
             with self.store.transaction() as tx:
                 inbox.postpone(tx, sorted(waiting), reason=error.message)
-        organization_id = self.org.identity() if read else ""
+        organization_id = self.org.identity() if reread.rows else ""
         applied = {key: value for key, value in taken.outcomes.items() if key not in late}
         with self.store.transaction() as tx:
             refused = self._write(tx, rows)
-            if not late:
-                self._note_gone(tx, taken.deleted - {(row.object_name, row.sfid) for row in rows})
+            unread = {key for keys, _ in reread.refused for key in keys}
+            found_gone = taken.deleted.keys() - reread.alive - unread
+            self._note_gone(tx, {key: taken.deleted[key] for key in found_gone})
             for key, problem in refused.items():
                 applied |= dict.fromkeys(taken.source_of[key] - late, problem)
             confirmed = [row for row in newest(rows) if (row.object_name, row.sfid) in again]
             self._judge_edits(tx, confirmed, read_from=read_from, organization_id=organization_id)
-            unheard = refused.keys() | {key for keys, _ in unread for key in keys}
+            unheard = refused.keys() | unread
             heard = [
                 one.notification_id
                 for one in taken.notifications.values()
@@ -223,7 +211,7 @@ class _Applier:
             inbox.finish(tx, applied)
 
     def _take(self, chunk: Sequence[Row[Any]]) -> _Taken:
-        taken = _Taken({}, [], {}, {}, set(), set(), {}, set())
+        taken = _Taken({}, [], {}, {}, set(), {}, {}, set())
         for row in chunk:
             taken.outcomes[row.id] = None
             if row.source == "cdc":
@@ -266,7 +254,8 @@ class _Applier:
             taken.told_by[key] = row.source
             taken.hinted.add(key)
             if hint.tells_deletion:
-                taken.deleted.add(key)
+                # In whole seconds, as stamps are: one that is back at once has the same.
+                taken.deleted[key] = hint.commit_at.replace(microsecond=0)
 
     def _sort(self, tx: Connection, taken: _Taken) -> tuple[list[OrgRow], set[tuple[str, str]]]:
         """Return the rows that count as they are, and the records to read again."""
@@ -339,60 +328,12 @@ class _Applier:
         }
         return [row for row in rows if any(asks(rule, row) for rule in rules[row.object_name])]
 
-    def _read_what_can_be(
-        self, keys: set[tuple[str, str]]
-    ) -> tuple[list[OrgRow], list[tuple[set[tuple[str, str]], TransientFailure | OrgRefused]]]:
-        """Read again; one object the org refuses does not hold up the others."""
-        try:
-            return self._read_again(keys), []
-        except TransientFailure as error:
-            return [], [(keys, error)]
-        except OrgRefused as error:
-            objects = sorted({object_name for object_name, _ in keys})
-            if len(objects) == 1:
-                return [], [(keys, error)]
-        rows: list[OrgRow] = []
-        unread: list[tuple[set[tuple[str, str]], TransientFailure | OrgRefused]] = []
-        for name in objects:
-            read, refused = self._read_what_can_be({key for key in keys if key[0] == name})
-            rows += read
-            unread += refused
-        return rows, unread
-
-    def _read_again(self, keys: set[tuple[str, str]]) -> list[OrgRow]:
-        if not keys:
-            return []
-        wanted: dict[str, list[str]] = {}
-        for object_name, sfid in sorted(keys):
-            wanted.setdefault(object_name, []).append(sfid)
-        fields = {name: fields_to_read(self.mappings, name) for name in wanted}
-        try:
-            found = self.org.retrieve_many(wanted, fields=fields)
-        except OrgRefused as error:
-            if error.error_code not in _ABOUT_AN_ID:
-                raise
-            if len(keys) == 1:
-                self.report.problems.append(f"{keys}: {error.message}")
-                log.warning("inbox.hint_refused", keys=sorted(keys), code=error.error_code)
-                return []
-            # One id among them is no record of its object: find it by halves.
-            ordered = sorted(keys)
-            middle = len(ordered) // 2
-            return self._read_again(set(ordered[:middle])) + self._read_again(set(ordered[middle:]))
-        rows = [row_of(name, record) for name, records in found.items() for record in records]
-        if len(rows) < len(keys):
-            log.info("inbox.records_gone", count=len(keys) - len(rows))
-        return rows
-
-    def _note_gone(self, tx: Connection, told: set[tuple[str, str]]) -> None:
+    def _note_gone(self, tx: Connection, told: Mapping[tuple[str, str], datetime]) -> None:
         """Note records whose deletion an event told and that could not be read again."""
-        by_object: dict[str, list[str]] = {}
-        for object_name, sfid in sorted(told):
-            by_object.setdefault(object_name, []).append(sfid)
-        for object_name, sfids in by_object.items():
-            gone = note_deleted(tx, object_name, sfids)
-            self.report.deleted += gone.marked
-            self.report.made_again += gone.made_again
+        by_object: dict[str, dict[str, datetime]] = {}
+        for (object_name, sfid), at in sorted(told.items()):
+            by_object.setdefault(object_name, {})[sfid] = at
+        self._note_deleted(tx, by_object)
 
     def _write(self, tx: Connection, rows: Sequence[OrgRow]) -> dict[tuple[str, str], str]:
         """Write the records and keep what they ask; return those the hub refuses, with reasons."""
@@ -401,6 +342,7 @@ class _Applier:
         arrived = newest(rows)
         self.report.records += len(arrived)
         self.report.restored += note_alive(tx, arrived)
+        forget_undone(tx, arrived)
         rows = [row for row in arrived if not row.is_deleted]
         refused: dict[tuple[str, str], str] = {}
         pulled = [mapping for mapping in self.mappings if mapping.pull is not None]
@@ -419,8 +361,11 @@ class _Applier:
         by_object: dict[str, dict[str, datetime]] = {}
         for row in rows:
             by_object.setdefault(row.object_name, {})[row.sfid] = row.version
-        for object_name, versions in by_object.items():
-            gone = note_deleted(tx, object_name, list(versions), at=versions)
+        self._note_deleted(tx, by_object)
+
+    def _note_deleted(self, tx: Connection, by_object: Mapping[str, dict[str, datetime]]) -> None:
+        for object_name, at in by_object.items():
+            gone = note_deleted(tx, object_name, list(at), at=at)
             self.report.deleted += gone.marked
             self.report.made_again += gone.made_again
 

@@ -1,11 +1,13 @@
 """Asks the org for every id of an object that the hub knows: what no answer names is gone.
 
+A record whose page waits to be applied counts as known.
+
 A customer that vanished without a trace may have been merged: its log entry is purged, but what
 hung on it hangs on the master now. Where all that is left of it agrees, that is taken as the merge.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -14,6 +16,7 @@ from sqlalchemy import text
 from connector.adapters.salesforce.client import COLLECTIONS_PER_CALL, IDS_PER_RETRIEVE, OrgClient
 from connector.store.engine import Store
 from connector.sync.inbox.arrivals import ID
+from connector.sync.inbox.store import in_waiting_pages
 from connector.sync.mapping.definition import FieldType, Mappings
 
 BLOCK = IDS_PER_RETRIEVE * COLLECTIONS_PER_CALL  # one call
@@ -65,21 +68,30 @@ def find_missing(
     store: Store, org: OrgClient, mappings: Mappings, object_name: str, *, now_org: datetime
 ) -> Compared:
     """Return which records of an object the hub knows and the org has no more."""
-    after = ""
     known = 0
     missing: list[Missing] = []
+    for sfids in _known_ids(store, object_name):
+        found = org.retrieve_many({object_name: sfids}, fields={object_name: [ID]})
+        alive = {record[ID] for record in found[object_name]}
+        missing += [Missing(sfid, now_org) for sfid in sfids if sfid not in alive]
+        known += len(sfids)
+    return Compared(known, _with_masters(store, org, mappings, object_name, missing))
+
+
+def _known_ids(store: Store, object_name: str) -> Iterator[Sequence[str]]:
+    """Yield the ids of one call after the other; those about to be entered come last."""
+    after = ""
     for _ in range(BLOCKS_MAX):
         with store.read() as tx:
             asked = {"object": object_name, "after": after, "block": BLOCK}
             sfids = list(tx.scalars(_KNOWN, asked))
         if not sfids:
             break
-        found = org.retrieve_many({object_name: sfids}, fields={object_name: [ID]})
-        alive = {record[ID] for record in found[object_name]}
-        missing += [Missing(sfid, now_org) for sfid in sfids if sfid not in alive]
-        known += len(sfids)
+        yield sfids
         after = sfids[-1]
-    return Compared(known, _with_masters(store, org, mappings, object_name, missing))
+    with store.read() as tx:
+        entering = sorted(in_waiting_pages(tx, object_name))
+    yield from (entering[start : start + BLOCK] for start in range(0, len(entering), BLOCK))
 
 
 def _with_masters(

@@ -23,7 +23,7 @@ from connector.store.engine import Store
 from connector.sync.apply.gone import known_alive
 from connector.sync.capture.all_ids import Missing, find_missing
 from connector.sync.capture.covering import covered_by, covering
-from connector.sync.capture.cursors import Kind, Position, advance, positions
+from connector.sync.capture.cursors import Kind, Position, advance, move_on, positions
 from connector.sync.capture.report import SweepReport
 from connector.sync.inbox.arrivals import DELETED, ID, MASTER, STAMP
 from connector.sync.inbox.store import store_page
@@ -71,7 +71,7 @@ def sweep_deletions(
     too_old = [n for n, since in due.items() if since < now_org - LOG_REACH + _MARGIN]
     for name in too_old:
         why = f"last asked on {due[name]:%Y-%m-%d %H:%M}, the delete log reaches back 15 days"
-        finder.compare(name, why)
+        finder.compare(name, due[name], why)
     finder.ask([(name, since) for name, since in due.items() if name not in too_old])
 
 
@@ -105,7 +105,9 @@ class _Finder:
         until = since + (self.now_org - since) / 2
         for _ in range(WINDOWS_MAX):
             if until - since < _NARROWEST:
-                self.compare(name, "more was deleted at once than the log tells in one answer")
+                self.compare(
+                    name, since, "more was deleted at once than the log tells in one answer"
+                )
                 return
             path = _path(name, since, until)
             (answer,) = self.org.composite([Subrequest("GET", path, "d0")])
@@ -125,7 +127,8 @@ class _Finder:
     ) -> datetime | None:
         """Store what an answer tells and return how far it reached; None where it told nothing."""
         if _code(answer) == "INVALID_REPLICATION_DATE":
-            self.compare(name, f"the delete log does not reach back to {since:%Y-%m-%d %H:%M}")
+            why = f"the delete log does not reach back to {since:%Y-%m-%d %H:%M}"
+            self.compare(name, since, why)
             return None
         try:
             answer.raise_for_status()
@@ -135,7 +138,8 @@ class _Finder:
             return None
         begins = read_instant(answer.body["earliestDateAvailable"])
         if begins > since + timedelta(minutes=1):
-            self.compare(name, f"the delete log reaches back to {begins:%Y-%m-%d %H:%M} only")
+            why = f"the delete log reaches back to {begins:%Y-%m-%d %H:%M} only"
+            self.compare(name, since, why)
             return None
         reached = read_instant(answer.body["latestDateCovered"])
         reached = min(reached, self.latest, until or self.latest)
@@ -143,10 +147,10 @@ class _Finder:
             to_18(one["id"]): Missing(to_18(one["id"]), read_instant(one["deletedDate"]))
             for one in answer.body["deletedRecords"]
         }
-        self._store(name, list(tombstones.values()), reached)
+        self._store(name, list(tombstones.values()), since, reached)
         return reached
 
-    def compare(self, name: str, why: str) -> None:
+    def compare(self, name: str, since: datetime, why: str) -> None:
         """Ask for every id of an object that the hub knows."""
         # First: what an open transaction deletes is not seen by the comparison.
         (answer,) = self.org.composite([covering(name, self.now_org, reference="u0")])
@@ -157,11 +161,13 @@ class _Finder:
             f"{name}: {why}; compared all {found.known} known ids: {len(found.missing)} gone"
             + (f", {merged} of them merged." if merged else ".")
         )
-        self._store(name, found.missing, min(covered, self.latest))
+        self._store(name, found.missing, since, min(covered, self.latest))
 
-    def _store(self, name: str, missing: Sequence[Missing], reached: datetime) -> None:
+    def _store(
+        self, name: str, missing: Sequence[Missing], since: datetime, reached: datetime
+    ) -> None:
         with self.store.transaction() as tx:
-            ours = set(known_alive(tx, [one.sfid for one in missing]))
+            ours = known_alive(tx, name, [one.sfid for one in missing])
             tombstones = [_tombstone(one) for one in missing if one.sfid in ours]
             if tombstones:
                 store_page(
@@ -170,7 +176,7 @@ class _Finder:
                     organization_id=self.org.identity(),
                     records=tombstones,
                 )
-            advance(tx, Kind.DELETIONS, name, Position(reached))
+            move_on(tx, Kind.DELETIONS, name, before=since, after=max(since, reached))
         self.report.count_deleted(name, len(tombstones))
 
 

@@ -29,8 +29,9 @@ from connector.sync.apply.intents import new_asks
 from connector.sync.apply.newcomers import Newcomers, enter, newcomers_among
 from connector.sync.apply.run import hold_off_passes
 from connector.sync.budget.usage import record_calls
-from connector.sync.capture.cursors import Kind, Position, advance
+from connector.sync.capture.cursors import Kind, Position, advance, look_back
 from connector.sync.capture.read_ahead import read_ahead
+from connector.sync.capture.refusals import condition_or_fields, refusal
 from connector.sync.capture.sweep import ASKS_LOOK_BACK, OVERLAP
 from connector.sync.inbox.arrivals import (
     DELETED,
@@ -67,13 +68,17 @@ class NotPulled(InvalidInput):
 
 @dataclass(frozen=True, slots=True)
 class FullLoadReport:
-    """What was read: `seen`, of it `entered` in the hub at once, `stored` in the inbox to apply."""
+    """What was read: `seen`, of it `entered` in the hub at once, `stored` in the inbox to apply.
+
+    `refused` says why the org did not show an object, and which lines of the mappings ask for it.
+    """
 
     calls: int
     seen: Mapping[str, int]
     entered: Mapping[str, int]
     stored: Mapping[str, int]
     resumed: tuple[str, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -82,6 +87,7 @@ class _Counts:
     entered: dict[str, int] = field(default_factory=dict)
     stored: dict[str, int] = field(default_factory=dict)
     resumed: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
 
 
 def load_fully(
@@ -99,6 +105,8 @@ def load_fully(
     `now_org` is the org's present instant. Asks of the last 24 hours come along, as in a first
     sweep.
 
+    What the org refuses of one object is told and does not hold up the others.
+
     Raises:
         NotPulled: A named object has no attributes that come in.
         TransientFailure: The org did not answer; another call goes on where this one stopped.
@@ -108,14 +116,25 @@ def load_fully(
     load = _Load(store, org, mappings, counts, rows_per_result_page)
     try:
         for name in _wanted(mappings, objects):
-            load.run(name, began_at=now_org - overlap)
+            try:
+                load.run(name, began_at=now_org - overlap)
+            except OrgRefused as error:  # the others are not held up
+                counts.refused[name] = refusal(error, mappings, name, condition_or_fields)
+                log.warning("sync.load_refused", object=name, code=error.error_code)
     finally:
         with store.transaction() as tx:
             record_calls(tx=tx, calls=org.calls - calls_before, limit=org.limit_info, now=now_org)
     calls = org.calls - calls_before
     entered, stored = sum(counts.entered.values()), sum(counts.stored.values())
     log.info("sync.loaded", calls=calls, entered=entered, stored=stored)
-    return FullLoadReport(calls, counts.seen, counts.entered, counts.stored, tuple(counts.resumed))
+    return FullLoadReport(
+        calls=calls,
+        seen=counts.seen,
+        entered=counts.entered,
+        stored=counts.stored,
+        resumed=tuple(counts.resumed),
+        refused=counts.refused,
+    )
 
 
 def _wanted(mappings: Mappings, objects: Sequence[str]) -> tuple[str, ...]:
@@ -164,6 +183,8 @@ class _Load:
                     if block.following is None:
                         tx.execute(_END, {"object": name})
                         advance(tx, Kind.CHANGES, name, Position(under_way.began_at))
+                        # What was deleted while nobody knew it yet has been passed over.
+                        look_back(tx, Kind.DELETIONS, name, to=under_way.began_at)
                     else:
                         reached = {"object": name, "locator": block.following, "rows": taken}
                         tx.execute(_REACHED, reached)
@@ -252,7 +273,7 @@ class _Load:
             if mapping.pull is not None:
                 found = news_of(tx, mapping, [row for row in rows if not row.is_deleted])
                 news |= {one.sfid: _without(one.values, asking) for one in found}
-        return news | {row.sfid: row.values for row in news_of_life(tx, rows)}
+        return news | {row.sfid: row.values for row in news_of_life(tx, name, rows)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,11 +308,7 @@ def _names(mappings: Mappings, object_name: str) -> tuple[str, ...]:
 def load_query(mappings: Mappings, object_name: str) -> str:
     """Return the query of the Bulk job that shows what the mappings pull of an object."""
     names = ", ".join(_names(mappings, object_name))
-    conditions = [
-        mapping.pull.where
-        for mapping in mappings.of_object(object_name)
-        if mapping.pull and mapping.pull.where
-    ]
+    conditions = mappings.conditions_of(object_name)
     where = " WHERE " + " AND ".join(f"({one})" for one in conditions) if conditions else ""
     return f"SELECT {names} FROM {object_name}{where}"  # noqa: S608 - SOQL of checked mappings
 

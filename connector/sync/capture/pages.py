@@ -34,7 +34,7 @@ def store_news(
             fresh |= {row.sfid: row.values for row in alive if row.sfid in edited}
     if rows:
         fresh |= {row.sfid: row.values for row in new_asks(tx, mappings, rows)}
-        fresh |= {row.sfid: row.values for row in news_of_life(tx, rows)}
+        fresh |= {row.sfid: row.values for row in news_of_life(tx, object_name, rows)}
         fresh |= {row.sfid: row.values for row in new_merges(tx, rows)}
     if fresh:
         store_page(

@@ -27,6 +27,7 @@ from connector.sync.capture.covering import covered_by, covering
 from connector.sync.capture.cursors import Kind, Position, advance, positions
 from connector.sync.capture.deletions import sweep_deletions
 from connector.sync.capture.pages import store_news
+from connector.sync.capture.refusals import condition_or_fields, refusal
 from connector.sync.capture.report import SweepReport
 from connector.sync.capture.unstamped import sweep_unstamped
 from connector.sync.inbox.arrivals import (
@@ -165,19 +166,16 @@ def _read(
             answer.raise_for_status()
         except OrgRefused as error:
             # A field this org does not show halts its object; the others are not held up.
-            report.refused[name] = error.message
+            report.refused[name] = refusal(error, mappings, name, condition_or_fields)
             log.warning("sync.sweep_refused", object=name, code=error.error_code)
             continue
         asked.pages[name] = [row_of(name, record) for record in answer.body["records"]]
 
 
 def _query(mappings: Mappings, object_name: str, position: Position) -> str:
-    of_object = mappings.of_object(object_name)
     is_whole = is_read_whole(mappings, object_name)
     names = list(fields_to_read(mappings, object_name))
-    conditions = [
-        mapping.pull.where for mapping in of_object if mapping.pull and mapping.pull.where
-    ]
+    conditions = list(mappings.conditions_of(object_name))
     if is_whole:
         names += [DELETED, MASTER] if object_name in MERGEABLE else [DELETED]
     else:

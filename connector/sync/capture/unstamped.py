@@ -5,9 +5,11 @@ end moves, those that look at it are read again; besides, every few minutes the 
 one page an object, so that what has no parent to move is seen in time, at a bounded cost.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import urlencode
 
 import structlog
@@ -15,10 +17,11 @@ import structlog
 from connector.adapters.salesforce.answers import Subrequest
 from connector.adapters.salesforce.client import OrgClient
 from connector.adapters.salesforce.errors import OrgRefused
-from connector.adapters.salesforce.payload import instant_text
+from connector.adapters.salesforce.payload import instant_text, read_instant
 from connector.store.engine import Store
-from connector.sync.capture.cursors import Kind, Position, advance, positions
+from connector.sync.capture.cursors import Kind, Position, positions, put
 from connector.sync.capture.pages import store_news
+from connector.sync.capture.refusals import Asks, condition_or_fields, path_of, refusal
 from connector.sync.capture.report import SweepReport
 from connector.sync.inbox.arrivals import ID, STAMP, OrgRow, fields_to_read, row_of
 from connector.sync.mapping.definition import Mappings
@@ -47,30 +50,53 @@ def sweep_unstamped(
         if not any(mapping.entity in still for mapping in mappings.of_object(name))
     ]
     for object_name, path in _paths(mappings):
-        place = f"{object_name}.{path}"
-        since = kept.get(place, Position(None)).at
         if object_name not in moving:
             continue
-        with _refusals_noted(report, place):
-            if since is not None:
-                reader.follow(object_name, path, since - LOOK_BACK)
-            with store.transaction() as tx:
-                advance(tx, Kind.UNSTAMPED, place, Position(now_org))
+        followed = _Followed(object_name, path)
+        with _refusals_noted(report, mappings, followed.name, object_name, path_of(path)):
+            reader.follow(followed, kept.get(followed.name), now_org)
     for object_name in moving:
         last = kept.get(object_name, Position(now_org - ROUND_EVERY))
         if last.at is not None and last.at <= now_org - ROUND_EVERY:
-            with _refusals_noted(report, object_name):
+            with _refusals_noted(report, mappings, object_name, object_name, condition_or_fields):
                 reader.next_page(object_name, last.sfid, now_org)
 
 
 @contextmanager
-def _refusals_noted(report: SweepReport, place: str) -> Iterator[None]:
+def _refusals_noted(
+    report: SweepReport, mappings: Mappings, place: str, object_name: str, asks: Asks
+) -> Iterator[None]:
     """What the org refuses keeps its place until it is repaired; the others are not held up."""
     try:
         yield
     except OrgRefused as error:
-        report.refused[place] = error.message
+        report.refused[place] = refusal(error, mappings, object_name, asks)
         log.warning("sync.unstamped_refused", place=place, code=error.error_code)
+
+
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """Records of an object, and the way to the parent whose moves concern them."""
+
+    object_name: str
+    path: str
+
+    @property
+    def name(self) -> str:
+        """Return what its place is kept under."""
+        return f"{self.object_name}.{self.path}"
+
+    @property
+    def stamp(self) -> str:
+        """Return the path to the parent's stamp."""
+        return f"{self.path}.{STAMP}"
+
+    def moved_at(self, row: OrgRow) -> datetime:
+        """Return the parent's stamp of a record that was read with it."""
+        value: Any = row.values
+        for step in self.stamp.casefold().split("."):
+            value = next(one for name, one in value.items() if name.casefold() == step)
+        return read_instant(value)
 
 
 class _Reader:
@@ -79,38 +105,58 @@ class _Reader:
     ) -> None:
         self._store, self._org, self._mappings, self._report = store, org, mappings, report
 
-    def follow(self, object_name: str, path: str, since: datetime) -> None:
-        """Read the records whose parent at the end of the path moved."""
-        after = ""
+    def follow(self, followed: _Followed, kept: Position | None, now_org: datetime) -> None:
+        """Read the records whose parent moved, in the order of the moves.
+
+        Where a sweep reads no more of them, the next one goes on.
+        """
+        if kept is None or kept.at is None:
+            self._keep(followed.object_name, [], followed.name, Position(now_org))
+            return
+        # An id in the place: the last sweep stopped halfway, among the children of one move.
+        position = kept if kept.sfid else Position(kept.at - LOOK_BACK)
         for _ in range(PAGES_MAX):
-            moved = f"{path}.{STAMP} >= {instant_text(since)}"
-            rows = self._read(object_name, after, moved)
-            self._keep(object_name, rows)
+            rows = self._read_moved(followed, position)
             if len(rows) < PAGE:
+                self._keep(followed.object_name, rows, followed.name, Position(now_org))
                 return
-            after = rows[-1].sfid
+            position = Position(followed.moved_at(rows[-1]), rows[-1].sfid)
+            self._keep(followed.object_name, rows, followed.name, position)
+        self._report.notes.append(
+            f"{followed.object_name}: {PAGE * PAGES_MAX} records or more look at a parent that "
+            f"moved ({followed.path}); the next sweep goes on with the others."
+        )
+
+    def _read_moved(self, followed: _Followed, position: Position) -> list[OrgRow]:
+        assert position.at is not None
+        stamp, at = followed.stamp, instant_text(position.at)
+        moved = f"{stamp} >= {at}"
+        if position.sfid:
+            moved = f"{stamp} > {at} OR ({stamp} = {at} AND {ID} > '{position.sfid}')"
+        return self._read(followed.object_name, moved, f"{stamp}, {ID}", (stamp,))
 
     def next_page(self, object_name: str, after: str, now_org: datetime) -> None:
         """Read the next records by Id, beginning anew after the last."""
-        rows = self._read(object_name, after)
+        rows = self._read(object_name, f"{ID} > '{after}'" if after else "", ID)
         after = rows[-1].sfid if len(rows) == PAGE else ""
-        self._keep(object_name, rows, Position(now_org, after))
+        self._keep(object_name, rows, object_name, Position(now_org, after))
 
-    def _read(self, object_name: str, after: str, condition: str | None = None) -> list[OrgRow]:
-        of_object = self._mappings.of_object(object_name)
-        conditions = [m.pull.where for m in of_object if m.pull and m.pull.where]
-        conditions += [condition] if condition else []
-        conditions += [f"{ID} > '{after}'"] if after else []
+    def _read(
+        self, object_name: str, condition: str, order: str, besides: Sequence[str] = ()
+    ) -> list[OrgRow]:
+        conditions = [*self._mappings.conditions_of(object_name), *filter(None, [condition])]
         where = " WHERE " + " AND ".join(f"({one})" for one in conditions) if conditions else ""
-        names = ", ".join(fields_to_read(self._mappings, object_name))
-        soql = f"SELECT {names} FROM {object_name}{where} ORDER BY {ID} LIMIT {PAGE}"  # noqa: S608
+        names = ", ".join((*fields_to_read(self._mappings, object_name), *besides))
+        soql = f"SELECT {names} FROM {object_name}{where} ORDER BY {order} LIMIT {PAGE}"  # noqa: S608
         (answer,) = self._org.composite(
             [Subrequest("GET", f"query?{urlencode({'q': soql})}", "q0")]
         )
         answer.raise_for_status()
         return [row_of(object_name, record) for record in answer.body["records"]]
 
-    def _keep(self, object_name: str, rows: list[OrgRow], place: Position | None = None) -> None:
+    def _keep(
+        self, object_name: str, rows: Sequence[OrgRow], place: str, position: Position
+    ) -> None:
         with self._store.transaction() as tx:
             stored = store_news(
                 tx,
@@ -119,8 +165,8 @@ class _Reader:
                 rows,
                 organization_id=self._org.identity(),
             )
-            if place is not None:
-                advance(tx, Kind.UNSTAMPED, object_name, place)
+            # Among the moves that are looked back at, a place may lie behind the one before.
+            put(tx, Kind.UNSTAMPED, place, position)
         self._report.count(object_name, seen=0, stored=stored)
 
 

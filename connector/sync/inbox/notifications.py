@@ -14,12 +14,20 @@ from lxml import etree
 from zeep.exceptions import Error as ZeepError
 
 from connector.adapters.salesforce.ids import to_18
+from connector.errors import InvalidInput
 from connector.sync.inbox.envelope import OUTBOUND, XSI, child_text, parse
 from connector.sync.inbox.wsdl import MessageShape
 
 _SFID = re.compile(r"^[A-Za-z0-9]{18}$")
 
 log = structlog.get_logger(__name__)
+
+
+class UnreadableNotification(InvalidInput):
+    """A notification of an outbound message does not say which record it is about."""
+
+    code = "sync.unreadable_notification"
+    remedy = "Nothing, if it was forged; else the next sweep finds the record."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +60,11 @@ def decode(content: bytes, shapes: Mapping[str, MessageShape]) -> DecodedEnvelop
     for place, element in enumerate(parse(content).iterchildren(f"{{{OUTBOUND}}}Notification"), 1):
         try:
             found = _notification(element, shapes)
+        except UnreadableNotification as error:
+            problems.append(f"notification {place}: {error.message}")
+            continue
         except (ValueError, ZeepError) as error:
+            # Its text may quote what the message says of a customer.
             problems.append(f"notification {place}: {type(error).__name__}")
             continue
         if found is not None:
@@ -66,7 +78,7 @@ def _notification(
     notification_id = child_text(element, "Id")
     sobject = element.find(f"{{{OUTBOUND}}}sObject")
     if not notification_id:
-        raise ValueError("a notification has no id")
+        raise UnreadableNotification("It has no id.")
     if sobject is None or len(sobject) == 0:
         # The record was deleted before the message was sent (fact sheet G.4).
         log.info("envelope.record_gone", notification_id=notification_id)
@@ -79,7 +91,7 @@ def _notification(
     values = _values(shape, sobject)
     sfid = values.get("Id")
     if not isinstance(sfid, str) or not _SFID.match(to_18(sfid)):
-        raise ValueError("a record has no id")
+        raise UnreadableNotification(f"Its {object_name} has no id, or one that is none.")
     stamp = values.get("SystemModstamp")
     return Notification(
         notification_id=notification_id,

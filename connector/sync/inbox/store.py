@@ -29,6 +29,14 @@ _PENDING = text(
      ORDER BY id LIMIT :limit
     """
 )
+_IN_WAITING_PAGES = text(
+    """
+    SELECT DISTINCT record ->> 'Id'
+      FROM inbox, json_array_elements(CAST(convert_from(content, 'UTF8') AS json)) AS record
+     WHERE state = 'pending' AND source IN ('sweep', 'bulk') AND topic = :object
+       AND (CAST(:sfids AS text[]) IS NULL OR record ->> 'Id' = ANY(:sfids))
+    """
+)
 _SEEN = text("SELECT notification_id FROM seen_notification WHERE notification_id = ANY(:ids)")
 _REMEMBER_SEEN = text(
     """
@@ -128,6 +136,16 @@ def read_page(object_name: str, content: bytes, *, source: str = "sweep") -> lis
     """Return the records of a stored page."""
     records = json.loads(content, parse_float=Decimal)
     return [row_of(object_name, record, source=source) for record in records]
+
+
+def in_waiting_pages(
+    tx: Connection, object_name: str, sfids: Sequence[str] | None = None
+) -> set[str]:
+    """Return which records of an object, or which of some, stand in pages not yet applied."""
+    if sfids is not None and not sfids:
+        return set()
+    asked = {"object": object_name, "sfids": None if sfids is None else list(sfids)}
+    return set(tx.scalars(_IN_WAITING_PAGES, asked))
 
 
 def pending(tx: Connection, *, limit: int) -> Sequence[Row[Any]]:

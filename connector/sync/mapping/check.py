@@ -127,7 +127,9 @@ def _way_out(mapping: Mapping, about: dict[str, Any], fields: _Fields) -> _Found
     for problem in fitting.writable_object(mapping, about):
         yield _Place(("object",), "*", "push"), problem
     for name, field in mapping.fields.items():
-        for problem in fitting.pushed(mapping, field, fields.get(name)):
+        for problem in fitting.is_of_another(name) or fitting.pushed(
+            mapping, field, fields.get(name)
+        ):
             yield _Place(("fields", name), name, "push"), problem
     if push.is_keyed:
         for problem in fitting.key(fields.get(push.key)):
@@ -144,7 +146,7 @@ def _way_out(mapping: Mapping, about: dict[str, Any], fields: _Fields) -> _Found
 def _parents(mapping: Mapping, fields: _Fields, objects: dict[str, str]) -> _Found:
     for name, parent in mapping.parents.items():
         shown = fields.get(name)
-        problems = fitting.pushed(mapping, _REFERENCE, shown)
+        problems = fitting.is_of_another(name) or fitting.pushed(mapping, _REFERENCE, shown)
         if shown is not None and not problems:
             problems = fitting.points_to(objects[parent.entity], shown)
         for problem in problems:
@@ -171,11 +173,11 @@ def _currency(mapping: Mapping, fields: _Fields) -> _Found:
 def _way_in(mapping: Mapping, fields: _Fields) -> _Found:
     pulled: dict[str, PullField] = mapping.pull.fields if mapping.pull else {}
     for name, field in pulled.items():
-        for problem in fitting.pulled(field, fields.get(name)):
+        for problem in fitting.is_of_another(name) or fitting.pulled(field, fields.get(name)):
             yield _Place(("pull", "fields", name), name, "pull"), problem
     for place, rule in enumerate(mapping.intents):
         for name in {rule.when.field: None} | dict.fromkeys(rule.facts):
-            for problem in fitting.exists(fields.get(name)):
+            for problem in fitting.is_of_another(name) or fitting.exists(fields.get(name)):
                 yield _Place(("intents", place), name, "pull"), problem
         for problem in fitting.may_become(rule.when, fields.get(rule.when.field)):
             yield _Place(("intents", place, "when"), rule.when.field, "pull"), problem
@@ -188,7 +190,7 @@ def _way_in(mapping: Mapping, fields: _Fields) -> _Found:
 
 
 def _reading(mapping: Mapping, known: ways_in.Known, query: ways_in.Query | None) -> _Found:
-    for name, problem in ways_in.unknown_paths(mapping, known):
+    for name, problem in ways_in.broken_paths(mapping, known):
         yield _Place(("pull", "unstamped", name), name, "pull"), problem
     for problem in ways_in.refused_conditions(mapping, query) if query else ():
         yield _Place(("pull", "where"), "*", "pull"), problem

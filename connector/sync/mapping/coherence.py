@@ -1,6 +1,6 @@
 """What a mapping file may not say: contradictions within it, and between files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from connector.errors import Misconfigured
 from connector.store.mapping_files import MappingError
@@ -243,9 +243,23 @@ def check_together(pairs: Sequence[tuple[YamlFile, Mapping]]) -> None:
     for file, mapping in pairs:
         try:
             _check_references(mapping, entities)
+            _check_conditions(mapping, entities.values())
         except ListedIn as finding:
             raise finding.of(file) from None
     _ = Mappings(tuple(mapping for _, mapping in pairs)).levels
+
+
+def _check_conditions(mapping: Mapping, others: Iterable[Mapping]) -> None:
+    """Refuse two conditions for one object: its records are read once, for all its mappings."""
+    for other in others:
+        if mapping.pull is None or other.pull is None or other.object != mapping.object:
+            continue
+        if mapping.pull.where != other.pull.where:
+            raise ListedIn(
+                ("pull", "where"),
+                f"{mapping.object} is read for {other.entity} too, on another condition",
+                "Write the same `where` in both files, or in neither.",
+            )
 
 
 def _check_references(mapping: Mapping, entities: dict[str, Mapping]) -> None:

@@ -302,6 +302,11 @@ class Mappings:
         """Return the mappings of a Salesforce object; most have one."""
         return self._by_object.get(name, ())
 
+    def conditions_of(self, name: str) -> tuple[str, ...]:
+        """Return what has to hold, in SOQL, for a record of the object to be of interest."""
+        pulls = (mapping.pull for mapping in self.of_object(name))
+        return tuple(dict.fromkeys(pull.where for pull in pulls if pull and pull.where))
+
     @cached_property
     def _by_object(self) -> dict[str, tuple[Mapping, ...]]:
         found: dict[str, tuple[Mapping, ...]] = {}

@@ -53,6 +53,20 @@ def exists(field: dict[str, Any] | None) -> list[Problem]:
     return [] if field else [Problem("The org shows no such field.", f"{DEPLOY} {ACCESS}")]
 
 
+def is_of_another(name: str) -> list[Problem]:
+    """Return that the name leads to a field of another record, if so."""
+    step, dot, _ = name.partition(".")
+    if not dot:
+        return []
+    return [
+        Problem(
+            f"It is a path through {step} to another record; fields are those of the record alone.",
+            "Name the reference itself, or a formula field that shows the value "
+            "(and the path to it under `unstamped`).",
+        )
+    ]
+
+
 def writable_object(mapping: Mapping, about: dict[str, Any]) -> list[Problem]:
     """Return what the user may not do with records of the object."""
     problems = []

@@ -4,7 +4,7 @@ The paths of `unstamped` are followed through the describes; the condition `wher
 only an org can judge, so it is asked for one record of each.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from connector.adapters.salesforce.errors import OrgRefused
@@ -14,20 +14,21 @@ from connector.sync.mapping.fitting import Problem
 # What is known of an object; None where the org does not show it, or nobody asked.
 Known = Callable[[str], dict[str, Any] | None]
 Query = Callable[[str], object]
+_TARGETS_SHOWN = 3
 
 
-def unknown_paths(mapping: Mapping, known: Known) -> Iterator[tuple[str, Problem]]:
-    """Yield the fields whose relationship leads nowhere, each once."""
+def broken_paths(mapping: Mapping, known: Known) -> Iterator[tuple[str, Problem]]:
+    """Yield the fields whose relationship tells of no move of a parent, each once."""
     for name, path in mapping.pull.unstamped.items() if mapping.pull else ():
-        lost = _where_it_ends(mapping.object, path, known) if path is not None else None
-        if lost is not None:
-            said = f"{lost[0]} has no relationship {lost[1]}: a move of the parent tells nothing."
+        broken = _where_it_breaks(mapping.object, path, known) if path is not None else None
+        if broken is not None:
+            said = f"{broken}: a move of the parent tells nothing."
             remedy = "Correct the path, or write null: a round by Id reads the field all the same."
             yield name, Problem(said, remedy, halts=False)
 
 
-def _where_it_ends(start: str, path: str, known: Known) -> tuple[str, str] | None:
-    """Return the object and the step that it does not have; None if all are there."""
+def _where_it_breaks(start: str, path: str, known: Known) -> str | None:
+    """Return what is wrong with the first step that cannot be followed; None if all can."""
     object_name = start
     for step in path.split("."):
         about = known(object_name)
@@ -42,11 +43,17 @@ def _where_it_ends(start: str, path: str, known: Known) -> tuple[str, str] | Non
             None,
         )
         if targets is None:
-            return object_name, step
+            return f"{object_name} has no relationship {step}"
         if len(targets) != 1:
-            return None  # it may lead to several objects: only a record tells to which
+            # SOQL shows of it what a name has, which is no stamp and no way further up.
+            return f"{step} of {object_name} may lead to {_one_of(targets)}"
         (object_name,) = targets
     return None
+
+
+def _one_of(targets: Sequence[str]) -> str:
+    shown = [*targets[:_TARGETS_SHOWN], *(["others"] if len(targets) > _TARGETS_SHOWN else [])]
+    return f"{', '.join(shown[:-1])} or {shown[-1]}" if shown else "any object"
 
 
 def refused_conditions(mapping: Mapping, query: Query) -> Iterator[Problem]:
