@@ -16,6 +16,9 @@ from connector.store.engine import Store
 
 log = structlog.get_logger(__name__)
 
+# A service that rested for years catches up term by term; the rest is left to the next run.
+_MISSED_TERMS = 120
+
 
 @dataclass(frozen=True, slots=True)
 class RenewalReport:
@@ -38,7 +41,12 @@ def renew_terms(*, store: Store, rules: DeliveryRules, now: datetime) -> Renewal
     today = rules.policy.today(now)
     with store.transaction() as tx:
         apply_due_changes(tx=tx, today=today, now=now)
-        renewed = renew_due_terms(tx=tx, today=today, now=now)
+        renewed = 0
+        for _ in range(_MISSED_TERMS):
+            moved = renew_due_terms(tx=tx, today=today, now=now)
+            if not moved:
+                break
+            renewed += len(moved)
         expiring = expiring_services(tx=tx, today=today)
         failed = sum(not _expire(tx, one, today, now) for one in expiring)
     return RenewalReport(renewed, len(expiring) - failed, failed)

@@ -10,10 +10,10 @@ from decimal import Decimal
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, func, insert, or_, select, text, update
 
 from connector.errors import StateConflict
-from connector.inventory.services import Service, lock_service, term_end
+from connector.inventory.services import Service, lock_service, term_from
 from connector.inventory.states import ServiceState, check_move
 from connector.store.tables.inventory import add_on, service, service_alias, service_change
 
@@ -170,7 +170,8 @@ def end_service(
     """End a service: `on` is its first day without service.
 
     An end before the start ends it on its first day: nothing was served (domain 3.4, golden 5).
-    Scheduled changes that would come later are superseded.
+    Scheduled changes that would come later are superseded. One that has expired meanwhile stays so,
+    unless it ended earlier.
 
     Raises:
         ServiceStateConflict: The service cannot end from the state it is in.
@@ -179,7 +180,13 @@ def end_service(
     known = _known(tx, order_line_id, END)
     if known is not None:
         return known
-    check_move(number=present.number, present=present.state, wanted=state)
+    if present.state is ServiceState.EXPIRED and state is ServiceState.CANCELED_BY_USER:
+        # Its last term ended while the order was on its way; an earlier end still counts.
+        assert present.service_end_on is not None
+        if on >= present.service_end_on:
+            return Change(service_id, present.service_end_on, is_applied=True, was_known=False)
+    else:
+        check_move(number=present.number, present=present.state, wanted=state)
     assert present.service_start_on is not None
     ends_on = max(on, present.service_start_on)
     is_due = ends_on <= today
@@ -322,11 +329,7 @@ def _apply_terms(tx: Connection, service_id: int, terms: Terms, on: date) -> Non
         "pricing": terms.pricing,
     }
     if terms.term_months is not None:
-        values |= {
-            "term_months": terms.term_months,
-            "current_term_start_on": on,
-            "current_term_end_on": term_end(on, terms.term_months),
-        }
+        values |= {"term_months": terms.term_months, **term_from(on, terms.term_months)}
     tx.execute(update(service).where(service.c.id == service_id).values(values))
 
 
@@ -342,13 +345,19 @@ def _apply_end(tx: Connection, service_id: int, state: ServiceState, on: date) -
     )
     tx.execute(
         update(service_alias)
-        .where(service_alias.c.service_id == service_id, service_alias.c.valid_to.is_(None))
-        .values(valid_to=on)
+        .where(
+            service_alias.c.service_id == service_id,
+            or_(service_alias.c.valid_to.is_(None), service_alias.c.valid_to > on),
+        )
+        .values(valid_to=func.greatest(service_alias.c.valid_from, on))
     )
     tx.execute(
         update(add_on)
-        .where(add_on.c.service_id == service_id, add_on.c.end_on.is_(None))
-        .values(end_on=on)
+        .where(
+            add_on.c.service_id == service_id,
+            or_(add_on.c.end_on.is_(None), add_on.c.end_on > on),
+        )
+        .values(end_on=func.greatest(add_on.c.start_on, on))
     )
 
 

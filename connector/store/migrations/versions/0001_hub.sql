@@ -931,6 +931,7 @@ CREATE TABLE service (
 	renewal_type TEXT DEFAULT 'Month-to-month' NOT NULL,
 	service_start_on DATE,
 	service_end_on DATE,
+	term_anchor_on DATE,
 	current_term_start_on DATE,
 	current_term_end_on DATE,
 	CONSTRAINT pk_service PRIMARY KEY (id),
