@@ -109,7 +109,7 @@ def change_service_billing(
     *,
     tx: Connection,
     service_id: int,
-    order_line_id: int,
+    order_line_id: int | None,
     on: date,
     quantity: Decimal,
     mr_price: Decimal,
@@ -120,7 +120,8 @@ def change_service_billing(
 ) -> int:
     """Bill a service otherwise from a day on; return what stands for it.
 
-    The day may lie back; days billed at the old price are credited by the next bill.
+    The day may lie back; days billed at the old price are credited by the next bill. Without an
+    order line it is the price of a term that was renewed, asked for once by who renews it.
     """
     request = ChangeRequest(
         service_id=service_id,

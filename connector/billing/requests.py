@@ -57,10 +57,13 @@ class StartRequest:
 
 @dataclass(frozen=True, slots=True)
 class ChangeRequest:
-    """Bill a service at another product, quantity or price from a local day on."""
+    """Bill a service at another product, quantity or price from a local day on.
+
+    No order line asks for the price of a term that was renewed.
+    """
 
     service_id: int
-    order_line_id: int
+    order_line_id: int | None
     on: date
     product_id: int
     quantity: Decimal

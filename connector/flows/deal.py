@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from connector.catalog.domain import PriceEntry, Product
+from connector.catalog.domain import PriceEntry, Product, price_for_term
 from connector.catalog.queries import OwnPrice, own_prices_on, prices_on, products_by_keys
 from connector.errors import ConnectorError
 from connector.flows.add_on_line import product_keys, read_add_ons
@@ -213,8 +213,10 @@ def _line(line: DealLine, tree: OpportunityTree, known: _Known) -> LineDraft:
         request_type=request_type,
         product_key=product.key,
     )
-    renewal_type = line.renewal_type or entry.renewal_type
-    if request.effect in MAKES_SERVICE and renewal_type == "Same term" and not line.term_months:
+    makes_service = request.effect in MAKES_SERVICE
+    listed = entry.renewal_type if target is None or makes_service else target.renewal_type
+    renewal_type = line.renewal_type or listed
+    if makes_service and renewal_type == "Same term" and not line.term_months:
         raise Refused("it renews for the same term and has no term")
     if request_type is RequestType.RE_TERM and not line.term_months:
         raise Refused("RE_TERM needs the new term")
@@ -349,12 +351,8 @@ def _price(
     line: DealLine, product: Product, request_type: RequestType, known: _Known
 ) -> PriceEntry:
     offered = known.prices.get((product.id, request_type), ())
-    for entry in offered:
-        if entry.term_months == line.term_months:
-            return entry
-    # A price without a term serves every term, unless terms are priced.
-    if len(offered) == 1 and offered[0].term_months == 0:
-        return offered[0]
+    if (entry := price_for_term(offered, line.term_months)) is not None:
+        return entry
     terms = ", ".join(str(entry.term_months) for entry in offered) or "none"
     raise Refused(
         f"no price for {request_type} over {line.term_months} months in "

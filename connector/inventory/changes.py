@@ -47,7 +47,10 @@ class NotInService(StateConflict):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a service is from a day on; a `term_months` of None leaves the running term alone."""
+    """What a service is from a day on; a `term_months` of None leaves the running term alone.
+
+    `renewal_type` says what follows a new term; without one it stays.
+    """
 
     product_id: int
     quantity: Decimal
@@ -55,6 +58,7 @@ class Terms:
     mr_cost: Decimal
     term_months: int | None = None
     pricing: dict[str, Any] | None = None
+    renewal_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,10 +302,11 @@ def _record(
     old = {
         "state": str(present.state),
         "product_id": present.product_id,
-        "quantity": _digits(present.quantity),
-        "mr_price": _digits(present.mr_price),
-        "mr_cost": _digits(present.mr_cost),
+        "quantity": digits(present.quantity),
+        "mr_price": digits(present.mr_price),
+        "mr_cost": digits(present.mr_cost),
         "term_months": present.term_months,
+        "renewal_type": present.renewal_type,
         "location_id": present.location_id,
         "account_id": present.account_id,
         "billing_account_id": present.billing_account_id,
@@ -330,6 +335,8 @@ def _apply_terms(tx: Connection, service_id: int, terms: Terms, on: date) -> Non
     }
     if terms.term_months is not None:
         values |= {"term_months": terms.term_months, **term_from(on, terms.term_months)}
+        if terms.renewal_type is not None:
+            values["renewal_type"] = terms.renewal_type
     tx.execute(update(service).where(service.c.id == service_id).values(values))
 
 
@@ -364,13 +371,17 @@ def _apply_end(tx: Connection, service_id: int, state: ServiceState, on: date) -
 def _as_json(terms: Terms) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "product_id": terms.product_id,
-        "quantity": _digits(terms.quantity),
-        "mr_price": _digits(terms.mr_price),
-        "mr_cost": _digits(terms.mr_cost),
+        "quantity": digits(terms.quantity),
+        "mr_price": digits(terms.mr_price),
+        "mr_cost": digits(terms.mr_cost),
     }
     if terms.pricing is not None:
         shown["pricing"] = terms.pricing
-    return shown if terms.term_months is None else shown | {"term_months": terms.term_months}
+    if terms.term_months is not None:
+        shown["term_months"] = terms.term_months
+        if terms.renewal_type is not None:
+            shown["renewal_type"] = terms.renewal_type
+    return shown
 
 
 def _from_json(shown: dict[str, Any]) -> Terms:
@@ -381,8 +392,10 @@ def _from_json(shown: dict[str, Any]) -> Terms:
         mr_cost=Decimal(shown["mr_cost"]),
         term_months=shown.get("term_months"),
         pricing=shown.get("pricing"),
+        renewal_type=shown.get("renewal_type"),
     )
 
 
-def _digits(number: Decimal) -> str:
+def digits(number: Decimal) -> str:
+    """Return a number as a change keeps it: all its digits, none that says nothing."""
     return f"{number.normalize():f}"

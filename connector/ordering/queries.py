@@ -36,6 +36,7 @@ class Target:
     mr_cost: Decimal
     pricing: dict[str, Any] | None
     location_id: int | None
+    renewal_type: str
     add_ons: tuple[str, ...]  # the names of those it has
 
 
@@ -61,6 +62,7 @@ class LineFacts:
     mr_cost: Decimal
     nr_cost: Decimal
     term_months: int
+    renewal_type: str
     requested_on: date | None
     anchor_day: int
     cycle: str
@@ -137,6 +139,7 @@ _TARGETS = text("""
     SELECT s.id, s.number, s.state, s.account_id, s.product_id, p.key AS product_key, s.quantity,
            s.currency, s.mr_price, s.mr_cost, s.pricing, busy.number AS open_order,
            waiting.scheduled, s.location_id,
+           s.renewal_type,
            ARRAY(SELECT a.name FROM add_on a WHERE a.service_id = s.id AND a.end_on IS NULL
                   ORDER BY a.name) AS add_ons
       FROM service s
@@ -169,7 +172,8 @@ _LINE_FACTS = text("""
     SELECT l.id, l.order_id, l.request_type, o.account_id,
            coalesce(s.billing_account_id, o.billing_account_id) AS billing_account_id, o.currency,
            l.product_id, p.display_name AS product_name, s.id AS service_id, l.quantity,
-           l.mr_price, l.nr_price, l.mr_cost, l.nr_cost, l.term_months, l.requested_on,
+           l.mr_price, l.nr_price, l.mr_cost, l.nr_cost, l.term_months, l.renewal_type,
+           l.requested_on,
            b.anchor_day, b.cycle, b.timezone, l.pricing, l.target_service_id, l.location_id,
            o.billing_account_id AS ordering_payer_id, l.add_ons
       FROM order_line l
