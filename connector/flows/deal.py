@@ -213,11 +213,7 @@ def _line(line: DealLine, tree: OpportunityTree, known: _Known) -> LineDraft:
         request_type=request_type,
         product_key=product.key,
     )
-    makes_service = request.effect in MAKES_SERVICE
-    listed = entry.renewal_type if target is None or makes_service else target.renewal_type
-    renewal_type = line.renewal_type or listed
-    if makes_service and renewal_type == "Same term" and not line.term_months:
-        raise Refused("it renews for the same term and has no term")
+    renewal_type = _renewal_type(line, request, entry, target)
     if request_type is RequestType.RE_TERM and not line.term_months:
         raise Refused("RE_TERM needs the new term")
     quantity = line.quantity
@@ -262,6 +258,17 @@ def _line(line: DealLine, tree: OpportunityTree, known: _Known) -> LineDraft:
         pricing=sold.pricing,
         add_ons=_add_ons(line, request, target, known),
     )
+
+
+def _renewal_type(
+    line: DealLine, request: Request, entry: PriceEntry, target: Target | None
+) -> str:
+    if target is not None and request.effect not in MAKES_SERVICE:
+        return line.renewal_type or target.renewal_type
+    renewal_type = line.renewal_type or entry.renewal_type
+    if request.effect in MAKES_SERVICE and renewal_type == "Same term" and not line.term_months:
+        raise Refused("it renews for the same term and has no term")
+    return renewal_type
 
 
 def _check_place(line: DealLine, request: Request, product: Product) -> None:
