@@ -94,6 +94,7 @@ class ProductDraft:
     bundle: tuple[PartDraft, ...] = ()
     early_termination: dict[str, Any] | None = None
     commitment: dict[str, Any] | None = None
+    upgrades_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +320,7 @@ def _product(entry: Entry) -> ProductDraft:
         bundle=read_bundle(entry),
         early_termination=read_early_termination(entry),
         commitment=read_commitment(entry),
+        upgrades_to=entry.optional_names("upgrades_to"),
     )
     entry.finish()
     if product.bundle and any(price.pricing for price in product.prices):

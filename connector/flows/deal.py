@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from connector.catalog.domain import PriceEntry, Product, price_for_term
 from connector.catalog.queries import OwnPrice, own_prices_on, prices_on, products_by_keys
+from connector.catalog.upgrade_paths import UpgradePaths, upgrade_paths_of
 from connector.errors import ConnectorError
 from connector.flows.add_on_line import product_keys, read_add_ons
 from connector.flows.giving_up import check_commitment
@@ -78,6 +79,7 @@ class _Known:
     targets: dict[int, Target]
     commitments: dict[int, Commitment]
     used: dict[int, list[str]]
+    paths: UpgradePaths
     rules: DeliveryRules
 
 
@@ -167,6 +169,8 @@ def _known(
     products = products_by_keys(tx, keys | product_keys(tree.lines))
     ids = [_target_id(line) for line in tree.lines]
     named = [one for one in ids if one is not None]
+    found = targets(tx=tx, ids=named)
+    products |= products_by_keys(tx, {one.product_key for one in found.values()} - products.keys())
     return _Known(
         account_id=account_id,
         currency=currency,
@@ -183,9 +187,10 @@ def _known(
             currency=currency,
             on=today,
         ),
-        targets=targets(tx=tx, ids=named),
+        targets=found,
         commitments=commitments_of(tx=tx, ids=named),
         used=_used(tree),
+        paths=upgrade_paths_of(tx=tx, keys=products.keys()),
         rules=rules,
     )
 
@@ -349,6 +354,14 @@ def _target(
         raise Refused(f"service {found.number} is on the lines {' and '.join(lines)} of this deal")
     if request_type in _SAME_PRODUCT and found.product_id != product.id:
         raise Refused(f"service {found.number} is '{found.product_key}', not this product")
+    if request_type in (RequestType.UPGRADE, RequestType.DOWNGRADE):
+        why_not = known.paths.why_not(
+            present=known.products[found.product_key],
+            wanted=product,
+            is_upgrade=request_type is RequestType.UPGRADE,
+        )
+        if why_not is not None:
+            raise Refused(f"service {found.number}: {why_not}")
     if request.effect is Effect.CHANGE and product.change_policy != "In place":
         raise Refused(f"'{product.key}' is changed by replacing it: order REPLACE")
     return found

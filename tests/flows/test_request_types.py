@@ -88,6 +88,37 @@ class TestAddOnChange:
         assert reason in told
 
 
+class TestUpgradePaths:
+    """The catalogue says `line-100: upgrades_to: [line-500]` (row B11)."""
+
+    def test_let_one_line_pass_and_refuse_the_second_naming_the_path(
+        self, world: DeliveryWorld, key: str
+    ) -> None:
+        other = f"l2c:service:{world.delivered_service(JUNE_1)}"
+        allowed = line("line-500", "UPGRADE", target_service_key=key)
+        astray = line("wan", "UPGRADE", target_service_key=other)
+
+        with pytest.raises(DealNotDeliverable) as refused:
+            world.win(world.deal([allowed, astray]), JUNE_11)
+
+        (problem,) = refused.value.problems
+        assert problem == (
+            "line 2 (wan): service SRV-000002: no path leads up from 'line-100' to 'wan' "
+            "(paths up from there: line-100 > line-500)"
+        )
+
+    def test_lead_back_as_a_downgrade_only(self, world: DeliveryWorld, key: str) -> None:
+        order(world, JUNE_11, "UPGRADE", key, product="line-500")
+        world.deliver(JUNE_11)
+        with pytest.raises(DealNotDeliverable, match="no path leads down from 'line-500' to 'wan'"):
+            order(world, JUNE_16, "DOWNGRADE", key, product="wan")
+
+        order(world, JUNE_16, "DOWNGRADE", key, requested_on=JUNE_16)
+        world.deliver(JUNE_16)
+
+        assert charges(world)[-1] == ("line-100", 100, JUNE_16, None)
+
+
 class TestMove:
     def test_is_turned_up_first_and_taxed_there_from_that_day(
         self, world: DeliveryWorld, key: str

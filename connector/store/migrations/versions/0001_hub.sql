@@ -536,6 +536,7 @@ CREATE TABLE product (
 	tax_category TEXT DEFAULT 'standard' NOT NULL,
 	accounting_code TEXT DEFAULT '4000' NOT NULL,
 	rate_plan_key TEXT,
+	upgrades_to JSONB DEFAULT '[]' NOT NULL,
 	early_termination JSONB,
 	commitment JSONB,
 	CONSTRAINT pk_product PRIMARY KEY (id),
