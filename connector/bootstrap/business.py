@@ -34,9 +34,16 @@ from connector.flows.billing_systems import PullReport, pull_each
 from connector.flows.code_tasks import CodeTaskReport, run_due_code_tasks
 from connector.flows.deal_estimate import EstimatedBill, estimate_deal
 from connector.flows.renewals import RenewalReport, renew_terms
+from connector.flows.service_order import (
+    ServiceAsk,
+    ServicePlan,
+    order_of_service,
+    plan_service_order,
+)
 from connector.kernel.period import Period, add_months
 from connector.mediation.feeds import feed_named
 from connector.mediation.imports import ImportReport, import_usage_file
+from connector.ordering.queries import OrderRow, order_by_number
 from connector.rating.result_queries import months_with_new_usage
 from connector.rating.run import RatingReport, rate_period
 from connector.resources import mappings_dir
@@ -84,6 +91,19 @@ class BusinessUseCases(Wiring):
         if report.has_more:
             self.queue.nudge(TASKS)
         return report
+
+    def plan_service_order(self, ask: ServiceAsk) -> ServicePlan:
+        """Return what an ask of a service would do; nothing is written."""
+        with self.store.read() as tx:
+            return plan_service_order(tx=tx, rules=self.rules, ask=ask, now=self.clock.now())
+
+    def order_of_service(self, ask: ServiceAsk) -> OrderRow:
+        """Order what is asked of a service, run what runs by itself, and return the order."""
+        order = order_of_service(store=self.store, rules=self.rules, ask=ask, now=self.clock.now())
+        self.run_tasks()
+        self.queue.nudge(PUSH)
+        with self.store.read() as tx:
+            return order_by_number(tx=tx, number=order.number)
 
     def renew_terms(self) -> RenewalReport:
         """Move on the terms that have ended, and end the services that expire with theirs."""

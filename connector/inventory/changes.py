@@ -95,7 +95,7 @@ def change_service(
         return known
     if present.state is not ServiceState.IN_SERVICE:
         raise NotInService(f"Service {present.number} is {present.state}.")
-    _check_day(tx, present, on)
+    check_day(tx=tx, present=present, on=on)
     is_due = on <= today
     _record(
         tx=tx,
@@ -144,7 +144,7 @@ def change_facts(
         )
     elif present.state not in (ServiceState.IN_SERVICE, ServiceState.SUSPENDED):
         raise NotInService(f"Service {present.number} is {present.state}.")
-    _check_day(tx, present, on)
+    check_day(tx=tx, present=present, on=on)
     is_due = on <= today
     _record(
         tx=tx,
@@ -262,7 +262,13 @@ def _known(tx: Connection, order_line_id: int, type: str) -> Change | None:
     return Change(row.service_id, row.effective_on, row.state == "Applied", was_known=True)
 
 
-def _check_day(tx: Connection, present: Service, on: date) -> None:
+def check_day(*, tx: Connection, present: Service, on: date) -> None:
+    """Do nothing when a service can change from a day on.
+
+    Raises:
+        ChangeBeforeStart: The day lies before its start.
+        ChangeOutOfOrder: A change with a later date is recorded.
+    """
     if present.service_start_on is None or on < present.service_start_on:
         raise ChangeBeforeStart(
             f"Service {present.number} started on {present.service_start_on}, after {on}."
