@@ -147,7 +147,8 @@ class BuiltInBilling:
             currency=request.currency,
             on=request.on,
         )
-        return charge_one_time(tx=tx, sold=sold, brand_id=owner.brand_id, now=now)
+        purpose = f"once:{request.add_on}" if request.add_on else "once"
+        return charge_one_time(tx=tx, sold=sold, brand_id=owner.brand_id, now=now, purpose=purpose)
 
 
 def _price(terms: AddOnTerms | ChangeRequest) -> RecurringPrice:

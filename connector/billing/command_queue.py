@@ -240,7 +240,9 @@ class QueuedBilling:
             )
         return self._store(
             tx,
-            _key("return" if request.is_return else "charge", request.order_line_id),
+            _key(
+                "return" if request.is_return else "charge", request.order_line_id, request.add_on
+            ),
             "charge",
             request.billing_account_id,
             request.on,

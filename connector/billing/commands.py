@@ -321,8 +321,9 @@ def charge_once(
     currency: str,
     on: date,
     now: datetime,
+    add_on: str = "",
 ) -> int:
-    """Charge an order line once; return what stands for it.
+    """Charge an order line once, and each add-on of it; return what stands for it.
 
     Raises:
         ForeignCurrency: The billing account is kept in another currency.
@@ -338,6 +339,7 @@ def charge_once(
         unit_cost=unit_cost,
         currency=currency,
         on=on,
+        add_on=add_on,
     )
     return _biller_of_account(tx, billing_account_id).charge_once(tx=tx, request=request, now=now)
 

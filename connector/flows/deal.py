@@ -13,7 +13,7 @@ from connector.catalog.domain import PriceEntry, Product, price_for_term
 from connector.catalog.queries import OwnPrice, own_prices_on, prices_on, products_by_keys
 from connector.catalog.upgrade_paths import UpgradePaths, upgrade_paths_of
 from connector.errors import ConnectorError
-from connector.flows.add_on_line import product_keys, read_add_ons
+from connector.flows.add_on_line import Offers, product_keys, read_add_ons
 from connector.flows.giving_up import check_commitment
 from connector.flows.rules import DeliveryRules
 from connector.flows.sold_price import Refused, sold_price
@@ -170,7 +170,10 @@ def _known(
     ids = [_target_id(line) for line in tree.lines]
     named = [one for one in ids if one is not None]
     found = targets(tx=tx, ids=named)
-    products |= products_by_keys(tx, {one.product_key for one in found.values()} - products.keys())
+    standing = {one.product_key for one in found.values()} | {
+        add_on.product_key for one in found.values() for add_on in one.add_ons
+    }
+    products |= products_by_keys(tx, standing - products.keys())
     return _Known(
         account_id=account_id,
         currency=currency,
@@ -290,8 +293,9 @@ def _add_ons(
     line: DealLine, request: Request, target: Target | None, known: _Known
 ) -> list[dict[str, Any]] | None:
     if request.effect is Effect.ADD_ONS and target is not None:
-        return read_add_ons(line=line, target=target, products=known.products, prices=known.prices)
-    if line.add_ons_added or line.add_ons_removed:
+        offers = Offers(known.products, known.prices, known.own_prices, known.currency)
+        return read_add_ons(line=line, target=target, offers=offers)
+    if line.add_ons_added or line.add_ons_changed or line.add_ons_removed:
         raise Refused("add-ons are changed by a line of type ADD_ON_CHANGE")
     return None
 

@@ -49,7 +49,7 @@ def sold_price(
         Refused: A price is missing or below zero.
     """
     if request_of(request_type).effect is not Effect.CHARGE and entry.nr_pricing is not None:
-        entry = replace(entry, nr_price=_once(entry.nr_pricing, quantity, currency))
+        entry = replace(entry, nr_price=once_for_each(entry, quantity, currency))
     sold = _sold(line, entry, request_type, quantity, currency, own, target)
     least = min(sold.mr_price, sold.nr_price)
     if least < 0:
@@ -115,6 +115,13 @@ def listed_price(
     _, whole = read_pricing(pricing).unrounded(quantity)
     average = rounded_to(whole / Fraction(quantity), PRICE_DIGITS)
     return SoldPrice(average, entry.nr_price, entry.mr_cost, pricing)
+
+
+def once_for_each(entry: PriceEntry, quantity: Decimal, currency: str) -> Decimal:
+    """Return what each of so many units costs once."""
+    if entry.nr_pricing is None:
+        return entry.nr_price
+    return _once(entry.nr_pricing, quantity, currency)
 
 
 def _once(listed: dict[str, Any], quantity: Decimal, currency: str) -> Decimal:

@@ -15,6 +15,14 @@ LIST_LIMIT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
+class TargetAddOn:
+    """An add-on that a service has."""
+
+    name: str
+    product_key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """A service that a line wants to change.
 
@@ -37,7 +45,7 @@ class Target:
     pricing: dict[str, Any] | None
     location_id: int | None
     renewal_type: str
-    add_ons: tuple[str, ...]  # the names of those it has
+    add_ons: tuple[TargetAddOn, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +137,11 @@ def targets(*, tx: Connection, ids: Collection[int]) -> dict[int, Target]:
     rows = tx.execute(_TARGETS, {"ids": list(ids)})
     return {
         row.id: Target(
-            **dict(row._mapping) | {"state": ServiceState(row.state), "add_ons": tuple(row.add_ons)}
+            **dict(row._mapping)
+            | {
+                "state": ServiceState(row.state),
+                "add_ons": tuple(TargetAddOn(**one) for one in row.add_ons),
+            }
         )
         for row in rows
     }
@@ -140,8 +152,9 @@ _TARGETS = text("""
            s.currency, s.mr_price, s.mr_cost, s.pricing, busy.number AS open_order,
            waiting.scheduled, s.location_id,
            s.renewal_type,
-           ARRAY(SELECT a.name FROM add_on a WHERE a.service_id = s.id AND a.end_on IS NULL
-                  ORDER BY a.name) AS add_ons
+           ARRAY(SELECT jsonb_build_object('name', a.name, 'product_key', part.key)
+                   FROM add_on a JOIN product part ON part.id = a.product_id
+                  WHERE a.service_id = s.id AND a.end_on IS NULL ORDER BY a.name) AS add_ons
       FROM service s
       JOIN product p ON p.id = s.product_id
       LEFT JOIN LATERAL (
