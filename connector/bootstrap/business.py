@@ -27,12 +27,14 @@ from connector.billing.write_off import write_off_invoice
 from connector.bootstrap.job_names import BILL_CHUNK, BILLING, PUSH, TASKS
 from connector.bootstrap.wiring import Wiring
 from connector.catalog.diff import Difference, catalog_differences
+from connector.catalog.files import read_catalog
 from connector.catalog.load import CatalogReport, load_catalog
 from connector.charging.granted import grant_to_running
 from connector.errors import Misconfigured
 from connector.flows.billing_systems import PullReport, pull_each
 from connector.flows.code_tasks import CodeTaskReport, run_due_code_tasks
 from connector.flows.deal_estimate import EstimatedBill, estimate_deal
+from connector.flows.rehearsal import Rehearsed, rehearse_products
 from connector.flows.renewals import RenewalReport, renew_terms
 from connector.flows.service_order import (
     ServiceAsk,
@@ -62,6 +64,23 @@ class BusinessUseCases(Wiring):
                 grant_to_running(tx=tx, on=now.date(), now=now)
         self.queue.nudge(PUSH)
         return report
+
+    def rehearse_catalog(
+        self, folder: Path, *, products: Sequence[str], country: str, on: date | None
+    ) -> tuple[Rehearsed, ...]:
+        """Load a folder, sell, deliver and bill its products once, and take all of it back.
+
+        Without products named, every one of the files is tried.
+        """
+        keys = products or [one.key for one in read_catalog(folder).products]
+        now = self.clock.now()
+        with self.store.transaction() as tx:
+            load_catalog(tx=tx, folder=folder, now=now)
+            tried = rehearse_products(
+                tx=tx, rules=self.rules, keys=keys, country=country, on=on or self._today()
+            )
+            tx.rollback()
+        return tried
 
     def catalog_differences(self, folder: Path) -> tuple[Difference, ...]:
         """Return what loading a folder would change; nothing is loaded."""

@@ -39,7 +39,7 @@ from connector.sync.apply.opportunity import DealLine, OpportunityTree
 from connector.sync.mapping.keys import hub_id_of
 
 # What a line without a request type means, by the kind of its product.
-_DEFAULT_REQUEST = {
+DEFAULT_REQUEST = {
     "Service": RequestType.NEW,
     "Widget": RequestType.WIDGET,
     "Service Request": RequestType.SERVICE_REQUEST,
@@ -200,7 +200,7 @@ def _known(
 
 def _line(line: DealLine, tree: OpportunityTree, known: _Known) -> LineDraft:
     product = _product(line, known)
-    wanted = line.request_type or _DEFAULT_REQUEST.get(product.kind, RequestType.NEW)
+    wanted = line.request_type or DEFAULT_REQUEST.get(product.kind, RequestType.NEW)
     request = request_of(wanted)
     request_type = RequestType(wanted)
     if product.kind not in request.product_kinds:

@@ -255,6 +255,44 @@ def lines_of(*, tx: Connection, order_id: int) -> tuple[LineRow, ...]:
     return tuple(LineRow(**row._mapping) for row in rows)
 
 
+@dataclass(frozen=True, slots=True)
+class OrderTotal:
+    """What an order comes to, or what one vendor supplies of it; costs are what we pay."""
+
+    lines: int
+    monthly: Decimal
+    once: Decimal
+    monthly_cost: Decimal
+    once_cost: Decimal
+    currency: str
+    vendor: str | None = None  # None: the whole order; empty: nobody's but our own
+
+
+def totals_of(*, tx: Connection, order_id: int) -> tuple[OrderTotal, tuple[OrderTotal, ...]]:
+    """Return what an order comes to, and that by vendor (row B6).
+
+    A month: what its services cost from then on; one that ends costs nothing.
+    """
+    rows = tx.execute(_TOTALS, {"order_id": order_id}).all()
+    found = tuple(OrderTotal(**row._mapping) for row in rows)
+    (whole,) = (one for one in found if one.vendor is None)
+    return whole, tuple(one for one in found if one.vendor is not None)
+
+
+_TOTALS = text("""
+    SELECT CASE WHEN grouping(p.vendor) = 0 THEN p.vendor END AS vendor, count(l.id) AS lines,
+           o.currency, coalesce(sum(l.mr_price * l.quantity), 0) AS monthly,
+           coalesce(sum(l.nr_price * l.quantity), 0) AS once,
+           coalesce(sum(l.mr_cost * l.quantity), 0) AS monthly_cost,
+           coalesce(sum(l.nr_cost * l.quantity), 0) AS once_cost
+      FROM customer_order o
+      JOIN order_line l ON l.order_id = o.id
+      JOIN product p ON p.id = l.product_id
+     WHERE o.id = :order_id
+     GROUP BY o.currency, ROLLUP (p.vendor) ORDER BY p.vendor
+""")
+
+
 def plan_of(*, tx: Connection, order_id: int) -> tuple[TaskRow, ...]:
     """Return every task of an order in the order of the plan, each with what it comes after."""
     rows = tx.execute(
