@@ -14,7 +14,7 @@ from connector.billing import commands
 from connector.billing.bill_run import BillRunReport, run_cycle
 from connector.charging.charges import PricedUnits, UsageCharge, upsert_usage_charges
 from connector.charging.recurring import start_recurring
-from connector.inventory.services import renew_term, term_end
+from connector.inventory.services import renew_term, term_from
 from connector.parties.billing_accounts import PayerTerms
 from connector.store.engine import Store
 from connector.store.tables.catalog import (
@@ -313,8 +313,7 @@ class BillingWorld(GoingOn):
                 .where(service.c.id == service_id)
                 .values(
                     service_start_on=func.coalesce(service.c.service_start_on, on),
-                    current_term_start_on=on,
-                    current_term_end_on=term_end(on, months),
+                    **term_from(on, months),
                     term_months=months,
                 )
             )

@@ -147,7 +147,8 @@ class BuiltInBilling:
             currency=request.currency,
             on=request.on,
         )
-        return charge_one_time(tx=tx, sold=sold, brand_id=owner.brand_id, now=now)
+        purpose = f"once:{request.add_on}" if request.add_on else "once"
+        return charge_one_time(tx=tx, sold=sold, brand_id=owner.brand_id, now=now, purpose=purpose)
 
 
 def _price(terms: AddOnTerms | ChangeRequest) -> RecurringPrice:
@@ -161,12 +162,14 @@ def _price(terms: AddOnTerms | ChangeRequest) -> RecurringPrice:
 
 
 def _add_on(request: StartRequest | ChangeRequest | EndRequest, name: str) -> AddOn:
+    assert request.order_line_id is not None  # only a service's own price changes without one
     return AddOn(request.service_id, name, request.order_line_id, request.on)
 
 
 def _go_on(tx: Connection, request: ChangeRequest, now: datetime) -> int:
     """Let a service go on as it is, at another place or with a rest; return a charge, or 0."""
     service_id, line, on = request.service_id, request.order_line_id, request.on
+    assert line is not None  # only a service's own price changes without one
     if request.what is ChangeOf.PLACE:
         return move_recurring(
             tx=tx,

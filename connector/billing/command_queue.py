@@ -175,7 +175,11 @@ class QueuedBilling:
             BillingAlreadyEnded: Billing ended before that day.
         """
         service = _service(tx, request.service_id)
-        key = _key("change", request.order_line_id, request.add_on)
+        key = (
+            f"renewal:service:{service.id}:{request.on}"
+            if request.order_line_id is None
+            else _key("change", request.order_line_id, request.add_on)
+        )
         self._refuse_unbilled(tx, service, key, request.on, request.add_on)
         return self._store(
             tx,
@@ -236,7 +240,9 @@ class QueuedBilling:
             )
         return self._store(
             tx,
-            _key("return" if request.is_return else "charge", request.order_line_id),
+            _key(
+                "return" if request.is_return else "charge", request.order_line_id, request.add_on
+            ),
             "charge",
             request.billing_account_id,
             request.on,

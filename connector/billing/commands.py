@@ -109,7 +109,7 @@ def change_service_billing(
     *,
     tx: Connection,
     service_id: int,
-    order_line_id: int,
+    order_line_id: int | None,
     on: date,
     quantity: Decimal,
     mr_price: Decimal,
@@ -120,7 +120,8 @@ def change_service_billing(
 ) -> int:
     """Bill a service otherwise from a day on; return what stands for it.
 
-    The day may lie back; days billed at the old price are credited by the next bill.
+    The day may lie back; days billed at the old price are credited by the next bill. Without an
+    order line it is the price of a term that was renewed, asked for once by who renews it.
     """
     request = ChangeRequest(
         service_id=service_id,
@@ -320,8 +321,9 @@ def charge_once(
     currency: str,
     on: date,
     now: datetime,
+    add_on: str = "",
 ) -> int:
-    """Charge an order line once; return what stands for it.
+    """Charge an order line once, and each add-on of it; return what stands for it.
 
     Raises:
         ForeignCurrency: The billing account is kept in another currency.
@@ -337,6 +339,7 @@ def charge_once(
         unit_cost=unit_cost,
         currency=currency,
         on=on,
+        add_on=add_on,
     )
     return _biller_of_account(tx, billing_account_id).charge_once(tx=tx, request=request, now=now)
 

@@ -57,10 +57,13 @@ class StartRequest:
 
 @dataclass(frozen=True, slots=True)
 class ChangeRequest:
-    """Bill a service at another product, quantity or price from a local day on."""
+    """Bill a service at another product, quantity or price from a local day on.
+
+    No order line asks for the price of a term that was renewed.
+    """
 
     service_id: int
-    order_line_id: int
+    order_line_id: int | None
     on: date
     product_id: int
     quantity: Decimal
@@ -91,7 +94,7 @@ class EndRequest:
 
 @dataclass(frozen=True, slots=True)
 class ChargeRequest:
-    """Charge an order line once, or give back what was sold once before."""
+    """Charge an order line once, or an add-on of it, or give back what was sold once before."""
 
     billing_account_id: int
     order_line_id: int
@@ -104,6 +107,7 @@ class ChargeRequest:
     currency: str
     on: date
     is_return: bool = False
+    add_on: str = ""
 
 
 def payer_of(tx: Connection, request: ChargeRequest) -> Row[tuple[int, str, str]]:

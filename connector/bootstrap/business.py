@@ -27,16 +27,25 @@ from connector.billing.write_off import write_off_invoice
 from connector.bootstrap.job_names import BILL_CHUNK, BILLING, PUSH, TASKS
 from connector.bootstrap.wiring import Wiring
 from connector.catalog.diff import Difference, catalog_differences
+from connector.catalog.files import read_catalog
 from connector.catalog.load import CatalogReport, load_catalog
 from connector.charging.granted import grant_to_running
 from connector.errors import Misconfigured
 from connector.flows.billing_systems import PullReport, pull_each
 from connector.flows.code_tasks import CodeTaskReport, run_due_code_tasks
 from connector.flows.deal_estimate import EstimatedBill, estimate_deal
+from connector.flows.rehearsal import Rehearsed, rehearse_products
 from connector.flows.renewals import RenewalReport, renew_terms
+from connector.flows.service_order import (
+    ServiceAsk,
+    ServicePlan,
+    order_of_service,
+    plan_service_order,
+)
 from connector.kernel.period import Period, add_months
 from connector.mediation.feeds import feed_named
 from connector.mediation.imports import ImportReport, import_usage_file
+from connector.ordering.queries import OrderRow, order_by_number
 from connector.rating.result_queries import months_with_new_usage
 from connector.rating.run import RatingReport, rate_period
 from connector.resources import mappings_dir
@@ -55,6 +64,23 @@ class BusinessUseCases(Wiring):
                 grant_to_running(tx=tx, on=now.date(), now=now)
         self.queue.nudge(PUSH)
         return report
+
+    def rehearse_catalog(
+        self, folder: Path, *, products: Sequence[str], country: str, on: date | None
+    ) -> tuple[Rehearsed, ...]:
+        """Load a folder, sell, deliver and bill its products once, and take all of it back.
+
+        Without products named, every one of the files is tried.
+        """
+        keys = products or [one.key for one in read_catalog(folder).products]
+        now = self.clock.now()
+        with self.store.transaction() as tx:
+            load_catalog(tx=tx, folder=folder, now=now)
+            tried = rehearse_products(
+                tx=tx, rules=self.rules, keys=keys, country=country, on=on or self._today()
+            )
+            tx.rollback()
+        return tried
 
     def catalog_differences(self, folder: Path) -> tuple[Difference, ...]:
         """Return what loading a folder would change; nothing is loaded."""
@@ -84,6 +110,19 @@ class BusinessUseCases(Wiring):
         if report.has_more:
             self.queue.nudge(TASKS)
         return report
+
+    def plan_service_order(self, ask: ServiceAsk) -> ServicePlan:
+        """Return what an ask of a service would do; nothing is written."""
+        with self.store.read() as tx:
+            return plan_service_order(tx=tx, rules=self.rules, ask=ask, now=self.clock.now())
+
+    def order_of_service(self, ask: ServiceAsk) -> OrderRow:
+        """Order what is asked of a service, run what runs by itself, and return the order."""
+        order = order_of_service(store=self.store, rules=self.rules, ask=ask, now=self.clock.now())
+        self.run_tasks()
+        self.queue.nudge(PUSH)
+        with self.store.read() as tx:
+            return order_by_number(tx=tx, number=order.number)
 
     def renew_terms(self) -> RenewalReport:
         """Move on the terms that have ended, and end the services that expire with theirs."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from connector.catalog.files import CatalogFiles
 from connector.catalog.source import BadFile
+from connector.catalog.upgrade_paths import circle_through
 
 NAMES_SHOWN_MAX = 10
 
@@ -29,9 +30,10 @@ def incoherences(files: CatalogFiles, *, is_whole: bool = True) -> tuple[BadFile
 
     Names without their entry, unless something could not be read (`is_whole`): that may be it.
     Dates that clash: two entries of one slot from the same day, or one that is said to end only
-    after the next has begun. In the order of files and lines.
+    after the next has begun. Upgrades that lead back to where they began, or to what has no price
+    for it. In the order of files and lines.
     """
-    found = [*(_missing(files) if is_whole else ()), *date_clashes(files)]
+    found = [*(_missing(files) if is_whole else ()), *date_clashes(files), *bad_paths(files)]
     return tuple(sorted(found, key=lambda one: (str(one.path), one.line)))
 
 
@@ -48,6 +50,9 @@ def _missing(files: CatalogFiles) -> Iterator[BadFile]:
         plan = product.rate_plan_key
         if plan is not None and plan not in plans:
             yield _absent(what, "rate plan", plan, plans, product.path, product.line)
+        for key in product.upgrades_to:
+            if key not in products:
+                yield _absent(what, "product", key, products, product.path, product.line)
         for part in product.bundle:
             if part.product not in products:
                 told = f"The bundle '{product.key}'"
@@ -95,6 +100,33 @@ def date_clashes(files: CatalogFiles) -> Iterator[BadFile]:
         ordered = sorted(entries, key=lambda one: one.valid_from)
         for before, after in pairwise(ordered):
             yield from _clash(before, after)
+
+
+def bad_paths(files: CatalogFiles) -> Iterator[BadFile]:
+    """Yield upgrades that go round in a circle, and those that nobody could order."""
+    steps = {product.key: product.upgrades_to for product in files.products}
+    priced = {
+        product.key
+        for product in files.products
+        if any(price.request_type == "UPGRADE" for price in product.prices)
+    }
+    for product in files.products:
+        circle = circle_through(product.key, steps)
+        if circle is not None and product.key == min(circle):
+            yield BadFile(
+                path=product.path,
+                line=product.line,
+                problem=f"Upgrades of '{product.key}' lead back to it: {' > '.join(circle)}.",
+                remedy="Name upgrades only; each can be gone back as a downgrade.",
+            )
+        for key in product.upgrades_to:
+            if key in steps and key not in priced:
+                yield BadFile(
+                    path=product.path,
+                    line=product.line,
+                    problem=f"'{product.key}' upgrades to '{key}', which has no price for it.",
+                    remedy=f"Give '{key}' a price with request: UPGRADE, or leave it out.",
+                )
 
 
 def _clash(before: _Dated, after: _Dated) -> Iterator[BadFile]:

@@ -1,5 +1,6 @@
 """The catalogue's values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -67,6 +68,19 @@ class PriceEntry:
     valid_to: date | None
     pricing: dict[str, Any] | None = None
     nr_pricing: dict[str, Any] | None = None
+
+
+def price_for_term(offered: Sequence[PriceEntry], term_months: int) -> PriceEntry | None:
+    """Return the price of a term among those of one product and request type.
+
+    A price without a term serves every term, unless terms are priced (row B3).
+    """
+    for entry in offered:
+        if entry.term_months == term_months:
+            return entry
+    if len(offered) == 1 and offered[0].term_months == 0:
+        return offered[0]
+    return None
 
 
 @dataclass(frozen=True, slots=True)

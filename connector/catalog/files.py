@@ -29,6 +29,7 @@ from connector.catalog.pricing_files import (
 from connector.catalog.source import BadFile, Entry, read_yaml
 from connector.store.tables.base import INVOICE_SECTIONS, TAX_TREATMENTS
 
+RENEW = "RENEW"  # no order asks for it: a term follows another (domain 3.3)
 REQUEST_TYPES = (
     "NEW",
     "ADD_ON_CHANGE",
@@ -45,6 +46,7 @@ REQUEST_TYPES = (
     "RESUME",
     "TRANSFER_OF_BILLING",
 )
+PRICED_FOR = (*REQUEST_TYPES, RENEW)
 KINDS = ("Service", "Part", "Service Request", "Widget")
 RENEWALS = ("Same term", "Month-to-month", "Expires")
 
@@ -92,6 +94,7 @@ class ProductDraft:
     bundle: tuple[PartDraft, ...] = ()
     early_termination: dict[str, Any] | None = None
     commitment: dict[str, Any] | None = None
+    upgrades_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +321,7 @@ def _product(entry: Entry) -> ProductDraft:
         bundle=read_bundle(entry),
         early_termination=read_early_termination(entry),
         commitment=read_commitment(entry),
+        upgrades_to=entry.optional_names("upgrades_to"),
     )
     entry.finish()
     if product.bundle and any(price.pricing for price in product.prices):
@@ -333,7 +337,7 @@ def _price(entry: Entry) -> PriceDraft:
     mr_price, pricing = read_recurring(entry)
     nr_price, nr_pricing = read_once(entry)
     price = PriceDraft(
-        request_type=entry.one_of("request", REQUEST_TYPES),
+        request_type=entry.one_of("request", PRICED_FOR),
         term_months=entry.whole("term", 0),
         currency=entry.currency("currency"),
         mr_price=mr_price,
@@ -351,6 +355,12 @@ def _price(entry: Entry) -> PriceDraft:
     )
     if price.valid_to is not None and price.valid_to <= price.valid_from:
         raise entry.error(f"The price ends ({price.valid_to}) before it begins.", key="until")
+    if price.request_type == RENEW and (price.nr_price or price.work_order_template):
+        raise entry.error(
+            "RENEW makes no work and charges nothing once.",
+            remedy="Leave nr and template out; mr or pricing is what the next term costs.",
+            key="request",
+        )
     entry.finish()
     return price
 

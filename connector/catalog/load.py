@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Table, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from connector.catalog.bundles import load_bundles
-from connector.catalog.coherence import date_clashes
+from connector.catalog.coherence import bad_paths, date_clashes
 from connector.catalog.decks import load_decks
 from connector.catalog.discounts import load_discounts, load_vendor_rules
 from connector.catalog.files import CatalogFiles, ProductDraft, read_catalog
@@ -51,11 +51,11 @@ def load_catalog(*, tx: Connection, folder: Path, now: datetime) -> CatalogRepor
     """Load a folder of catalogue files; the same files as at the last load change nothing.
 
     Raises:
-        BadFile: A file is wrong, with its line, two entries clash, or a price that has begun is
-            rewritten.
+        BadFile: A file is wrong, with its line, two entries clash, upgrades go round in a circle,
+            or a price that has begun is rewritten.
     """
     files = read_catalog(folder)
-    for clash in date_clashes(files):
+    for clash in (*date_clashes(files), *bad_paths(files)):
         raise clash
     advisory_lock(tx, "catalog.load")
     last = tx.execute(
@@ -68,6 +68,7 @@ def load_catalog(*, tx: Connection, folder: Path, now: datetime) -> CatalogRepor
     plans = load_plans(tx, files.plans, known_decks=_keys(tx, rate_deck))
     taxes = load_taxes(tx, files.taxes)
     products = _load_products(tx, files.products)
+    _check_upgrades(tx, files.products)
     bundles = load_bundles(tx, files.products)
     opened, closed = load_prices(tx, files.products)
     discounts = load_discounts(tx, files.discounts)
@@ -136,9 +137,22 @@ def _load_products(tx: Connection, drafts: Iterable[ProductDraft]) -> int:
                 "rate_plan_key": draft.rate_plan_key,
                 "early_termination": draft.early_termination,
                 "commitment": draft.commitment,
+                "upgrades_to": list(draft.upgrades_to),
             }
         )
     return _upsert(tx, product, rows)
+
+
+def _check_upgrades(tx: Connection, drafts: Iterable[ProductDraft]) -> None:
+    known = _keys(tx, product)
+    for draft in drafts:
+        for key in draft.upgrades_to:
+            if key not in known:
+                raise BadFile(
+                    path=draft.path,
+                    line=draft.line,
+                    problem=f"Product '{draft.key}' upgrades to '{key}', which is not there.",
+                )
 
 
 def _upsert(tx: Connection, table: Table, rows: list[dict[str, Any]]) -> int:

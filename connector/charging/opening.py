@@ -58,7 +58,7 @@ def cut(
     tx: Connection,
     cuts: Sequence[Cut],
     *,
-    order_line_id: int,
+    order_line_id: int | None,
     now: datetime,
     pauses: Mapping[int, Pause] | None = None,
 ) -> None:
@@ -73,7 +73,7 @@ def stop(
     *,
     on: date,
     facts: ServiceFacts,
-    order_line_id: int,
+    order_line_id: int | None,
     now: datetime,
 ) -> int:
     """End a part of a service; return how many charges that cut."""
@@ -93,7 +93,7 @@ def open_charge(
     *,
     facts: ServiceFacts,
     share: Share,
-    order_line_id: int,
+    order_line_id: int | None,
     opening: Opening,
     discounts: Sequence[dict[str, Any]],
     now: datetime,
@@ -102,7 +102,8 @@ def open_charge(
     """Enter a recurring charge; return its id."""
     minor_digits(facts.currency)
     price = share.price
-    source: dict[str, Any] = {"service": facts.service_id, "order_line": order_line_id}
+    source: dict[str, Any] = {"service": facts.service_id}
+    source |= {"renewal": True} if order_line_id is None else {"order_line": order_line_id}
     if share.part != WHOLE:
         source["part"] = share.part
     if add_on:

@@ -208,7 +208,7 @@ def cut_charges(
     tx: Connection,
     *,
     cuts: Sequence[Cut],
-    closed_by: int,
+    closed_by: int | None,
     now: datetime,
     pauses: Mapping[int, Pause] | None = None,
 ) -> None:

@@ -92,7 +92,7 @@ def change_recurring(
     *,
     tx: Connection,
     service_id: int,
-    order_line_id: int,
+    order_line_id: int | None,
     on: date,
     price: RecurringPrice,
     now: datetime,
@@ -100,7 +100,8 @@ def change_recurring(
     """Bill a service at another price from a day on; return the new charge's id.
 
     Days billed ahead at the old price come back with the next bill. The day may lie back. The
-    same order line again changes nothing; two changes of one day: the last one wins.
+    same order line again changes nothing; two changes of one day: the last one wins. Without an
+    order line a renewed term has a price of its own: nothing tells a repetition.
 
     Raises:
         NothingToBill: Billing never started.
@@ -111,7 +112,7 @@ def change_recurring(
     facts = queries.lock_service(tx, service_id=service_id)
     charges = _base(queries.recurring_of(tx, service_id=service_id))
     for charge in charges:
-        if charge.order_line_id == order_line_id:
+        if order_line_id is not None and charge.order_line_id == order_line_id:
             return charge.id
     product = queries.product_facts(tx, product_id=price.product_id)
     policy = policy_of(facts, product.key)
@@ -211,7 +212,7 @@ def _take_over(
     on: date,
     policy: ProrationPolicy,
     is_new: bool,
-    order_line_id: int,
+    order_line_id: int | None,
     now: datetime,
 ) -> Opening:
     """Cut what was charged for a part of a service and return the days of what follows it."""

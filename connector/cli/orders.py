@@ -1,12 +1,20 @@
 """`l2c orders`: list and show orders and their plans."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import click
 
 from connector.cli.printing import print_json, table
 from connector.cli.session import Session
-from connector.ordering.queries import lines_of, list_orders, order_by_number, plan_of
+from connector.ordering.queries import (
+    OrderTotal,
+    lines_of,
+    list_orders,
+    order_by_number,
+    plan_of,
+    totals_of,
+)
 
 
 @click.group()
@@ -50,15 +58,22 @@ def list_(
 
 @orders.command()
 @click.argument("number")
+@click.option("--vendors", "by_vendor", is_flag=True, help="Also by vendor, with what each costs.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def show(session: Session, *, number: str, as_json: bool) -> None:
-    """Show an order (such as ORD-000001) with its lines."""
+def show(session: Session, *, number: str, by_vendor: bool, as_json: bool) -> None:
+    """Show an order (such as ORD-000001) with its lines and what they come to.
+
+    Vendors and what they cost are shown on demand only: a customer sees one total.
+    """
     with session.app().store.read() as tx:
         order = order_by_number(tx=tx, number=number)
         lines = lines_of(tx=tx, order_id=order.id)
+        whole, vendors = totals_of(tx=tx, order_id=order.id)
     if as_json:
-        print_json({"order": order, "lines": lines})
+        total = {"monthly": whole.monthly, "once": whole.once, "currency": whole.currency}
+        shown = {"order": order, "lines": lines, "total": total}
+        print_json(shown | ({"vendors": vendors} if by_vendor else {}))
         return
     click.echo(f"{order.number}  {order.account}  {order.state}  {order.progress_pct} %")
     if order.blocker:
@@ -80,6 +95,26 @@ def show(session: Session, *, number: str, as_json: bool) -> None:
                 for line in lines
             ],
         )
+    )
+    click.echo(f"{whole.monthly:.2f} {whole.currency} a month, {whole.once:.2f} once")
+    if by_vendor:
+        click.echo(_by_vendor((*vendors, whole)))
+
+
+def _by_vendor(totals: Sequence[OrderTotal]) -> str:
+    return table(
+        ("Vendor", "Lines", "Monthly", "Once", "Monthly cost", "Once cost"),
+        [
+            (
+                "all" if one.vendor is None else one.vendor or "(own)",
+                one.lines,
+                one.monthly,
+                one.once,
+                one.monthly_cost,
+                one.once_cost,
+            )
+            for one in totals
+        ],
     )
 
 

@@ -1,16 +1,21 @@
-"""`l2c services`: list and show services."""
+"""`l2c services`: list and show services, and let them rest, go on or change their payer."""
+
+from datetime import datetime
 
 import click
 
+from connector.adapters.salesforce.ids import to_18
 from connector.cli.printing import print_json, table
 from connector.cli.session import Session
+from connector.flows.service_order import ServiceAsk, ServicePlan
 from connector.inventory.queries import list_services, service_by_number
 from connector.inventory.states import ServiceState
+from connector.ordering.request_types import RequestType
 
 
 @click.group()
 def services() -> None:
-    """List and show services."""
+    """List and show services; suspend, resume and transfer them."""
 
 
 @services.command("list")
@@ -85,3 +90,113 @@ def show(session: Session, *, number: str, as_json: bool) -> None:
 
 def _terms(values: dict[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+_ON = click.option(
+    "--on",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="First day on which it counts; today when left out.",
+)
+_YES = click.option("--yes", is_flag=True, help="Do it without asking.")
+_JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON; without --yes only what would happen."
+)
+
+
+@services.command()
+@click.argument("number")
+@_ON
+@_YES
+@_JSON
+@click.pass_obj
+def suspend(session: Session, *, number: str, on: datetime | None, yes: bool, as_json: bool) -> int:
+    """Let a service rest: Suspended for Non-Pay.
+
+    What it costs meanwhile says `while_suspended` of its proration policy. The day may lie back,
+    not ahead. It becomes an order of the service's customer.
+    """
+    return _order(session, RequestType.SUSPEND, number, on, yes=yes, as_json=as_json)
+
+
+@services.command()
+@click.argument("number")
+@_ON
+@_YES
+@_JSON
+@click.pass_obj
+def resume(session: Session, *, number: str, on: datetime | None, yes: bool, as_json: bool) -> int:
+    """Let a suspended service go on. The day may lie back, not ahead."""
+    return _order(session, RequestType.RESUME, number, on, yes=yes, as_json=as_json)
+
+
+@services.command()
+@click.argument("number")
+@click.option(
+    "--to", "to_account", required=True, help="The account that takes it over (its Salesforce id)."
+)
+@_ON
+@_YES
+@_JSON
+@click.pass_obj
+def transfer(
+    session: Session,
+    *,
+    number: str,
+    to_account: str,
+    on: datetime | None,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    """Let another account have a service and pay for it, from a day on.
+
+    The term stays; each day is billed to exactly one of them. The day may lie ahead.
+    """
+    to_account = to_18(to_account)
+    return _order(
+        session, RequestType.TRANSFER_OF_BILLING, number, on, to_account, yes=yes, as_json=as_json
+    )
+
+
+def _order(
+    session: Session,
+    request_type: RequestType,
+    number: str,
+    on: datetime | None,
+    to_account: str | None = None,
+    *,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    """Say what an act will do, ask, do it by an order, and say how far that came."""
+    app = session.app()
+    day = on.date() if on else app.rules.policy.today(app.clock.now())
+    ask = ServiceAsk(number, request_type, day, to_account)
+    plan = app.plan_service_order(ask)
+    if not as_json:
+        click.echo(_words(plan))
+    if as_json and not yes:
+        print_json({"plan": plan, "order": None})
+        return 0
+    if not yes and not click.confirm("Shall it be done?"):
+        click.echo("Nothing was done.")
+        return 1
+    order = app.order_of_service(ask)
+    if as_json:
+        print_json({"plan": plan, "order": order})
+    else:
+        waits = f"; next: {order.next_step}" if order.next_step else ""
+        click.echo(f"Order {order.number} is {order.state}{waits}.")
+        if order.blocker:
+            click.echo(f"stuck: {order.blocker}")
+    return 1 if order.blocker else 0
+
+
+def _words(plan: ServicePlan) -> str:
+    what = f"{plan.service} ({plan.product}, {plan.account})"
+    fee = f" It costs {plan.fee:.2f} {plan.currency} once." if plan.fee else ""
+    if plan.to_account is not None:
+        return f"From {plan.on} on {what} belongs to {plan.to_account}, who pays for it.{fee}"
+    if plan.request_type == RequestType.RESUME:
+        return f"From {plan.on} on {what} is in service again and billed to {plan.payer}.{fee}"
+    meanwhile = "is not billed" if plan.while_suspended == "pause" else "is billed on"
+    return f"From {plan.on} on {what} rests; meanwhile it {meanwhile} to {plan.payer}.{fee}"

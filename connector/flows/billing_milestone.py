@@ -128,6 +128,7 @@ def _change(
             mr_cost=line.mr_cost,
             term_months=line.term_months or None,
             pricing=line.pricing,
+            renewal_type=line.renewal_type,
         ),
         today=today,
         now=now,

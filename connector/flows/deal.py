@@ -9,10 +9,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from connector.catalog.domain import PriceEntry, Product
+from connector.catalog.domain import PriceEntry, Product, price_for_term
 from connector.catalog.queries import OwnPrice, own_prices_on, prices_on, products_by_keys
+from connector.catalog.upgrade_paths import UpgradePaths, upgrade_paths_of
 from connector.errors import ConnectorError
-from connector.flows.add_on_line import product_keys, read_add_ons
+from connector.flows.add_on_line import Offers, product_keys, read_add_ons
 from connector.flows.giving_up import check_commitment
 from connector.flows.rules import DeliveryRules
 from connector.flows.sold_price import Refused, sold_price
@@ -38,7 +39,7 @@ from connector.sync.apply.opportunity import DealLine, OpportunityTree
 from connector.sync.mapping.keys import hub_id_of
 
 # What a line without a request type means, by the kind of its product.
-_DEFAULT_REQUEST = {
+DEFAULT_REQUEST = {
     "Service": RequestType.NEW,
     "Widget": RequestType.WIDGET,
     "Service Request": RequestType.SERVICE_REQUEST,
@@ -78,6 +79,7 @@ class _Known:
     targets: dict[int, Target]
     commitments: dict[int, Commitment]
     used: dict[int, list[str]]
+    paths: UpgradePaths
     rules: DeliveryRules
 
 
@@ -167,6 +169,11 @@ def _known(
     products = products_by_keys(tx, keys | product_keys(tree.lines))
     ids = [_target_id(line) for line in tree.lines]
     named = [one for one in ids if one is not None]
+    found = targets(tx=tx, ids=named)
+    standing = {one.product_key for one in found.values()} | {
+        add_on.product_key for one in found.values() for add_on in one.add_ons
+    }
+    products |= products_by_keys(tx, standing - products.keys())
     return _Known(
         account_id=account_id,
         currency=currency,
@@ -183,16 +190,17 @@ def _known(
             currency=currency,
             on=today,
         ),
-        targets=targets(tx=tx, ids=named),
+        targets=found,
         commitments=commitments_of(tx=tx, ids=named),
         used=_used(tree),
+        paths=upgrade_paths_of(tx=tx, keys=products.keys()),
         rules=rules,
     )
 
 
 def _line(line: DealLine, tree: OpportunityTree, known: _Known) -> LineDraft:
     product = _product(line, known)
-    wanted = line.request_type or _DEFAULT_REQUEST.get(product.kind, RequestType.NEW)
+    wanted = line.request_type or DEFAULT_REQUEST.get(product.kind, RequestType.NEW)
     request = request_of(wanted)
     request_type = RequestType(wanted)
     if product.kind not in request.product_kinds:
@@ -213,9 +221,7 @@ def _line(line: DealLine, tree: OpportunityTree, known: _Known) -> LineDraft:
         request_type=request_type,
         product_key=product.key,
     )
-    renewal_type = line.renewal_type or entry.renewal_type
-    if request.effect in MAKES_SERVICE and renewal_type == "Same term" and not line.term_months:
-        raise Refused("it renews for the same term and has no term")
+    renewal_type = _renewal_type(line, request, entry, target)
     if request_type is RequestType.RE_TERM and not line.term_months:
         raise Refused("RE_TERM needs the new term")
     quantity = line.quantity
@@ -262,6 +268,17 @@ def _line(line: DealLine, tree: OpportunityTree, known: _Known) -> LineDraft:
     )
 
 
+def _renewal_type(
+    line: DealLine, request: Request, entry: PriceEntry, target: Target | None
+) -> str:
+    if target is not None and request.effect not in MAKES_SERVICE:
+        return line.renewal_type or target.renewal_type
+    renewal_type = line.renewal_type or entry.renewal_type
+    if request.effect in MAKES_SERVICE and renewal_type == "Same term" and not line.term_months:
+        raise Refused("it renews for the same term and has no term")
+    return renewal_type
+
+
 def _check_place(line: DealLine, request: Request, product: Product) -> None:
     has_place = line.location is not None or bool((line.location_text or "").strip())
     if request.effect is Effect.START and product.is_location_based and not has_place:
@@ -276,8 +293,9 @@ def _add_ons(
     line: DealLine, request: Request, target: Target | None, known: _Known
 ) -> list[dict[str, Any]] | None:
     if request.effect is Effect.ADD_ONS and target is not None:
-        return read_add_ons(line=line, target=target, products=known.products, prices=known.prices)
-    if line.add_ons_added or line.add_ons_removed:
+        offers = Offers(known.products, known.prices, known.own_prices, known.currency)
+        return read_add_ons(line=line, target=target, offers=offers)
+    if line.add_ons_added or line.add_ons_changed or line.add_ons_removed:
         raise Refused("add-ons are changed by a line of type ADD_ON_CHANGE")
     return None
 
@@ -340,6 +358,14 @@ def _target(
         raise Refused(f"service {found.number} is on the lines {' and '.join(lines)} of this deal")
     if request_type in _SAME_PRODUCT and found.product_id != product.id:
         raise Refused(f"service {found.number} is '{found.product_key}', not this product")
+    if request_type in (RequestType.UPGRADE, RequestType.DOWNGRADE):
+        why_not = known.paths.why_not(
+            present=known.products[found.product_key],
+            wanted=product,
+            is_upgrade=request_type is RequestType.UPGRADE,
+        )
+        if why_not is not None:
+            raise Refused(f"service {found.number}: {why_not}")
     if request.effect is Effect.CHANGE and product.change_policy != "In place":
         raise Refused(f"'{product.key}' is changed by replacing it: order REPLACE")
     return found
@@ -349,12 +375,8 @@ def _price(
     line: DealLine, product: Product, request_type: RequestType, known: _Known
 ) -> PriceEntry:
     offered = known.prices.get((product.id, request_type), ())
-    for entry in offered:
-        if entry.term_months == line.term_months:
-            return entry
-    # A price without a term serves every term, unless terms are priced.
-    if len(offered) == 1 and offered[0].term_months == 0:
-        return offered[0]
+    if (entry := price_for_term(offered, line.term_months)) is not None:
+        return entry
     terms = ", ".join(str(entry.term_months) for entry in offered) or "none"
     raise Refused(
         f"no price for {request_type} over {line.term_months} months in "

@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from connector.billing.commands import (
+    change_add_on_billing,
+    charge_once,
     end_add_on_billing,
     move_service_billing,
     resume_service_billing,
@@ -16,8 +18,8 @@ from connector.billing.commands import (
 )
 from connector.billing.requests import AddOnTerms
 from connector.errors import StateConflict
-from connector.flows.add_on_line import ADD
-from connector.inventory.add_ons import NewAddOn, put_add_on, take_add_on
+from connector.flows.add_on_line import ADD, REMOVE
+from connector.inventory.add_ons import NewAddOn, put_add_on, swap_add_on, take_add_on
 from connector.inventory.changes import change_facts
 from connector.inventory.services import service_by_id
 from connector.inventory.states import ServiceState
@@ -117,7 +119,7 @@ def _change_add_on(
 ) -> None:
     assert line.service_id is not None
     name = one["name"]
-    if one["act"] != ADD:
+    if one["act"] == REMOVE:
         take_add_on(tx=tx, service_id=line.service_id, name=name, on=on)
         end_add_on_billing(
             tx=tx, service_id=line.service_id, order_line_id=line.id, on=on, name=name, now=now
@@ -125,10 +127,29 @@ def _change_add_on(
         return
     quantity, price = Decimal(one["quantity"]), Decimal(one["mr_price"])
     new = NewAddOn(name, one["product_id"], quantity, price)
-    put_add_on(tx=tx, service_id=line.service_id, order_line_id=line.id, new=new, on=on)
     terms = AddOnTerms(
         name, one["product_id"], quantity, price, Decimal(one["mr_cost"]), one["pricing"]
     )
-    start_add_on_billing(
-        tx=tx, service_id=line.service_id, order_line_id=line.id, on=on, add_on=terms, now=now
+    put, bill = (
+        (put_add_on, start_add_on_billing)
+        if one["act"] == ADD
+        else (swap_add_on, change_add_on_billing)
     )
+    put(tx=tx, service_id=line.service_id, order_line_id=line.id, new=new, on=on)
+    bill(tx=tx, service_id=line.service_id, order_line_id=line.id, on=on, add_on=terms, now=now)
+    if one.get("nr_price"):
+        charge_once(
+            tx=tx,
+            billing_account_id=line.billing_account_id,
+            order_line_id=line.id,
+            service_id=line.service_id,
+            product_id=one["product_id"],
+            description=one["description"],
+            quantity=quantity,
+            unit_price=Decimal(one["nr_price"]),
+            unit_cost=Decimal(one["nr_cost"]),
+            currency=line.currency,
+            add_on=name,
+            on=on,
+            now=now,
+        )

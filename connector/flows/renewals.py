@@ -8,20 +8,26 @@ from sqlalchemy import Connection
 
 from connector.billing.commands import end_service_billing
 from connector.errors import StateConflict
+from connector.flows.renewal_price import renew_price
 from connector.flows.rules import DeliveryRules
 from connector.inventory.changes import apply_due_changes, end_service
-from connector.inventory.renewals import Expiring, expiring_services, renew_due_terms
+from connector.inventory.renewals import Expiring, Renewed, expiring_services, renew_due_terms
 from connector.inventory.states import ServiceState
+from connector.ordering.policy import RenewalPrice
 from connector.store.engine import Store
 
 log = structlog.get_logger(__name__)
+
+# A service that rested for years catches up term by term; the rest is left to the next run.
+_MISSED_TERMS = 120
 
 
 @dataclass(frozen=True, slots=True)
 class RenewalReport:
     """How many terms were moved on, how many services ended with theirs, and how many could not.
 
-    Why one could not is in the log; it is tried again by the next run.
+    Why one could not is in the log. One that could not end is tried again by the next run; one
+    that could not be billed at the price of its new term keeps the price it had.
     """
 
     renewed: int
@@ -33,15 +39,34 @@ def renew_terms(*, store: Store, rules: DeliveryRules, now: datetime) -> Renewal
     """Move on every term whose last day is over (domain 3.3, RENEW); again, it changes nothing.
 
     Changes whose day has come are applied first: what was ordered wins over what renews by
-    itself. Days that nobody ran are made up for, each dated as it was due.
+    itself. Days that nobody ran are made up for, each dated as it was due. What the next term costs
+    says the policy (`renewal_price`).
     """
     today = rules.policy.today(now)
     with store.transaction() as tx:
         apply_due_changes(tx=tx, today=today, now=now)
-        renewed = renew_due_terms(tx=tx, today=today, now=now)
+        renewed = failed = 0
+        for _ in range(_MISSED_TERMS):
+            moved = renew_due_terms(tx=tx, today=today, now=now)
+            if not moved:
+                break
+            renewed += len(moved)
+            if rules.policy.renewal_price is RenewalPrice.CATALOGUE:
+                failed += sum(not _reprice(tx, one, now) for one in moved)
         expiring = expiring_services(tx=tx, today=today)
-        failed = sum(not _expire(tx, one, today, now) for one in expiring)
-    return RenewalReport(renewed, len(expiring) - failed, failed)
+        expired = sum(_expire(tx, one, today, now) for one in expiring)
+    return RenewalReport(renewed, expired, failed + len(expiring) - expired)
+
+
+def _reprice(tx: Connection, renewed: Renewed, now: datetime) -> bool:
+    """Give a renewed service its price in the catalogue; return whether it could."""
+    try:
+        with tx.begin_nested():
+            renew_price(tx=tx, renewed=renewed, now=now)
+    except StateConflict as error:  # of one service, which keeps its price
+        log.error("service.price_not_renewed", service_id=renewed.service_id, reason=str(error))
+        return False
+    return True
 
 
 def _expire(tx: Connection, one: Expiring, today: date, now: datetime) -> bool:

@@ -49,7 +49,7 @@ def sold_price(
         Refused: A price is missing or below zero.
     """
     if request_of(request_type).effect is not Effect.CHARGE and entry.nr_pricing is not None:
-        entry = replace(entry, nr_price=_once(entry.nr_pricing, quantity, currency))
+        entry = replace(entry, nr_price=once_for_each(entry, quantity, currency))
     sold = _sold(line, entry, request_type, quantity, currency, own, target)
     least = min(sold.mr_price, sold.nr_price)
     if least < 0:
@@ -89,22 +89,39 @@ def _sold(
         return SoldPrice(target.mr_price, entry.nr_price, target.mr_cost, target.pricing)
     if not _is_listed(line, entry.mr_price, currency):
         return SoldPrice(_unit(line, entry.mr_price, currency), entry.nr_price, entry.mr_cost)
-    if own is not None:
-        return SoldPrice(_discounted(own, line), entry.nr_price, entry.mr_cost)
-    if entry.pricing is not None:
-        return _by_model(line, entry, entry.pricing, quantity)
-    return SoldPrice(_discounted(entry.mr_price, line), entry.nr_price, entry.mr_cost)
+    return listed_price(
+        entry=entry, quantity=quantity, own=own, discount_percent=line.discount_percent
+    )
 
 
-def _by_model(
-    line: DealLine, entry: PriceEntry, listed: dict[str, Any], quantity: Decimal
+def listed_price(
+    *,
+    entry: PriceEntry,
+    quantity: Decimal,
+    own: Decimal | None,
+    discount_percent: Decimal = Decimal(0),
 ) -> SoldPrice:
-    pricing = listed
-    if line.discount_percent:
-        pricing = discounted_pricing(listed, line.discount_percent)
+    """Return the price by the lists alone: the customer's own, or the catalogue's, less a discount.
+
+    A price model prices the quantity as a whole.
+    """
+    if own is not None:
+        return SoldPrice(_less(own, discount_percent), entry.nr_price, entry.mr_cost)
+    if entry.pricing is None:
+        return SoldPrice(_less(entry.mr_price, discount_percent), entry.nr_price, entry.mr_cost)
+    pricing = entry.pricing
+    if discount_percent:
+        pricing = discounted_pricing(pricing, discount_percent)
     _, whole = read_pricing(pricing).unrounded(quantity)
     average = rounded_to(whole / Fraction(quantity), PRICE_DIGITS)
     return SoldPrice(average, entry.nr_price, entry.mr_cost, pricing)
+
+
+def once_for_each(entry: PriceEntry, quantity: Decimal, currency: str) -> Decimal:
+    """Return what each of so many units costs once."""
+    if entry.nr_pricing is None:
+        return entry.nr_price
+    return _once(entry.nr_pricing, quantity, currency)
 
 
 def _once(listed: dict[str, Any], quantity: Decimal, currency: str) -> Decimal:
@@ -122,7 +139,7 @@ def _unit(line: DealLine, listed: Decimal, currency: str) -> Decimal:
     price = listed
     if line.unit_price is not None and not _is_listed(line, listed, currency):
         price = line.unit_price
-    return _discounted(price, line)
+    return _less(price, line.discount_percent)
 
 
 def _is_listed(line: DealLine, listed: Decimal, currency: str) -> bool:
@@ -130,5 +147,5 @@ def _is_listed(line: DealLine, listed: Decimal, currency: str) -> bool:
     return line.unit_price is None or line.unit_price == round_to_currency(listed, currency)
 
 
-def _discounted(price: Decimal, line: DealLine) -> Decimal:
-    return (price * (100 - line.discount_percent) / 100).quantize(_PRICE_PLACES)
+def _less(price: Decimal, discount_percent: Decimal) -> Decimal:
+    return (price * (100 - discount_percent) / 100).quantize(_PRICE_PLACES)

@@ -68,6 +68,24 @@ def put_add_on(
     )
 
 
+def swap_add_on(
+    *, tx: Connection, service_id: int, order_line_id: int, new: NewAddOn, on: date
+) -> int:
+    """Let an add-on be another from a day on, under its name; return the id of what it is then.
+
+    The same order line again changes nothing.
+
+    Raises:
+        NoSuchAddOn: The service has none of this name on that day.
+    """
+    own = (add_on.c.service_id == service_id) & (add_on.c.name == new.name)
+    known = tx.scalar(select(add_on.c.id).where(own, add_on.c.order_line_id == order_line_id))
+    if known is not None:
+        return int(known)
+    take_add_on(tx=tx, service_id=service_id, name=new.name, on=on)
+    return put_add_on(tx=tx, service_id=service_id, order_line_id=order_line_id, new=new, on=on)
+
+
 def take_add_on(*, tx: Connection, service_id: int, name: str, on: date) -> bool:
     """End an add-on: `on` is its first day without it. False when it ends on that day already.
 

@@ -10,10 +10,10 @@ from decimal import Decimal
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, func, insert, or_, select, text, update
 
 from connector.errors import StateConflict
-from connector.inventory.services import Service, lock_service, term_end
+from connector.inventory.services import Service, lock_service, term_from
 from connector.inventory.states import ServiceState, check_move
 from connector.store.tables.inventory import add_on, service, service_alias, service_change
 
@@ -47,7 +47,10 @@ class NotInService(StateConflict):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a service is from a day on; a `term_months` of None leaves the running term alone."""
+    """What a service is from a day on; a `term_months` of None leaves the running term alone.
+
+    `renewal_type` says what follows a new term; without one it stays.
+    """
 
     product_id: int
     quantity: Decimal
@@ -55,6 +58,7 @@ class Terms:
     mr_cost: Decimal
     term_months: int | None = None
     pricing: dict[str, Any] | None = None
+    renewal_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ def change_service(
         return known
     if present.state is not ServiceState.IN_SERVICE:
         raise NotInService(f"Service {present.number} is {present.state}.")
-    _check_day(tx, present, on)
+    check_day(tx=tx, present=present, on=on)
     is_due = on <= today
     _record(
         tx=tx,
@@ -140,7 +144,7 @@ def change_facts(
         )
     elif present.state not in (ServiceState.IN_SERVICE, ServiceState.SUSPENDED):
         raise NotInService(f"Service {present.number} is {present.state}.")
-    _check_day(tx, present, on)
+    check_day(tx=tx, present=present, on=on)
     is_due = on <= today
     _record(
         tx=tx,
@@ -170,7 +174,8 @@ def end_service(
     """End a service: `on` is its first day without service.
 
     An end before the start ends it on its first day: nothing was served (domain 3.4, golden 5).
-    Scheduled changes that would come later are superseded.
+    Scheduled changes that would come later are superseded. One that has expired meanwhile stays so,
+    unless it ended earlier.
 
     Raises:
         ServiceStateConflict: The service cannot end from the state it is in.
@@ -179,7 +184,13 @@ def end_service(
     known = _known(tx, order_line_id, END)
     if known is not None:
         return known
-    check_move(number=present.number, present=present.state, wanted=state)
+    if present.state is ServiceState.EXPIRED and state is ServiceState.CANCELED_BY_USER:
+        # Its last term ended while the order was on its way; an earlier end still counts.
+        assert present.service_end_on is not None
+        if on >= present.service_end_on:
+            return Change(service_id, present.service_end_on, is_applied=True, was_known=False)
+    else:
+        check_move(number=present.number, present=present.state, wanted=state)
     assert present.service_start_on is not None
     ends_on = max(on, present.service_start_on)
     is_due = ends_on <= today
@@ -251,7 +262,13 @@ def _known(tx: Connection, order_line_id: int, type: str) -> Change | None:
     return Change(row.service_id, row.effective_on, row.state == "Applied", was_known=True)
 
 
-def _check_day(tx: Connection, present: Service, on: date) -> None:
+def check_day(*, tx: Connection, present: Service, on: date) -> None:
+    """Do nothing when a service can change from a day on.
+
+    Raises:
+        ChangeBeforeStart: The day lies before its start.
+        ChangeOutOfOrder: A change with a later date is recorded.
+    """
     if present.service_start_on is None or on < present.service_start_on:
         raise ChangeBeforeStart(
             f"Service {present.number} started on {present.service_start_on}, after {on}."
@@ -291,10 +308,11 @@ def _record(
     old = {
         "state": str(present.state),
         "product_id": present.product_id,
-        "quantity": _digits(present.quantity),
-        "mr_price": _digits(present.mr_price),
-        "mr_cost": _digits(present.mr_cost),
+        "quantity": digits(present.quantity),
+        "mr_price": digits(present.mr_price),
+        "mr_cost": digits(present.mr_cost),
         "term_months": present.term_months,
+        "renewal_type": present.renewal_type,
         "location_id": present.location_id,
         "account_id": present.account_id,
         "billing_account_id": present.billing_account_id,
@@ -322,11 +340,9 @@ def _apply_terms(tx: Connection, service_id: int, terms: Terms, on: date) -> Non
         "pricing": terms.pricing,
     }
     if terms.term_months is not None:
-        values |= {
-            "term_months": terms.term_months,
-            "current_term_start_on": on,
-            "current_term_end_on": term_end(on, terms.term_months),
-        }
+        values |= {"term_months": terms.term_months, **term_from(on, terms.term_months)}
+        if terms.renewal_type is not None:
+            values["renewal_type"] = terms.renewal_type
     tx.execute(update(service).where(service.c.id == service_id).values(values))
 
 
@@ -342,26 +358,36 @@ def _apply_end(tx: Connection, service_id: int, state: ServiceState, on: date) -
     )
     tx.execute(
         update(service_alias)
-        .where(service_alias.c.service_id == service_id, service_alias.c.valid_to.is_(None))
-        .values(valid_to=on)
+        .where(
+            service_alias.c.service_id == service_id,
+            or_(service_alias.c.valid_to.is_(None), service_alias.c.valid_to > on),
+        )
+        .values(valid_to=func.greatest(service_alias.c.valid_from, on))
     )
     tx.execute(
         update(add_on)
-        .where(add_on.c.service_id == service_id, add_on.c.end_on.is_(None))
-        .values(end_on=on)
+        .where(
+            add_on.c.service_id == service_id,
+            or_(add_on.c.end_on.is_(None), add_on.c.end_on > on),
+        )
+        .values(end_on=func.greatest(add_on.c.start_on, on))
     )
 
 
 def _as_json(terms: Terms) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "product_id": terms.product_id,
-        "quantity": _digits(terms.quantity),
-        "mr_price": _digits(terms.mr_price),
-        "mr_cost": _digits(terms.mr_cost),
+        "quantity": digits(terms.quantity),
+        "mr_price": digits(terms.mr_price),
+        "mr_cost": digits(terms.mr_cost),
     }
     if terms.pricing is not None:
         shown["pricing"] = terms.pricing
-    return shown if terms.term_months is None else shown | {"term_months": terms.term_months}
+    if terms.term_months is not None:
+        shown["term_months"] = terms.term_months
+        if terms.renewal_type is not None:
+            shown["renewal_type"] = terms.renewal_type
+    return shown
 
 
 def _from_json(shown: dict[str, Any]) -> Terms:
@@ -372,8 +398,10 @@ def _from_json(shown: dict[str, Any]) -> Terms:
         mr_cost=Decimal(shown["mr_cost"]),
         term_months=shown.get("term_months"),
         pricing=shown.get("pricing"),
+        renewal_type=shown.get("renewal_type"),
     )
 
 
-def _digits(number: Decimal) -> str:
+def digits(number: Decimal) -> str:
+    """Return a number as a change keeps it: all its digits, none that says nothing."""
     return f"{number.normalize():f}"

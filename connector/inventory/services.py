@@ -151,8 +151,7 @@ def start_service(*, tx: Connection, service_id: int, on: date, now: datetime) -
         .values(
             state=ServiceState.IN_SERVICE,
             service_start_on=on,
-            current_term_start_on=on,
-            current_term_end_on=term_end(on, present.term_months),
+            **term_from(on, present.term_months),
         )
     )
     # Numbers are reserved before the start; usage finds its service from the start on.
@@ -182,9 +181,7 @@ def renew_term(*, tx: Connection, service_id: int, on: date, months: int) -> Non
     tx.execute(
         update(service)
         .where(service.c.id == service_id)
-        .values(
-            term_months=months, current_term_start_on=on, current_term_end_on=term_end(on, months)
-        )
+        .values(term_months=months, **term_from(on, months))
     )
     log.info("service.renewed", service_id=service_id, on=on, months=months)
 
@@ -232,6 +229,15 @@ def move_services(*, tx: Connection, from_account_id: int, to_account_id: int) -
         .values(account_id=to_account_id)
     ).rowcount
     return moved
+
+
+def term_from(start: date, months: int) -> dict[str, date | None]:
+    """Return the columns of a service whose term, and equal ones after it, count from a day."""
+    return {
+        "term_anchor_on": start,
+        "current_term_start_on": start,
+        "current_term_end_on": term_end(start, months),
+    }
 
 
 def term_end(start: date, months: int) -> date | None:

@@ -31,6 +31,13 @@ class DowngradeDate(StrEnum):
     NEXT_BILL_DAY = "next_bill_day"
 
 
+class RenewalPrice(StrEnum):
+    """What a service costs in the term that follows."""
+
+    STAYS = "stays"
+    CATALOGUE = "catalogue"
+
+
 @dataclass(frozen=True, slots=True)
 class DeliveryPolicy:
     """How orders are delivered. The retry ladder is in minutes."""
@@ -43,6 +50,7 @@ class DeliveryPolicy:
     effective_days_back_max: int = 400
     effective_days_ahead_max: int = 92
     downgrade_effective: DowngradeDate = DowngradeDate.NEXT_BILL_DAY
+    renewal_price: RenewalPrice = RenewalPrice.STAYS
     retry_minutes: tuple[int, ...] = (1, 5, 15, 60, 360)
 
     def today(self, now: datetime) -> date:
@@ -65,6 +73,7 @@ class _File(BaseModel):
     effective_days_back_max: Annotated[int, Field(ge=0, le=3650)] = 400
     effective_days_ahead_max: Annotated[int, Field(ge=0, le=3650)] = 92
     downgrade_effective: DowngradeDate = DowngradeDate.NEXT_BILL_DAY
+    renewal_price: RenewalPrice = RenewalPrice.STAYS
     retry_minutes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=20)] = (
         1,
         5,
@@ -99,5 +108,6 @@ def load_delivery_policy(path: Path) -> DeliveryPolicy:
         effective_days_back_max=read.effective_days_back_max,
         effective_days_ahead_max=read.effective_days_ahead_max,
         downgrade_effective=read.downgrade_effective,
+        renewal_price=read.renewal_price,
         retry_minutes=read.retry_minutes,
     )

@@ -16,6 +16,14 @@ LIST_LIMIT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
+class TargetAddOn:
+    """An add-on that a service has."""
+
+    name: str
+    product_key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """A service that a line wants to change.
 
@@ -37,7 +45,8 @@ class Target:
     mr_cost: Decimal
     pricing: dict[str, Any] | None
     location_id: int | None
-    add_ons: tuple[str, ...]  # the names of those it has
+    renewal_type: str
+    add_ons: tuple[TargetAddOn, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,7 @@ class LineFacts:
     mr_cost: Decimal
     nr_cost: Decimal
     term_months: int
+    renewal_type: str
     requested_on: date | None
     anchor_day: int
     cycle: str
@@ -128,7 +138,11 @@ def targets(*, tx: Connection, ids: Collection[int]) -> dict[int, Target]:
     rows = tx.execute(_TARGETS, {"ids": list(ids)})
     return {
         row.id: Target(
-            **dict(row._mapping) | {"state": ServiceState(row.state), "add_ons": tuple(row.add_ons)}
+            **dict(row._mapping)
+            | {
+                "state": ServiceState(row.state),
+                "add_ons": tuple(TargetAddOn(**one) for one in row.add_ons),
+            }
         )
         for row in rows
     }
@@ -138,8 +152,10 @@ _TARGETS = text("""
     SELECT s.id, s.number, s.state, s.account_id, s.product_id, p.key AS product_key, s.quantity,
            s.currency, s.mr_price, s.mr_cost, s.pricing, busy.number AS open_order,
            waiting.scheduled, s.location_id,
-           ARRAY(SELECT a.name FROM add_on a WHERE a.service_id = s.id AND a.end_on IS NULL
-                  ORDER BY a.name) AS add_ons
+           s.renewal_type,
+           ARRAY(SELECT jsonb_build_object('name', a.name, 'product_key', part.key)
+                   FROM add_on a JOIN product part ON part.id = a.product_id
+                  WHERE a.service_id = s.id AND a.end_on IS NULL ORDER BY a.name) AS add_ons
       FROM service s
       JOIN product p ON p.id = s.product_id
       LEFT JOIN LATERAL (
@@ -170,7 +186,8 @@ _LINE_FACTS = text("""
     SELECT l.id, l.order_id, l.request_type, o.account_id,
            coalesce(s.billing_account_id, o.billing_account_id) AS billing_account_id, o.currency,
            l.product_id, p.display_name AS product_name, s.id AS service_id, l.quantity,
-           l.mr_price, l.nr_price, l.mr_cost, l.nr_cost, l.term_months, l.requested_on,
+           l.mr_price, l.nr_price, l.mr_cost, l.nr_cost, l.term_months, l.renewal_type,
+           l.requested_on,
            b.anchor_day, b.cycle, b.timezone, l.pricing, l.target_service_id, l.location_id,
            o.billing_account_id AS ordering_payer_id, l.add_ons
       FROM order_line l
@@ -237,6 +254,44 @@ def lines_of(*, tx: Connection, order_id: int) -> tuple[LineRow, ...]:
         {"order_id": order_id},
     )
     return tuple(LineRow(**row._mapping) for row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTotal:
+    """What an order comes to, or what one vendor supplies of it; costs are what we pay."""
+
+    lines: int
+    monthly: Decimal
+    once: Decimal
+    monthly_cost: Decimal
+    once_cost: Decimal
+    currency: str
+    vendor: str | None = None  # None: the whole order; empty: nobody's but our own
+
+
+def totals_of(*, tx: Connection, order_id: int) -> tuple[OrderTotal, tuple[OrderTotal, ...]]:
+    """Return what an order comes to, and that by vendor (row B6).
+
+    A month: what its services cost from then on; one that ends costs nothing.
+    """
+    rows = tx.execute(_TOTALS, {"order_id": order_id}).all()
+    found = tuple(OrderTotal(**row._mapping) for row in rows)
+    (whole,) = (one for one in found if one.vendor is None)
+    return whole, tuple(one for one in found if one.vendor is not None)
+
+
+_TOTALS = text("""
+    SELECT CASE WHEN grouping(p.vendor) = 0 THEN p.vendor END AS vendor, count(l.id) AS lines,
+           o.currency, coalesce(sum(l.mr_price * l.quantity), 0) AS monthly,
+           coalesce(sum(l.nr_price * l.quantity), 0) AS once,
+           coalesce(sum(l.mr_cost * l.quantity), 0) AS monthly_cost,
+           coalesce(sum(l.nr_cost * l.quantity), 0) AS once_cost
+      FROM customer_order o
+      JOIN order_line l ON l.order_id = o.id
+      JOIN product p ON p.id = l.product_id
+     WHERE o.id = :order_id
+     GROUP BY o.currency, ROLLUP (p.vendor) ORDER BY p.vendor
+""")
 
 
 def plan_of(*, tx: Connection, order_id: int) -> tuple[TaskRow, ...]:

@@ -207,6 +207,7 @@ class TestBadFiles:
             ("nr: 189.00", "nr: -1", "not zero or more"),
             ("nr: 189.00", "nr: .nan", "is no number"),
             ("request: WIDGET", "request: WIDGETS", "request 'WIDGETS' is not known"),
+            ("request: WIDGET", "request: RENEW", "RENEW makes no work and charges nothing once"),
             ("rate_plan: cloud-payg", "rate_plan: clod", "rate plan 'clod'"),
             ("brand: acme", "brand: nobody", "brand 'nobody'"),
             ("file: voice-eu.csv", "file: gone.csv", "'gone.csv' is not there"),

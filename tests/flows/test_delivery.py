@@ -249,6 +249,23 @@ class TestChange:
             date(2028, 7, 15),
         )
 
+    @pytest.mark.parametrize(
+        ("quoted", "then"), [(None, "Month-to-month"), ("Same term", "Same term")]
+    )
+    def test_sets_what_follows_the_new_term_when_it_is_quoted(
+        self, world: DeliveryWorld, quoted: str | None, then: str
+    ) -> None:
+        service_id = world.delivered_service(renewal_type="Month-to-month")
+        key = f"l2c:service:{service_id}"
+        re_term = line(
+            "line-100", "RE_TERM", term_months=24, renewal_type=quoted, target_service_key=key
+        )
+        world.win(world.deal([re_term]), date(2026, 7, 16))
+
+        world.run_code(at(date(2026, 7, 16)))
+
+        assert world.one("SELECT renewal_type FROM service").renewal_type == then
+
     def test_gives_more_numbers_when_there_are_more_seats(self, world: DeliveryWorld) -> None:
         world.win(world.deal([line("seat", "NEW", term_months=24, location_text=ADDRESS)]))
         world.deliver(JUNE_16)

@@ -53,6 +53,24 @@ def test_tell_an_orders_state_lines_and_plan(world: DeliveryWorld) -> None:
     assert activate["why_in_plan"] == "template deliver-broadband"
 
 
+def test_tell_vendors_and_costs_of_an_order_on_demand_only(world: DeliveryWorld) -> None:
+    world.win(world.deal([new_line(), line("router")]))
+
+    text = run(world, "orders", "show", "ORD-000001").output
+    shown = json.loads(run(world, "orders", "show", "ORD-000001", "--json").output)
+    inside = json.loads(run(world, "orders", "show", "ORD-000001", "--vendors", "--json").output)
+    table = run(world, "orders", "show", "ORD-000001", "--vendors").output
+
+    assert "100.00 EUR a month, 238.00 once" in text
+    assert "cost" not in text.lower()
+    assert shown["total"] == {"monthly": "100.00", "once": "238.00", "currency": "EUR"}
+    assert "cost" not in json.dumps(shown)
+    assert [(one["monthly_cost"], one["once_cost"]) for one in inside["vendors"]] == [
+        ("60.00", "120.00")
+    ]
+    assert "Monthly cost" in table
+
+
 def test_tell_a_services_numbers_and_history(world: DeliveryWorld) -> None:
     world.win(world.deal([line("seat", "NEW", term_months=24, location_text=ADDRESS)]))
     world.deliver(date(2026, 6, 16))

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from connector.billing.bill_run import run_cycle
 from connector.catalog.load import load_catalog
+from connector.ordering.queries import totals_of
 
 JUNE, JULY = date(2026, 6, 1), date(2026, 7, 1)
 CATALOG = """
@@ -34,6 +35,33 @@ products:
     name: Mail
     vendor: Mailer
     prices: [{request: NEW, currency: EUR, mr: 4, template: provision-cloud, from: 2026-01-01}]
+  - key: webex
+    brand: default
+    name: Webex
+    vendor: Cisco
+    prices:
+      - request: NEW
+        currency: EUR
+        mr: 14
+        mr_cost: 11
+        template: provision-cloud
+        from: 2026-01-01
+  - key: sip
+    brand: default
+    name: SIP
+    vendor: Carrier
+    prices: [{request: NEW, currency: EUR, mr: 20, template: provision-cloud, from: 2026-01-01}]
+  - key: sdwan
+    brand: default
+    name: SD-WAN
+    vendor: Edge
+    prices: [{request: NEW, currency: EUR, mr: 89, template: provision-cloud, from: 2026-01-01}]
+  - key: edge-router
+    brand: default
+    name: Router
+    kind: Widget
+    vendor: Edge
+    prices: [{request: WIDGET, currency: EUR, nr: 189, template: ship, from: 2026-01-01}]
   - key: disk
     brand: default
     name: Disk
@@ -122,3 +150,43 @@ def test_a_basket_of_four_vendors_is_one_order_with_work_for_each(shop: Delivery
     lines = billed(shop, JULY)
     assert sum(one.amount for one in lines) == Decimal("31.40")  # on one invoice
     assert shop.count("invoice") == 1
+
+
+def test_four_lines_of_three_vendors_have_one_total_and_one_for_each_on_demand(
+    shop: DeliveryWorld,
+) -> None:
+    """Row B6: Webex, SIP, SD-WAN and a router on one quote."""
+    basket = [line(one) for one in ("webex", "sip", "sdwan", "edge-router")]
+
+    shop.win(shop.deal(basket, quote_sfid="0Q0000000000001AAA"), on=JULY)
+
+    with shop.store.read() as tx:
+        order_id = tx.scalar(text("SELECT id FROM customer_order"))
+        assert order_id is not None
+        whole, vendors = totals_of(tx=tx, order_id=order_id)
+    assert (whole.lines, whole.monthly, whole.once, whole.monthly_cost) == (4, 123, 189, 11)
+    assert [(one.vendor, one.lines, one.monthly, one.once) for one in vendors] == [
+        ("Carrier", 1, 20, 0),
+        ("Cisco", 1, 14, 0),
+        ("Edge", 2, 89, 189),
+    ]
+
+
+def test_an_audit_is_charged_once_and_leaves_the_monthly_amount_alone(shop: DeliveryWorld) -> None:
+    """Row B17: an audit of 200.00 on a service."""
+    shop.win(shop.deal([line("mail", "NEW")]), on=JUNE)
+    shop.deliver(JUNE)
+    billed(shop, JUNE)
+    service = shop.one("SELECT id, mrr FROM push_service")
+
+    audit = line("audit", "SERVICE_REQUEST", target_service_key=f"l2c:service:{service.id}")
+    shop.win(shop.deal([audit]), on=date(2026, 6, 10))
+    shop.deliver(date(2026, 6, 18))
+
+    work = shop.one("SELECT service_id, template FROM work_order WHERE role = 'Service request'")
+    assert tuple(work) == (service.id, "visit")
+    assert shop.one("SELECT mrr FROM push_service").mrr == service.mrr == 4
+    assert [(one.description, one.amount) for one in billed(shop, JULY)] == [
+        ("Mail", 4),
+        ("Security audit", 200),
+    ]

@@ -69,23 +69,124 @@ class TestAddOnChange:
         ]
         assert world.one("SELECT mrr FROM push_service").mrr == 130
 
+    def test_changes_an_add_on_under_its_name_by_its_price_model(
+        self, world: DeliveryWorld, key: str
+    ) -> None:
+        """5 mailboxes at 2.00 are 10.00; 15 are 10 at 2.00 and 5 at 1.00."""
+        order(world, JUNE_11, "ADD_ON_CHANGE", key, add_ons_added="team=mailbox*5")
+        world.deliver(JUNE_11)
+        before = world.one("SELECT mrr FROM push_service").mrr
+        order(world, JUNE_16, "ADD_ON_CHANGE", key, add_ons_changed="team*15")
+        world.deliver(JUNE_16)
+
+        kept = world.rows("SELECT name, quantity, start_on, end_on FROM add_on ORDER BY id")
+        assert [tuple(row) for row in kept] == [
+            ("team", 5, JUNE_11, JUNE_16),
+            ("team", 15, JUNE_16, None),
+        ]
+        assert (before, round(world.one("SELECT mrr FROM push_service").mrr, 2)) == (110, 125)
+        billed = world.rows(
+            "SELECT quantity, pricing, starts_on, ends_on FROM charge "
+            "WHERE kind = 'recurring' AND source ? 'add_on' ORDER BY id"
+        )
+        assert [(row.quantity, row.starts_on, row.ends_on) for row in billed] == [
+            (5, JUNE_11, JUNE_16),
+            (15, JUNE_16, None),
+        ]
+        assert {row.pricing["model"] for row in billed} == {"graduated"}
+
+    def test_changes_an_add_on_to_another_product(self, world: DeliveryWorld, key: str) -> None:
+        order(world, JUNE_11, "ADD_ON_CHANGE", key, add_ons_added="extra=mailbox")
+        world.deliver(JUNE_11)
+        order(world, JUNE_16, "ADD_ON_CHANGE", key, add_ons_changed="extra=backup*2")
+        world.deliver(JUNE_16)
+
+        assert charges(world)[1:] == [
+            ("mailbox", 2, JUNE_11, JUNE_16),
+            ("backup", 30, JUNE_16, None),
+        ]
+
+    def test_charges_once_for_what_is_added_and_for_no_change(
+        self, world: DeliveryWorld, key: str
+    ) -> None:
+        order(world, JUNE_11, "ADD_ON_CHANGE", key, add_ons_added="mailbox*3, spare=mailbox")
+        world.deliver(JUNE_11)
+        order(world, JUNE_16, "ADD_ON_CHANGE", key, add_ons_changed="mailbox*9")
+        world.deliver(JUNE_16)
+
+        once = world.rows(
+            "SELECT quantity, unit_price, starts_on FROM charge "
+            "WHERE kind = 'one_time' AND unit_price = 5 ORDER BY id"
+        )
+        assert [tuple(row) for row in once] == [(3, 5, JUNE_11), (1, 5, JUNE_11)]
+
     @pytest.mark.parametrize(
-        ("added", "removed", "reason"),
+        ("added", "changed", "removed", "reason"),
         [
-            (None, "backup", "has no add-on 'backup' to remove"),
-            (None, None, "adds nothing and removes nothing"),
-            ("nothing", None, "the catalogue has no product 'nothing' to add"),
-            ("cloud", None, "no price of 'cloud' for ADD_ON_CHANGE"),
-            ("backup, backup", None, "has an add-on 'backup' already"),
-            ("two words", None, "is no add-on to add"),
-            ("backup*0", None, "has the quantity 0"),
+            (None, None, "backup", "has no add-on 'backup' to remove"),
+            (None, "backup*2", None, "has no add-on 'backup' to change"),
+            (None, None, None, "adds nothing, changes nothing and removes nothing"),
+            ("nothing", None, None, "the catalogue has no product 'nothing' to add"),
+            ("cloud", None, None, "no price of 'cloud' for ADD_ON_CHANGE"),
+            ("backup, backup", None, None, "has an add-on 'backup' already"),
+            ("two words", None, None, "is no add-on to add"),
+            (None, "backup", None, "is no add-on to change; write name*3"),
+            ("backup*0", None, None, "has the quantity 0"),
         ],
     )
     def test_is_refused_with_the_reason(
-        self, world: DeliveryWorld, key: str, added: str, removed: str, reason: str
+        self, world: DeliveryWorld, key: str, added: str, changed: str, removed: str, reason: str
     ) -> None:
-        told = refusal(world, "ADD_ON_CHANGE", key, add_ons_added=added, add_ons_removed=removed)
+        told = refusal(
+            world,
+            "ADD_ON_CHANGE",
+            key,
+            add_ons_added=added,
+            add_ons_changed=changed,
+            add_ons_removed=removed,
+        )
         assert reason in told
+
+    def test_of_one_add_on_is_named_once(self, world: DeliveryWorld, key: str) -> None:
+        order(world, JUNE_11, "ADD_ON_CHANGE", key, add_ons_added="backup")
+        world.deliver(JUNE_11)
+
+        told = refusal(
+            world, "ADD_ON_CHANGE", key, add_ons_changed="backup*2", add_ons_removed="backup"
+        )
+
+        assert "has no add-on 'backup' to change" in told
+
+
+class TestUpgradePaths:
+    """The catalogue says `line-100: upgrades_to: [line-500]` (row B11)."""
+
+    def test_let_one_line_pass_and_refuse_the_second_naming_the_path(
+        self, world: DeliveryWorld, key: str
+    ) -> None:
+        other = f"l2c:service:{world.delivered_service(JUNE_1)}"
+        allowed = line("line-500", "UPGRADE", target_service_key=key)
+        astray = line("wan", "UPGRADE", target_service_key=other)
+
+        with pytest.raises(DealNotDeliverable) as refused:
+            world.win(world.deal([allowed, astray]), JUNE_11)
+
+        (problem,) = refused.value.problems
+        assert problem == (
+            "line 2 (wan): service SRV-000002: no path leads up from 'line-100' to 'wan' "
+            "(paths up from there: line-100 > line-500)"
+        )
+
+    def test_lead_back_as_a_downgrade_only(self, world: DeliveryWorld, key: str) -> None:
+        order(world, JUNE_11, "UPGRADE", key, product="line-500")
+        world.deliver(JUNE_11)
+        with pytest.raises(DealNotDeliverable, match="no path leads down from 'line-500' to 'wan'"):
+            order(world, JUNE_16, "DOWNGRADE", key, product="wan")
+
+        order(world, JUNE_16, "DOWNGRADE", key, requested_on=JUNE_16)
+        world.deliver(JUNE_16)
+
+        assert charges(world)[-1] == ("line-100", 100, JUNE_16, None)
 
 
 class TestMove:

@@ -46,6 +46,8 @@ product = Table(
     text("tax_category", default="standard"),
     text("accounting_code", default="4000"),
     text("rate_plan_key", nullable=True),  # usage of its services is priced by this plan
+    # keys of the products that its services can be upgraded to; the way back is the downgrade
+    Column("upgrades_to", JSONB, nullable=False, server_default="[]"),
     # what leaving a term early costs: bands of months, a flat part, a cap
     Column("early_termination", JSONB(none_as_null=True), nullable=True),
     # how long seats may be given up inside a term: `window_days`

@@ -60,6 +60,8 @@ service = Table(
     text("renewal_type", default="Month-to-month"),
     day("service_start_on", nullable=True),
     day("service_end_on", nullable=True),
+    # The day from which equal terms are counted, so that one that began on a 31st keeps to it.
+    day("term_anchor_on", nullable=True),
     day("current_term_start_on", nullable=True),
     day("current_term_end_on", nullable=True),
     CheckConstraint(

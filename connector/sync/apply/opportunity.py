@@ -62,6 +62,7 @@ class DealLine:
     location_text: str | None
     description: str
     add_ons_added: str | None = None
+    add_ons_changed: str | None = None
     add_ons_removed: str | None = None
 
 

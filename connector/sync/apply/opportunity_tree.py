@@ -46,7 +46,7 @@ _LINE = (
     "Id, Quantity, UnitPrice, Discount, Description, PricebookEntry.Product2.Name, "
     "PricebookEntry.Product2.L2C_Product_Key__c, L2C_Request_Type__c, L2C_Service__c, "
     "L2C_Service__r.Billing_Key__c, L2C_Term_Months__c, L2C_Renewal_Type__c, L2C_New_MRR__c, "
-    "L2C_Add_Ons_To_Add__c, L2C_Add_Ons_To_Remove__c, "
+    "L2C_Add_Ons_To_Add__c, L2C_Add_Ons_To_Change__c, L2C_Add_Ons_To_Remove__c, "
     "L2C_Requested_Date__c, L2C_Location_Text__c, L2C_Location__c, L2C_Location__r.Name, "
     "L2C_Location__r.Billing_Key__c, L2C_Location__r.Street__c, L2C_Location__r.City__c, "
     "L2C_Location__r.Postal_Code__c, L2C_Location__r.Country__c"
@@ -212,6 +212,7 @@ def _line(row: Mapping[str, Any]) -> DealLine:
         location_text=row["L2C_Location_Text__c"],
         description=row["Description"] or "",
         add_ons_added=row["L2C_Add_Ons_To_Add__c"],
+        add_ons_changed=row["L2C_Add_Ons_To_Change__c"],
         add_ons_removed=row["L2C_Add_Ons_To_Remove__c"],
     )
 

@@ -131,6 +131,18 @@ def test_say_the_new_terms_of_a_change(store, oldbooks, lines) -> None:
     assert changed["payload"]["product"]["key"] == "SUITE"
 
 
+def test_tell_the_price_of_a_renewed_term_without_an_order(store, oldbooks, lines) -> None:
+    _start(store, lines)
+    _change(store, lines | {"change": None}, on=date(2027, 7, 1))
+
+    deliver_commands(store=store, system=oldbooks.system, now=NOW)
+
+    renewed = _outbox(oldbooks)[1]
+    assert renewed["key"] == f"renewal:service:{lines['service']}:2027-07-01"
+    assert (renewed["command"], renewed["unit_price"]) == ("change", Decimal("11.25"))
+    assert "order_line" not in renewed["payload"]
+
+
 def test_say_of_an_end_the_day_and_no_price(store, oldbooks, lines) -> None:
     _start(store, lines)
     _end(store, lines)
