@@ -1,7 +1,7 @@
 """The use-cases of the business: catalogue, delivery, usage, bills, payments."""
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from connector.errors import Misconfigured
 from connector.flows.billing_systems import PullReport, pull_each
 from connector.flows.code_tasks import CodeTaskReport, run_due_code_tasks
 from connector.flows.deal_estimate import EstimatedBill, estimate_deal
+from connector.flows.provisioned import Provisioned, complete_provisioned_task
 from connector.flows.renewals import RenewalReport, renew_terms
 from connector.kernel.period import Period, add_months
 from connector.mediation.feeds import feed_named
@@ -84,6 +85,22 @@ class BusinessUseCases(Wiring):
         if report.has_more:
             self.queue.nudge(TASKS)
         return report
+
+    def complete_provisioned_task(
+        self, number: str, *, at: datetime, reference: str = ""
+    ) -> Provisioned:
+        """Complete a task that a provider tells to be done; what waits for it runs at once."""
+        done = complete_provisioned_task(
+            store=self.store,
+            policy=self.rules.policy,
+            task_number=number,
+            at=at,
+            reference=reference,
+            now=self.clock.now(),
+        )
+        self.queue.nudge(TASKS)
+        self.queue.nudge(PUSH)
+        return done
 
     def renew_terms(self) -> RenewalReport:
         """Move on the terms that have ended, and end the services that expire with theirs."""
