@@ -333,13 +333,14 @@ def _cost(charge: BillableCharge, quantity: Fraction) -> Decimal:
 
 
 def _parts(derivation: _Derivation) -> list[dict[str, str]]:
-    parts = [{"text": text, "amount": str(amount)} for text, amount in derivation.leaves]
+    parts = [leaf.as_json() for leaf in derivation.leaves]
     if not parts:
         parts = [{"text": str(derivation.inputs["text"]), "amount": str(derivation.rounded)}]
     parts += [
         {
             "text": f"already booked by {line.invoice_number} line {line.line_no}",
             "amount": str(-line.left),
+            "booked": f"{line.invoice_number} line {line.line_no}",
         }
         for line in derivation.booked
         if line.left

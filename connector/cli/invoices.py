@@ -8,6 +8,7 @@ import click
 from connector.billing import invoices as reading
 from connector.billing.explain import explain_line
 from connector.billing.four_steps import FourSteps, four_steps
+from connector.billing.named_discounts import discounts_by_name
 from connector.billing.realisation import realisation
 from connector.cli.printing import print_json, table
 from connector.cli.session import Session
@@ -120,6 +121,10 @@ def explain(session: Session, *, number: str, line_no: int | None, as_json: bool
     click.echo("\n\n".join(explain_line(line, currency=summary.currency) for line in wanted))
     if line_no is None:
         click.echo(f"\n{_steps_table(four_steps(lines), summary.currency)}")
+        named = discounts_by_name(line["explanation"] for line in lines)
+        if named:
+            rows = [(one.name, one.amount) for one in named]
+            click.echo(f"\n{table(('Discounts in it', summary.currency), rows)}")
 
 
 def _steps_table(steps: FourSteps, currency: str) -> str:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,22 @@ def test_people_get_tables_and_sentences(shell: Shell) -> None:
         strict=True,
     ):
         assert said in text
+
+
+def test_an_explanation_names_the_discounts_of_a_vendor(shell: Shell) -> None:
+    world = shell.world
+    world.vendor_rule("V", 1, Decimal(10))
+    payer = world.payer()
+    world.start(world.service(payer, world.product("mail", vendor="V"), "100.00"), JUL)
+    world.bill(JUL)
+    number = world.one("SELECT number FROM invoice WHERE subtotal = 90")[0]
+
+    explained = shell.run(invoices, "explain", number)
+
+    assert "-10.00  less 10 % from 2026-07-01 to before 2026-08-01 (1 services of V" in explained
+    rest = explained.split("Discounts in it")[1]
+    assert "10 % off: 1 services of V or more" in rest
+    assert rest.split()[-1] == "-10.00"
 
 
 def test_payments_are_imported_held_and_assigned(shell: Shell) -> None:
