@@ -20,7 +20,7 @@ from connector.billing.finalise_run import finalise_run, plan_finalising
 from connector.billing.payment_csv import PaymentReport, import_payments_csv
 from connector.billing.run_plan import Mode, Plan, end_run
 from connector.billing.tax_answers import choose_provider
-from connector.billing.void import credit_lines, void_invoice
+from connector.billing.void import Part, credit_lines, void_invoice
 from connector.billing.wholesale import charge_resellers
 from connector.billing.wholesale_terms import load_wholesale
 from connector.billing.write_off import write_off_invoice
@@ -237,10 +237,14 @@ class BusinessUseCases(Wiring):
         self.queue.nudge(PUSH)
         return note
 
-    def credit_lines(self, number: str, *, lines: Sequence[int], reason: str) -> str:
-        """Give back lines of an invoice by a credit note; return the note's number."""
+    def credit_lines(
+        self, number: str, *, lines: Sequence[int] = (), part: Part | None = None, reason: str
+    ) -> str:
+        """Give back lines of an invoice, or a part of them; return the credit note's number."""
         now = self.clock.now()
-        note = credit_lines(store=self.store, number=number, lines=lines, reason=reason, now=now)
+        note = credit_lines(
+            store=self.store, number=number, lines=lines, part=part, reason=reason, now=now
+        )
         render_missing(store=self.store, render=self.render, now=now)
         self.queue.nudge(PUSH)
         return note

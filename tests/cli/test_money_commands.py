@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from billing_world import BillingWorld
+from click import UsageError
 from click.testing import CliRunner
 
 from connector.bootstrap import App
@@ -133,6 +134,23 @@ def test_an_explanation_names_the_discounts_of_a_vendor(shell: Shell) -> None:
     rest = explained.split("Discounts in it")[1]
     assert "10 % off: 1 services of V or more" in rest
     assert rest.split()[-1] == "-10.00"
+
+
+def test_a_part_of_a_line_is_given_back(shell: Shell) -> None:
+    shell.run(bill, "run", "--to", "2026-07-01")
+
+    by_amount = shell.json(
+        invoices, "credit", "RT-000001", "--line", "2", "--amount", "1.50", "--reason", "Goodwill"
+    )
+    shell.run(invoices, "credit", "RT-000001", "--line", "1", "--quantity", "0.5")
+
+    assert by_amount["credit_note"] == "RT-CN-000001"
+    shown = [shell.json(invoices, "show", f"RT-CN-00000{n}")["invoice"]["total"] for n in (1, 2)]
+    assert shown == ["-1.79", "-5.95"]
+    assert "a part of the line" in shell.run(invoices, "explain", "RT-CN-000001", "--json")
+    for wrong in (["--amount", "x"], ["--amount", "NaN"], ["--amount", "1", "--quantity", "1"]):
+        with pytest.raises(UsageError):
+            shell.run(invoices, "credit", "RT-000001", "--line", "1", *wrong)
 
 
 def test_payments_are_imported_held_and_assigned(shell: Shell) -> None:
