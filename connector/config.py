@@ -113,7 +113,7 @@ class PubSubSettings(Section):
 
 
 class WebhookSettings(Section):
-    """Messages from outside: the CRM's outbound messages, payments."""
+    """Messages from outside: the CRM's outbound messages, payments, provisioning."""
 
     secret_path: SecretStr | None = Field(
         default=None,
@@ -122,11 +122,15 @@ class WebhookSettings(Section):
     payment_secret: SecretStr = Field(
         default=SecretStr(""), description="Key that signs payment notices; empty refuses them all."
     )
+    provisioning_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="Key that signs notices of what was provisioned; empty refuses them all.",
+    )
     body_max_kib: int = Field(
         default=1024, ge=16, le=65536, description="Larger messages are refused unread."
     )
     signature_age_max_s: int = Field(
-        default=300, ge=10, le=86400, description="Older payment notices are refused as replays."
+        default=300, ge=10, le=86400, description="Older signed notices are refused as replays."
     )
 
 

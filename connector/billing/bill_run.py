@@ -18,7 +18,6 @@ from connector.billing.run_plan import Mode, Plan, due_page, end_run, open_run
 from connector.billing.tax_answers import TaxProvider
 from connector.billing.workforce import bill_chunks
 from connector.errors import InvalidInput, StateConflict, TransientFailure
-from connector.kernel.period import billing_month
 from connector.store.engine import Store
 
 log = structlog.get_logger(__name__)
@@ -37,7 +36,7 @@ class BillRunTooEarly(InvalidInput):
 
 
 class NothingToPreview(StateConflict):
-    """The payer has no billing month that begins on the day, or does not exist."""
+    """The payer has no billing period that begins on the day, or does not exist."""
 
     code = "billing.nothing_to_preview"
 
@@ -253,7 +252,7 @@ def preview(*, tx: Connection, billing_account_id: int, billed_to: date) -> list
     """Return the documents a payer would get on a day, writing nothing.
 
     Raises:
-        NothingToPreview: There is no such billing account, or its month begins on another day.
+        NothingToPreview: There is no such billing account, or its period begins on another day.
         NoTaxRate: A line's tax is not known.
     """
     books = queries.load_books(
@@ -262,11 +261,11 @@ def preview(*, tx: Connection, billing_account_id: int, billed_to: date) -> list
     if not books:
         raise NothingToPreview(f"There is no billing account {billing_account_id}.")
     (book,) = with_earned_discounts(tx, books=books, billed_to=billed_to, keep=False)
-    begins = billing_month(billed_to, book.payer.anchor_day).start
+    begins = book.payer.cycle.period_of(billed_to).start
     if begins != billed_to:
         raise NothingToPreview(
             f"Billing account {book.payer.number} is not due on {billed_to}.",
-            remedy=f"Its billing month begins on {begins}.",
+            remedy=f"Its billing period begins on {begins}.",
         )
     taxes = queries.load_taxes(tx, ids=[billing_account_id])
     return list(compose(book.payer, book.charges, book.booked, taxes, billed_to))

@@ -10,6 +10,9 @@ from connector.charging.policy import ProrationPolicy
 from connector.charging.value import Discount, Price
 from connector.kernel.period import Cycle, Interval
 
+# Reasons of credit notes over what was rightly billed: the charge is worth it all the same.
+FOR_GOOD = frozenset({"Goodwill", "SLA"})
+
 
 @dataclass(frozen=True, slots=True)
 class Payer:
@@ -96,7 +99,10 @@ class BillableCharge:
 
 @dataclass(frozen=True, slots=True)
 class BookedLine:
-    """A line of a finalised invoice; what is left of it and of its tax after the credits so far."""
+    """A line of a finalised invoice; what is left of it and of its tax after the credits so far.
+
+    What was given back for good (`FOR_GOOD`) is not left, but stays booked: nobody bills it anew.
+    """
 
     line_id: int
     charge_id: int
@@ -110,6 +116,12 @@ class BookedLine:
     left: Decimal  # with the tax, where the price contains it
     tax_left: Decimal
     tax_treatment: str = "exclusive"
+    given_for_good: Decimal = Decimal(0)  # above zero; with the tax, where the price contains it
+
+    @property
+    def booked(self) -> Decimal:
+        """What counts as billed."""
+        return self.left + self.given_for_good
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 from connector.billing.draft import BillableCharge, BookedLine, LineDraft
 from connector.billing.due import Calendar, due_periods, ended_services
+from connector.billing.figures import trimmed_number, trimmed_price
 from connector.billing.four_steps import steps_of
 from connector.billing.leaves import Leaves, leaves_of, model_text, once_leaves
 from connector.charging.policy import ProrationPolicy
@@ -88,7 +89,7 @@ def _recurring(
         own = by_period.get(period, [])
         days = period.intersection(served) or Period(period.start, period.start)
         known = _worth_of(charge, price, period, days, cycle)
-        due = known.rounded - sum((line.left for line in own), Decimal(0))
+        due = known.rounded - sum((line.booked for line in own), Decimal(0))
         if due == 0:
             continue
         derivation = _Derivation(
@@ -176,7 +177,7 @@ def _whole(
     price = charge.price
     value = price.per_period
     worth = rounded(value, charge.currency, charge.policy.rounding)
-    due = worth - sum((line.left for line in booked), Decimal(0))
+    due = worth - sum((line.booked for line in booked), Decimal(0))
     if due == 0:
         return
     leaves, inputs["steps"] = once_leaves(charge, worth), steps_of(charge, price, worth=worth)
@@ -219,7 +220,7 @@ class _Derivation:
 
     @property
     def booked_amount(self) -> Decimal:
-        return sum((line.left for line in self.booked), Decimal(0))
+        return sum((line.booked for line in self.booked), Decimal(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +296,8 @@ def _credits(
             if other is not line:
                 text = f"given back against {other.invoice_number} line {other.line_no}"
                 parts.append({"text": text, "amount": str(other_part)})
+        if to_give:
+            parts.append({"text": "given back before, for good", "amount": str(to_give)})
         yield LineDraft(
             charge=charge,
             kind="Credit",
@@ -333,16 +336,17 @@ def _cost(charge: BillableCharge, quantity: Fraction) -> Decimal:
 
 
 def _parts(derivation: _Derivation) -> list[dict[str, str]]:
-    parts = [{"text": text, "amount": str(amount)} for text, amount in derivation.leaves]
+    parts = [leaf.as_json() for leaf in derivation.leaves]
     if not parts:
         parts = [{"text": str(derivation.inputs["text"]), "amount": str(derivation.rounded)}]
     parts += [
         {
             "text": f"already booked by {line.invoice_number} line {line.line_no}",
-            "amount": str(-line.left),
+            "amount": str(-line.booked),
+            "booked": f"{line.invoice_number} line {line.line_no}",
         }
         for line in derivation.booked
-        if line.left
+        if line.booked
     ]
     return parts
 
@@ -384,18 +388,20 @@ def _recurring_inputs(
     of_days = _of_days(charge, period)
     count = "nothing" if days.days == 0 else f"{days.days} of {of_days} days"
     whole = days == period
-    discount = f" less {_number(charge.discount_percent)} %" if charge.discount_percent else ""
+    discount = (
+        f" less {trimmed_number(charge.discount_percent)} %" if charge.discount_percent else ""
+    )
     discount += "".join(_discount_text(one) for one in price.discounts if _meets(one, days))
     if price.floor:
-        discount += f", at least {_price(price.floor)}"
+        discount += f", at least {trimmed_price(price.floor)}"
     word = _WORDS[charge.policy.every]
-    each = model_text(charge) or f"× {_price(charge.unit_price)}"
+    each = model_text(charge) or f"× {trimmed_price(charge.unit_price)}"
     inputs = {
-        "text": f"{_number(charge.quantity)} {each} a {word}{discount}, "
+        "text": f"{trimmed_number(charge.quantity)} {each} a {word}{discount}, "
         + (f"the whole {word} from {period.start}" if whole else f"{count} from {period.start}"),
-        "quantity": str(_number(charge.quantity)),
-        "unit_price": str(_price(charge.unit_price)),
-        "discount_percent": str(_number(charge.discount_percent)),
+        "quantity": str(trimmed_number(charge.quantity)),
+        "unit_price": str(trimmed_price(charge.unit_price)),
+        "discount_percent": str(trimmed_number(charge.discount_percent)),
         "monthly" if charge.policy.every is Interval.MONTH else "per_period": exact_text(
             price.per_period
         ),
@@ -419,8 +425,8 @@ def _recurring_inputs(
 
 
 def _discount_text(discount: Discount) -> str:
-    parts = [f" less {_number(discount.percent)} %"] if discount.percent else []
-    parts += [f" less {_price(discount.amount)}"] if discount.amount else []
+    parts = [f" less {trimmed_number(discount.percent)} %"] if discount.percent else []
+    parts += [f" less {trimmed_price(discount.amount)}"] if discount.amount else []
     return "".join(parts)
 
 
@@ -430,10 +436,10 @@ def _meets(discount: Discount, days: Period) -> bool:
 
 def _one_time_inputs(charge: BillableCharge) -> dict[str, Any]:
     return {
-        "text": f"{_number(charge.quantity)} × {_price(charge.unit_price)} once",
-        "quantity": str(_number(charge.quantity)),
-        "unit_price": str(_price(charge.unit_price)),
-        "discount_percent": str(_number(charge.discount_percent)),
+        "text": f"{trimmed_number(charge.quantity)} × {trimmed_price(charge.unit_price)} once",
+        "quantity": str(trimmed_number(charge.quantity)),
+        "unit_price": str(trimmed_price(charge.unit_price)),
+        "discount_percent": str(trimmed_number(charge.discount_percent)),
         "on": str(charge.starts_on),
     }
 
@@ -445,16 +451,16 @@ def _usage_inputs(charge: BillableCharge) -> dict[str, Any]:
         "period_to": str(charge.ends_on),
     }
     if charge.pricing is None:
-        inputs["rated_amount"] = str(_price(charge.unit_price))
+        inputs["rated_amount"] = str(trimmed_price(charge.unit_price))
     else:
         inputs["price_model"] = charge.pricing.name
-        inputs["charged_units"] = str(_number(charge.quantity))
+        inputs["charged_units"] = str(trimmed_number(charge.quantity))
     if charge.usage is not None:
         usage = charge.usage
         inputs |= {
             "usage_class": usage.usage_class,
-            "units": str(_number(usage.units)),
-            "included_units": str(_number(usage.included_units)),
+            "units": str(trimmed_number(usage.units)),
+            "included_units": str(trimmed_number(usage.included_units)),
             "unit": usage.unit,
             "records": usage.records,
             "rating_run": usage.rating_run_id,
@@ -481,19 +487,3 @@ def _of_days(charge: BillableCharge, period: Period) -> int:
 def _end(days: Period) -> date:
     assert days.end is not None
     return days.end
-
-
-def _number(number: Decimal) -> Decimal:
-    """Drop the zeros a database column adds."""
-    trimmed = number.normalize()
-    exponent = trimmed.as_tuple().exponent
-    assert isinstance(exponent, int)
-    return trimmed.quantize(Decimal(1)) if exponent > 0 else trimmed
-
-
-def _price(number: Decimal) -> Decimal:
-    """Drop the zeros a database column adds, but keep two places as people write prices."""
-    trimmed = _number(number)
-    exponent = trimmed.as_tuple().exponent
-    assert isinstance(exponent, int)
-    return trimmed.quantize(Decimal("0.01")) if exponent > -2 else trimmed

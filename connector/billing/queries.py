@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from connector.billing.draft import (
+    FOR_GOOD,
     BillableCharge,
     BilledUsage,
     BookedLine,
@@ -99,6 +100,7 @@ _BOOKED = text(
     "SELECT i.billing_account_id, l.id AS line_id, l.corrects_line_id, l.charge_id, l.invoice_id, "
     "       i.number AS invoice_number, l.line_no, l.service_from, l.service_to, l.tax_category, "
     "       l.tax_percent, l.tax_treatment, i.currency, l.tax_amount, "
+    "       i.reason, "
     "       CASE l.tax_treatment WHEN 'inclusive' THEN l.amount + l.tax_amount ELSE l.amount END "
     "           AS amount "
     "  FROM invoice i JOIN invoice_line l ON l.invoice_id = i.id "
@@ -185,17 +187,18 @@ def load_books(
     for row in found:
         charges.setdefault(row.billing_account_id, []).append(_charge(row, fields))
     lines = tx.execute(_BOOKED, {"ids": list(ids)}).all()
-    nothing = (Decimal(0), Decimal(0))
-    credited: dict[int, tuple[Decimal, Decimal]] = {}
+    nothing = (Decimal(0), Decimal(0), Decimal(0))
+    credited: dict[int, tuple[Decimal, Decimal, Decimal]] = {}
     for row in lines:
         if row.corrects_line_id is not None:
-            amount, tax = credited.get(row.corrects_line_id, nothing)
-            credited[row.corrects_line_id] = (amount + row.amount, tax + row.tax_amount)
+            amount, tax, for_good = credited.get(row.corrects_line_id, nothing)
+            if row.reason in FOR_GOOD:
+                for_good -= row.amount
+            credited[row.corrects_line_id] = (amount + row.amount, tax + row.tax_amount, for_good)
     booked: dict[int, list[BookedLine]] = {}
     for row in lines:
         if row.corrects_line_id is None:
-            amount, tax = credited.get(row.line_id, nothing)
-            line = _booked(row, left=row.amount + amount, tax_left=row.tax_amount + tax)
+            line = _booked(row, *credited.get(row.line_id, nothing))
             booked.setdefault(row.billing_account_id, []).append(line)
     return [
         PayerBook(
@@ -435,7 +438,7 @@ _CHARGE_FIELDS = tuple(
 )
 
 
-def _booked(row: Row[Any], *, left: Decimal, tax_left: Decimal) -> BookedLine:
+def _booked(row: Row[Any], credited: Decimal, tax: Decimal, for_good: Decimal) -> BookedLine:
     return BookedLine(
         line_id=row.line_id,
         charge_id=row.charge_id,
@@ -446,7 +449,8 @@ def _booked(row: Row[Any], *, left: Decimal, tax_left: Decimal) -> BookedLine:
         service_to=row.service_to,
         tax_category=row.tax_category,
         tax_percent=row.tax_percent,
-        left=round_to_currency(left, row.currency),
-        tax_left=round_to_currency(tax_left, row.currency),
+        left=round_to_currency(row.amount + credited, row.currency),
+        tax_left=round_to_currency(row.tax_amount + tax, row.currency),
         tax_treatment=row.tax_treatment,
+        given_for_good=round_to_currency(for_good, row.currency),
     )

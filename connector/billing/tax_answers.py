@@ -29,6 +29,17 @@ class TaxQuestion:
     supplied_on: date
 
 
+class TaxNotAnswered(NoTaxRate):
+    """The tax provider was not asked yet, or did not know."""
+
+    code = "billing.tax_not_answered"
+    remedy = "Look at the log of the provider and run the bills again."
+
+    def __init__(self, message: str, *, question: TaxQuestion) -> None:
+        super().__init__(message)
+        self.question = question
+
+
 class TaxProvider(Protocol):
     """Somebody outside who knows taxes."""
 
@@ -102,15 +113,17 @@ class KeptTaxes:
         """Return the tax due from a payer on a day; an exempt payer owes none.
 
         Raises:
-            NoTaxRate: The payer's country is not known, or the provider has not answered.
+            NoTaxRate: The payer's country is not known.
+            TaxNotAnswered: The provider has not answered.
         """
         if payer.is_tax_exempt:
             return AppliedTax(category, Decimal(0), Treatment.EXEMPT)
-        found = self._answers.get(question_of(payer, category, on, country))
+        question = question_of(payer, category, on, country)
+        found = self._answers.get(question)
         if found is None:
-            raise NoTaxRate(
+            raise TaxNotAnswered(
                 f"The tax provider has no answer on '{category}' for {payer.number} on {on}.",
-                remedy="Look at the log of the provider and run the bills again.",
+                question=question,
             )
         return found
 

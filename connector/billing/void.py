@@ -1,17 +1,28 @@
-"""Credit notes by hand: over everything that is left of an invoice, or of some of its lines."""
+"""Credit notes by hand: over an invoice, some of its lines, or an amount or quantity of them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
+from typing import Any
 
 import structlog
 from sqlalchemy import Connection, Row, text
 
 from connector.billing.allocate import allocate_open
 from connector.billing.finalise import Unnumbered, finalise_stored
+from connector.billing.given_back import (
+    BadPart,
+    GivenLine,
+    LineLeft,
+    all_of,
+    amount_of,
+    quantity_of,
+)
 from connector.billing.invoices import UnknownInvoice
 from connector.errors import InvalidInput, StateConflict
-from connector.kernel.money import minor_digits, round_to_currency
-from connector.store.engine import Store
+from connector.kernel.money import round_to_currency
+from connector.store.engine import Store, to_json
 
 log = structlog.get_logger(__name__)
 
@@ -28,14 +39,15 @@ _DOCUMENT = text(
     "                     due_on, period_start, period_end, subtotal, tax, total, "
     "                     corrects_invoice_id, reason, created_at) "
     "SELECT i.brand_id, i.billing_account_id, 'Credit Note', :run_key, i.currency, :on, "
-    "       :on, i.period_start, i.period_end, -l.amount, -l.tax, -l.amount - l.tax, i.id, "
-    "       :reason, :now "
-    "  FROM invoice i CROSS JOIN LATERAL ("
-    "       SELECT sum(v.amount_left) AS amount, sum(v.tax_left) AS tax "
-    "         FROM v_invoice_line_left v WHERE v.invoice_id = i.id "
-    "         AND (CAST(:lines AS integer[]) IS NULL OR v.line_no = ANY(:lines))) l "
-    " WHERE i.id = :id AND l.amount IS NOT NULL "
-    "RETURNING id, -total AS given_back"
+    "       :on, i.period_start, i.period_end, -:amount, -:tax, -:total, i.id, :reason, :now "
+    "  FROM invoice i WHERE i.id = :id RETURNING id"
+)
+
+_LEFT = text(
+    "SELECT l.line_no, l.quantity, l.amount, l.cost, v.amount_left, v.tax_left "
+    "  FROM v_invoice_line_left v JOIN invoice_line l ON l.id = v.line_id "
+    " WHERE v.invoice_id = :id "
+    "   AND (CAST(:lines AS integer[]) IS NULL OR v.line_no = ANY(:lines)) ORDER BY v.line_no"
 )
 
 # A line that gave something back is taken back in turn, on the line it had corrected.
@@ -44,22 +56,12 @@ _LINES = text(
     "       corrects_line_id, kind, description, section, quantity, unit, unit_price, amount, "
     "       cost, tax_category, tax_percent, tax_treatment, tax_amount, service_from, service_to, "
     "       accounting_code, explanation) "
-    "SELECT :credit_id, row_number() OVER (ORDER BY l.line_no), l.charge_id, l.service_id, "
-    "       l.product_id, coalesce(l.corrects_line_id, l.id), 'Credit', l.description, l.section, "
-    "       round(-l.quantity * v.amount_left / nullif(l.amount, 0), 6), l.unit, l.unit_price, "
-    "       -v.amount_left, round(-l.cost * v.amount_left / nullif(l.amount, 0), 9), "
-    "       l.tax_category, l.tax_percent, l.tax_treatment, -v.tax_left, l.service_from, "
-    "       l.service_to, l.accounting_code, jsonb_build_object("
-    "           'kind', 'void', "
-    "           'inputs', jsonb_build_object('text', 'all that is left of the line'), "
-    "           'credits', jsonb_build_object("
-    "               'invoice', CAST(:number AS text), 'line', l.line_no), "
-    "           'parts', jsonb_build_array(jsonb_build_object("
-    "               'text', 'given back of ' || CAST(:number AS text) || ' line ' || l.line_no, "
-    "               'amount', round(-v.amount_left, CAST(:digits AS integer))::text))) "
-    "  FROM invoice_line l JOIN v_invoice_line_left v ON v.line_id = l.id "
-    " WHERE v.invoice_id = :id "
-    "   AND (CAST(:lines AS integer[]) IS NULL OR v.line_no = ANY(:lines))"
+    "SELECT :credit_id, :place, l.charge_id, l.service_id, l.product_id, "
+    "       coalesce(l.corrects_line_id, l.id), 'Credit', l.description, l.section, :quantity, "
+    "       l.unit, l.unit_price, :amount, :cost, l.tax_category, l.tax_percent, "
+    "       l.tax_treatment, :tax, l.service_from, l.service_to, l.accounting_code, "
+    "       CAST(:explanation AS jsonb) "
+    "  FROM invoice_line l WHERE l.invoice_id = :id AND l.line_no = :line_no"
 )
 _UNKNOWN_LINES = text(
     "SELECT n FROM unnest(CAST(:lines AS integer[])) n WHERE NOT EXISTS ("
@@ -102,41 +104,68 @@ class NothingLeft(StateConflict):
     remedy = "Nothing needs to be done."
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is given back when it is not all that is left: an amount before tax, or a quantity."""
+
+    amount: Decimal | None = None
+    quantity: Decimal | None = None
+
+
 def void_invoice(*, store: Store, number: str, reason: str, now: datetime) -> str:
     """Give back all that is left of an invoice by a credit note; return the note's number.
 
     The invoice itself stays as it is and shows as void. Each line is credited what earlier credits
     left of it, tax included, so the cents agree. The credit is set against the invoice first;
     what had been paid becomes a credit balance. What the invoice billed counts as not billed any
-    more: the next bill run bills it anew, unless its charges were ended or changed.
+    more: the next bill run bills it anew, unless its charges were ended or changed, or the reason
+    is one of `FOR_GOOD`.
 
     Raises:
         UnknownInvoice: There is no finalised document with this number.
         NotVoidable: It is a credit note, it was written off, or another billing system issued it.
         NothingLeft: It was voided, or credited in full, before.
     """
-    return _give_back(store, number, None, reason, now)
+    return _give_back(store, number, None, None, reason, now)
 
 
 def credit_lines(
-    *, store: Store, number: str, lines: Sequence[int], reason: str, now: datetime
+    *,
+    store: Store,
+    number: str,
+    lines: Sequence[int] = (),
+    part: Part | None = None,
+    reason: str,
+    now: datetime,
 ) -> str:
-    """Give back all that is left of some lines of an invoice; return the credit note's number.
+    """Give back lines of an invoice, or a part of them; return the credit note's number.
 
-    As `void_invoice` does it for all of them: what the lines billed is billed anew when it is still
-    due.
+    Without a part it is all that is left of the lines. An amount before tax is shared out to the
+    lines, or to all of the invoice where none is named; a quantity is one of a single line. Tax
+    goes along in proportion. What the lines billed is billed anew when it is still due, unless
+    the reason is one of `FOR_GOOD`.
 
     Raises:
         UnknownInvoice: There is no finalised document with this number.
         UnknownLine: The invoice has no such line.
         NotVoidable: It is a credit note, it was written off, or another billing system issued it.
         NothingLeft: The lines were given back before.
+        MoreThanLeft: The part is more than earlier credits left.
+        BadPart: The part is none.
     """
-    return _give_back(store, number, sorted(set(lines)), reason, now)
+    one_quantity = part is not None and part.quantity is not None
+    if (not lines and part is None) or (one_quantity and len(set(lines)) != 1):
+        raise BadPart("Name the lines to give back: a quantity is one of a single line.")
+    return _give_back(store, number, sorted(set(lines)) or None, part, reason, now)
 
 
 def _give_back(
-    store: Store, number: str, lines: list[int] | None, reason: str, now: datetime
+    store: Store,
+    number: str,
+    lines: list[int] | None,
+    part: Part | None,
+    reason: str,
+    now: datetime,
 ) -> str:
     with store.transaction() as tx:
         invoice = tx.execute(_LOCK, {"number": number}).one_or_none()
@@ -149,28 +178,68 @@ def _give_back(
                 remedy="Nothing needs to be done: nobody owes it any more.",
             )
         which = {"id": invoice.id, "lines": lines}
-        key = f"void:{invoice.id}"
-        if lines is not None:
-            if unknown := list(tx.scalars(_UNKNOWN_LINES, which)):
-                raise UnknownLine(f"Invoice {number} has no line {unknown[0]}.")
-            key = f"credit:{invoice.id}:{tx.scalar(_CREDITS, which)}"
-        values = {"run_key": key, "on": now.date(), "reason": reason, "now": now}
-        note = tx.execute(_DOCUMENT, which | values).one_or_none()
-        if note is None:
+        if lines is not None and (unknown := list(tx.scalars(_UNKNOWN_LINES, which))):
+            raise UnknownLine(f"Invoice {number} has no line {unknown[0]}.")
+        left = [LineLeft(**row._mapping) for row in tx.execute(_LEFT, which)]
+        if not left:
             of = "invoice" if lines is None else "these lines of invoice"
             raise NothingLeft(f"Nothing is left of {of} {number}.")
-        if note.given_back < 0:
+        given = _given(left, part, invoice.currency)
+        if sum(one.amount + one.tax for one in given) < 0:
             raise NotVoidable(
                 f"What is left of {number} gives back more than it bills: no credit note can.",
                 remedy="Void the invoices that its lines correct.",
             )
-        digits = minor_digits(invoice.currency)
-        tx.execute(_LINES, which | {"credit_id": note.id, "number": number, "digits": digits})
-        tx.execute(_TAXES, {"credit_id": note.id})
-        (done,) = finalise_stored(tx=tx, drafts=[_unnumbered(tx, invoice, note.id, now)], now=now)
+        is_void = lines is None and part is None
+        nth = tx.scalar(_CREDITS, which)
+        key = f"void:{invoice.id}" if is_void else f"credit:{invoice.id}:{nth}"
+        note_id = _write(tx, invoice, number, given, {"run_key": key, "reason": reason}, now)
+        (done,) = finalise_stored(tx=tx, drafts=[_unnumbered(tx, invoice, note_id, now)], now=now)
         allocate_open(tx=tx, billing_account_ids=[invoice.billing_account_id], now=now)
-    log.info("invoice.given_back", invoice_id=invoice.id, credit_note_id=note.id, lines=lines)
+    log.info("invoice.given_back", invoice_id=invoice.id, credit_note_id=note_id, lines=lines)
     return done.number
+
+
+def _given(left: list[LineLeft], part: Part | None, currency: str) -> tuple[GivenLine, ...]:
+    if part is None:
+        return all_of(left)
+    if part.quantity is not None:
+        return quantity_of(left[0], part.quantity, currency)
+    assert part.amount is not None
+    return amount_of(left, part.amount, currency)
+
+
+def _write(
+    tx: Connection,
+    invoice: Row[Any],
+    number: str,
+    given: tuple[GivenLine, ...],
+    about: dict[str, str],
+    now: datetime,
+) -> int:
+    amount = sum((one.amount for one in given), Decimal(0))
+    tax = sum((one.tax for one in given), Decimal(0))
+    values = {"amount": amount, "tax": tax, "total": amount + tax, "on": now.date(), "now": now}
+    note_id: int = tx.execute(_DOCUMENT, {"id": invoice.id} | values | about).scalar_one()
+    tx.execute(
+        _LINES,
+        [
+            {
+                "credit_id": note_id,
+                "id": invoice.id,
+                "place": place,
+                "line_no": one.of.line_no,
+                "quantity": -one.quantity,
+                "amount": -one.amount,
+                "cost": -one.cost,
+                "tax": -one.tax,
+                "explanation": to_json(one.explanation(number, invoice.currency)).decode(),
+            }
+            for place, one in enumerate(given, start=1)
+        ],
+    )
+    tx.execute(_TAXES, {"credit_id": note_id})
+    return note_id
 
 
 def _require_voidable(invoice: Row[tuple[object, ...]], number: str) -> None:

@@ -10,7 +10,7 @@ the name of the seller's own customer.
 from datetime import datetime
 
 import structlog
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from connector.billing.wholesale_terms import WholesaleTerms, keep_resellers
 from connector.store.engine import Store, to_json
@@ -77,16 +77,22 @@ def charge_resellers(*, store: Store, terms: WholesaleTerms, now: datetime) -> i
         BadReseller: The terms name a brand or a billing account that is none.
     """
     with store.transaction() as tx:
-        keep_resellers(tx, terms)
-        if not terms.resellers:
-            return 0
-        tx.execute(_LOCK)  # while a reseller is billed its charges stand still
-        changed = 0
-        prices = to_json(terms.prices()).decode()
-        for _ in range(TIERS_MAX):
-            rows = tx.execute(_FOLLOW, {"prices": prices, "now": now}).rowcount
-            changed += rows
-            if not rows:
-                break
+        changed = follow_customers(tx, terms=terms, now=now)
     log.info("resellers.charged", resellers=len(terms.resellers), charges=changed)
+    return changed
+
+
+def follow_customers(tx: Connection, *, terms: WholesaleTerms, now: datetime) -> int:
+    """Charge resellers in a transaction of the caller; return what was new or changed."""
+    keep_resellers(tx, terms)
+    if not terms.resellers:
+        return 0
+    tx.execute(_LOCK)  # while a reseller is billed its charges stand still
+    changed = 0
+    prices = to_json(terms.prices()).decode()
+    for _ in range(TIERS_MAX):
+        rows = tx.execute(_FOLLOW, {"prices": prices, "now": now}).rowcount
+        changed += rows
+        if not rows:
+            break
     return changed

@@ -1,28 +1,36 @@
 """The use-cases of the business: catalogue, delivery, usage, bills, payments."""
 
-from collections.abc import Sequence
-from datetime import date, timedelta
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from connector.billing.ask_taxes import ask_taxes
+from connector.billing.ask_taxes import ask_ahead, ask_taxes, with_answers
 from connector.billing.bill_run import (
     BillRunReport,
     plan_run,
+    preview,
+    preview_run,
     run_cycle,
     run_due_cycles,
     work_off_one,
 )
 from connector.billing.documents import render_missing
+from connector.billing.draft import DocumentDraft
 from connector.billing.finalise_run import finalise_run, plan_finalising
+from connector.billing.invoices import billing_account_id
+from connector.billing.look_ahead import looking_ahead
+from connector.billing.order_bill import bill_order
 from connector.billing.payment_csv import PaymentReport, import_payments_csv
 from connector.billing.run_plan import Mode, Plan, end_run
 from connector.billing.tax_answers import choose_provider
-from connector.billing.void import credit_lines, void_invoice
+from connector.billing.void import Part, credit_lines, void_invoice
 from connector.billing.wholesale import charge_resellers
-from connector.billing.wholesale_terms import load_wholesale
+from connector.billing.wholesale_terms import WholesaleTerms, load_wholesale
 from connector.billing.write_off import write_off_invoice
 from connector.bootstrap.job_names import BILL_CHUNK, BILLING, PUSH, TASKS
 from connector.bootstrap.wiring import Wiring
@@ -34,6 +42,7 @@ from connector.errors import Misconfigured
 from connector.flows.billing_systems import PullReport, pull_each
 from connector.flows.code_tasks import CodeTaskReport, run_due_code_tasks
 from connector.flows.deal_estimate import EstimatedBill, estimate_deal
+from connector.flows.provisioned import Provisioned, complete_provisioned_task
 from connector.flows.rehearsal import Rehearsed, rehearse_products
 from connector.flows.renewals import RenewalReport, renew_terms
 from connector.flows.service_order import (
@@ -50,6 +59,8 @@ from connector.rating.result_queries import months_with_new_usage
 from connector.rating.run import RatingReport, rate_period
 from connector.resources import mappings_dir
 from connector.sync.apply.opportunity_tree import OpportunityReader
+
+T = TypeVar("T")
 
 
 class BusinessUseCases(Wiring):
@@ -92,13 +103,18 @@ class BusinessUseCases(Wiring):
     def estimate_deal(
         self, sfid: str, *, is_quote: bool = False, on: date | None = None
     ) -> tuple[EstimatedBill, ...]:
-        """Return the first invoices of a deal of the CRM, read now; nothing is kept."""
+        """Return the first invoices of a deal of the CRM, read now; taxes are asked for."""
         reader = OpportunityReader(self.org)
         tree = reader.of_quote(sfid) if is_quote else reader(sfid)
-        with self.store.transaction() as tx:
-            bills = estimate_deal(tx=tx, tree=tree, rules=self.rules, on=on or self._today())
-            tx.rollback()
-        return bills
+
+        def estimated() -> tuple[EstimatedBill, ...]:
+            with self.store.transaction() as tx:
+                choose_provider(tx, self.taxes.name if self.taxes else None)
+                bills = estimate_deal(tx=tx, tree=tree, rules=self.rules, on=on or self._today())
+                tx.rollback()
+            return bills
+
+        return self._with_answers(estimated)
 
     def run_tasks(self) -> CodeTaskReport:
         """Run the code tasks that are due and apply the changes whose day has come."""
@@ -123,6 +139,22 @@ class BusinessUseCases(Wiring):
         self.queue.nudge(PUSH)
         with self.store.read() as tx:
             return order_by_number(tx=tx, number=order.number)
+
+    def complete_provisioned_task(
+        self, number: str, *, at: datetime, reference: str = ""
+    ) -> Provisioned:
+        """Complete a task that a provider tells to be done; what waits for it runs at once."""
+        done = complete_provisioned_task(
+            store=self.store,
+            policy=self.rules.policy,
+            task_number=number,
+            at=at,
+            reference=reference,
+            now=self.clock.now(),
+        )
+        self.queue.nudge(TASKS)
+        self.queue.nudge(PUSH)
+        return done
 
     def renew_terms(self) -> RenewalReport:
         """Move on the terms that have ended, and end the services that expire with theirs."""
@@ -197,6 +229,54 @@ class BusinessUseCases(Wiring):
         self.queue.nudge(PUSH)
         return report
 
+    def preview_bills(self, billed_to: date) -> BillRunReport:
+        """Return what a run would make, resellers' bills included; taxes are asked for."""
+        now = self.clock.now()
+        if self.taxes is not None:
+            ask_ahead(
+                look=self._looking_ahead(),
+                store=self.store,
+                provider=self.taxes,
+                billed_to=billed_to,
+                now=now,
+            )
+        with self._looking_ahead() as tx:
+            return preview_run(tx=tx, billed_to=billed_to, now=now)
+
+    def preview_bill(self, account: str, billed_to: date) -> list[DocumentDraft]:
+        """Return what a billing account, by its number, would get; taxes are asked for."""
+
+        def shown() -> list[DocumentDraft]:
+            with self._looking_ahead() as tx:
+                found = billing_account_id(tx=tx, number=account)
+                return preview(tx=tx, billing_account_id=found, billed_to=billed_to)
+
+        return self._with_answers(shown)
+
+    def bill_order(self, account: str, on: date | None) -> tuple[str, ...]:
+        """Invoice now what orders of a day made due; return the numbers of the documents."""
+        now = self.clock.now()
+        with self.store.transaction() as tx:
+            found = billing_account_id(tx=tx, number=account)
+            choose_provider(tx, self.taxes.name if self.taxes else None)
+        return self._with_answers(
+            lambda: bill_order(store=self.store, billing_account_id=found, on=on, now=now)
+        )
+
+    def _with_answers(self, compute: Callable[[], T]) -> T:
+        return with_answers(
+            store=self.store, provider=self.taxes, now=self.clock.now(), compute=compute
+        )
+
+    def _looking_ahead(self) -> AbstractContextManager[Connection]:
+        provider = self.taxes.name if self.taxes else None
+        terms = self._wholesale_terms()
+        return looking_ahead(store=self.store, terms=terms, provider=provider, now=self.clock.now())
+
+    def _wholesale_terms(self) -> WholesaleTerms:
+        folder = (self.settings.sync.mappings_dir or mappings_dir()) / "policies"
+        return load_wholesale(folder / "wholesale.yaml")
+
     def finalise_bills(self, billed_to: date) -> BillRunReport:
         """Finalise the drafts of a day that were reviewed."""
         self._prepare_bills(billed_to)
@@ -234,10 +314,8 @@ class BusinessUseCases(Wiring):
 
         With a day, the tax provider is asked for it here and not by the run.
         """
-        folder = (self.settings.sync.mappings_dir or mappings_dir()) / "policies"
-        terms = load_wholesale(folder / "wholesale.yaml")
         now = self.clock.now()
-        charge_resellers(store=self.store, terms=terms, now=now)
+        charge_resellers(store=self.store, terms=self._wholesale_terms(), now=now)
         if self.taxes is None:
             with self.store.transaction() as tx:
                 choose_provider(tx, None)
@@ -259,10 +337,14 @@ class BusinessUseCases(Wiring):
         self.queue.nudge(PUSH)
         return note
 
-    def credit_lines(self, number: str, *, lines: Sequence[int], reason: str) -> str:
-        """Give back lines of an invoice by a credit note; return the note's number."""
+    def credit_lines(
+        self, number: str, *, lines: Sequence[int] = (), part: Part | None = None, reason: str
+    ) -> str:
+        """Give back lines of an invoice, or a part of them; return the credit note's number."""
         now = self.clock.now()
-        note = credit_lines(store=self.store, number=number, lines=lines, reason=reason, now=now)
+        note = credit_lines(
+            store=self.store, number=number, lines=lines, part=part, reason=reason, now=now
+        )
         render_missing(store=self.store, render=self.render, now=now)
         self.queue.nudge(PUSH)
         return note

@@ -6,12 +6,9 @@ from typing import Any
 
 import click
 
-from connector.billing.bill_run import BillRunReport, preview_run
-from connector.billing.bill_run import preview as preview_bill
+from connector.billing.bill_run import BillRunReport
 from connector.billing.draft import DocumentDraft
-from connector.billing.invoices import billing_account_id
 from connector.billing.leakage import find_leaks, sums_of
-from connector.billing.order_bill import bill_order
 from connector.billing.review import list_runs, review
 from connector.billing.run_plan import Plan
 from connector.cli.printing import print_json, table
@@ -48,8 +45,7 @@ def run(
     if on_workers:
         return _left(app.hand_over_bills(billed_to.date(), keep_drafts=draft), as_json=as_json)
     if only_shows:
-        with app.store.read() as tx:
-            report = preview_run(tx=tx, billed_to=billed_to.date(), now=app.clock.now())
+        report = app.preview_bills(billed_to.date())
     else:
         report = app.run_bills(billed_to.date(), keep_drafts=draft)
     return _told(report, as_json=as_json)
@@ -134,11 +130,7 @@ def finalise(session: Session, *, run: datetime, on_workers: bool, as_json: bool
 @click.pass_obj
 def preview(session: Session, *, account: str, billed_to: datetime, as_json: bool) -> None:
     """Show what a billing account (its number) would get, and write nothing."""
-    app = session.app()
-    with app.store.transaction() as tx:
-        found = billing_account_id(tx=tx, number=account)
-        documents = preview_bill(tx=tx, billing_account_id=found, billed_to=billed_to.date())
-        tx.rollback()
+    documents = session.app().preview_bill(account, billed_to.date())
     if as_json:
         print_json([_as_json(document) for document in documents])
         return
@@ -155,12 +147,7 @@ def preview(session: Session, *, account: str, billed_to: datetime, as_json: boo
 @click.pass_obj
 def order(session: Session, *, account: str, on: datetime | None, as_json: bool) -> None:
     """Invoice now what orders made due, where the policy says invoice_partials_on: on_order."""
-    app = session.app()
-    now = app.clock.now()
-    with app.store.read() as tx:
-        found = billing_account_id(tx=tx, number=account)
-    day = on.date() if on else None
-    numbers = bill_order(store=app.store, billing_account_id=found, on=day, now=now)
+    numbers = session.app().bill_order(account, on.date() if on else None)
     if as_json:
         print_json({"documents": numbers})
     else:

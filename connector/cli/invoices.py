@@ -1,20 +1,25 @@
 """`l2c invoices`: list, show and explain invoices and credit notes."""
 
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
 import click
 
 from connector.billing import invoices as reading
+from connector.billing.draft import FOR_GOOD
 from connector.billing.explain import explain_line
 from connector.billing.four_steps import FourSteps, four_steps
+from connector.billing.named_discounts import discounts_by_name
 from connector.billing.realisation import realisation
+from connector.billing.void import Part
 from connector.cli.files import write_file
+from connector.cli.number import number as exact_number
 from connector.cli.printing import print_json, table
 from connector.cli.session import Session
 
 DAY = click.DateTime(["%Y-%m-%d"])
-REASONS = ("Cancellation", "Correction", "Dispute")  # what is still due is billed anew
+REASONS = ("Cancellation", "Correction", "Dispute", *sorted(FOR_GOOD))
 
 
 @click.group()
@@ -121,6 +126,10 @@ def explain(session: Session, *, number: str, line_no: int | None, as_json: bool
     click.echo("\n\n".join(explain_line(line, currency=summary.currency) for line in wanted))
     if line_no is None:
         click.echo(f"\n{_steps_table(four_steps(lines), summary.currency)}")
+        named = discounts_by_name(line["explanation"] for line in lines)
+        if named:
+            rows = [(one.name, one.amount) for one in named]
+            click.echo(f"\n{table(('Discounts in it', summary.currency), rows)}")
 
 
 def _steps_table(steps: FourSteps, currency: str) -> str:
@@ -166,7 +175,10 @@ def pdf(session: Session, *, number: str, out: Path | None, as_json: bool) -> No
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def void(session: Session, *, number: str, reason: str, as_json: bool) -> None:
-    """Give back all that is left of an invoice by a credit note; it is billed anew if still due."""
+    """Give back all that is left of an invoice by a credit note.
+
+    What is still due is billed anew by the next run, unless the reason is Goodwill or SLA.
+    """
     note = session.app().void_invoice(number, reason=reason)
     if as_json:
         print_json({"invoice": number, "credit_note": note})
@@ -177,18 +189,37 @@ def void(session: Session, *, number: str, reason: str, as_json: bool) -> None:
 @invoices.command()
 @click.argument("number")
 @click.option(
-    "--line", "lines", type=click.IntRange(min=1), multiple=True, required=True, help="Which line."
+    "--line", "lines", type=click.IntRange(min=1), multiple=True, help="Which line; several may be."
 )
+@click.option(
+    "--amount", type=exact_number, help="Only so much, before tax; without a line, of them all."
+)
+@click.option("--quantity", type=exact_number, help="Only so many of the one line.")
 @click.option(
     "--reason", type=click.Choice(REASONS), default="Correction", show_default=True, help="Why."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def credit(
-    session: Session, *, number: str, lines: tuple[int, ...], reason: str, as_json: bool
+    session: Session,
+    *,
+    number: str,
+    lines: tuple[int, ...],
+    amount: Decimal | None,
+    quantity: Decimal | None,
+    reason: str,
+    as_json: bool,
 ) -> None:
-    """Give back all that is left of lines of an invoice; they are billed anew if still due."""
-    note = session.app().credit_lines(number, lines=lines, reason=reason)
+    """Give back lines of an invoice, or an amount or a quantity of them, with the tax on it.
+
+    Without an amount or a quantity it is all that is left of the lines. What is still due is billed
+    anew by the next run, unless the reason is Goodwill or SLA: that is given for good.
+    """
+    if amount is not None and quantity is not None:
+        raise click.UsageError("Give an amount or a quantity, not both.")
+    is_part = amount is not None or quantity is not None
+    part = Part(amount=amount, quantity=quantity) if is_part else None
+    note = session.app().credit_lines(number, lines=lines, part=part, reason=reason)
     if as_json:
         print_json({"invoice": number, "lines": lines, "credit_note": note})
     else:

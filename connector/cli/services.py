@@ -1,4 +1,4 @@
-"""`l2c services`: list and show services, and let them rest, go on or change their payer."""
+"""`l2c services`: list and show services, which were lost; let them rest, go on, change payers."""
 
 from datetime import datetime
 
@@ -8,14 +8,17 @@ from connector.adapters.salesforce.ids import to_18
 from connector.cli.printing import print_json, table
 from connector.cli.session import Session
 from connector.flows.service_order import ServiceAsk, ServicePlan
+from connector.inventory.churn import churn as churn_of
 from connector.inventory.queries import list_services, service_by_number
 from connector.inventory.states import ServiceState
 from connector.ordering.request_types import RequestType
 
+DAY = click.DateTime(["%Y-%m-%d"])
+
 
 @click.group()
 def services() -> None:
-    """List and show services; suspend, resume and transfer them."""
+    """List and show services, and which were lost; suspend, resume and transfer them."""
 
 
 @services.command("list")
@@ -86,6 +89,43 @@ def show(session: Session, *, number: str, as_json: bool) -> None:
                 ],
             )
         )
+
+
+@services.command()
+@click.option("--from", "begins", type=DAY, required=True, help="First day of the first month.")
+@click.option("--to", "ends", type=DAY, required=True, help="First day of the month after.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def churn(session: Session, *, begins: datetime, ends: datetime, as_json: bool) -> None:
+    """Say how many services of each product began and ended in each month, and what that costs.
+
+    A service that another one replaced is not lost. Amounts are recurring prices a month.
+    """
+    with session.app().store.read() as tx:
+        found = churn_of(tx=tx, since=begins.date(), until=ends.date())
+    if as_json:
+        print_json({"products": found})
+        return
+    head = ("Month", "Product", "At start", "Began", "Ended", "Replaced", "Lost a month", "", "%")
+    click.echo(
+        table(
+            head,
+            [
+                (
+                    f"{one.month:%Y-%m}",
+                    one.product,
+                    one.at_start,
+                    one.started,
+                    one.ended,
+                    one.replaced,
+                    one.revenue_lost,
+                    one.currency,
+                    "" if one.percent is None else one.percent,
+                )
+                for one in found
+            ],
+        )
+    )
 
 
 def _terms(values: dict[str, object]) -> str:

@@ -18,6 +18,7 @@ APPLY_JOB = "apply_inbox"
 # Rooms that build their blueprint from the app: a module with `blueprint(app) -> Blueprint`.
 ROOMS = (
     "connector.web.webhooks.payments",
+    "connector.web.webhooks.provisioning",
     "connector.web.webhooks.wsdl",
     "connector.web.console",
 )

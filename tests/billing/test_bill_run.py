@@ -7,7 +7,13 @@ from billing_world import BillingWorld, at
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from connector.billing.bill_run import BillRunTooEarly, preview, run_cycle, run_due_cycles
+from connector.billing.bill_run import (
+    BillRunTooEarly,
+    NothingToPreview,
+    preview,
+    run_cycle,
+    run_due_cycles,
+)
 from connector.charging.charges import UsageCharge, upsert_usage_charges
 from connector.charging.segments import BillingAlreadyStarted
 
@@ -402,6 +408,18 @@ def test_a_refusal_of_the_store_hits_one_payer_only(world: BillingWorld) -> None
     assert report.invoices == 2
     assert [problem.billing_account_id for problem in report.problems] == [payers[1]]
     assert [d["number"] for d in world.documents()] == ["RT-000001", "RT-000002"]
+
+
+def test_a_preview_follows_the_payers_own_period(world: BillingWorld) -> None:
+    payer = world.payer(cycle="quarter")
+    world.start(world.service(payer, world.product("seat"), "10"), JUL)
+
+    with world.store.read() as tx:
+        (shown,) = preview(tx=tx, billing_account_id=payer, billed_to=JUL)
+        with pytest.raises(NothingToPreview, match="not due on 2026-08-01"):
+            preview(tx=tx, billing_account_id=payer, billed_to=AUG)
+
+    assert (shown.period_start, shown.period_end) == (JUL, date(2026, 10, 1))
 
 
 def test_a_preview_equals_the_bill_and_writes_nothing(world: BillingWorld) -> None:

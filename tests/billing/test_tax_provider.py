@@ -6,15 +6,19 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 from billing_world import BillingWorld, at
 from sqlalchemy import text
 
-from connector.adapters.tax.http import HttpTaxProvider
+from connector.adapters.tax.http import HttpTaxProvider, TaxProviderDown
 from connector.billing.bill_run import BillRunReport, run_cycle
-from connector.billing.tax_answers import choose_provider
+from connector.billing.tax_answers import TaxNotAnswered, choose_provider
+from connector.bootstrap import App
+from connector.config import load_settings
+from connector.kernel.clock import MovableClock
 
 JUL, AUG = date(2026, 7, 1), date(2026, 8, 1)
 
@@ -43,9 +47,8 @@ class Rates:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.provider = HttpTaxProvider(
-            f"http://127.0.0.1:{self.server.server_port}", pause=lambda _: None
-        )
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.provider = HttpTaxProvider(self.url, pause=lambda _: None)
 
     def told(self, questions: list[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
         if self.is_down:
@@ -124,7 +127,7 @@ def test_nobody_is_billed_untaxed_while_it_is_down(world: BillingWorld, rates: R
     report = bill(world, rates, JUL)
 
     assert report.invoices == 0
-    assert [one.code for one in report.problems] == ["billing.no_tax_rate"]
+    assert [one.code for one in report.problems] == ["billing.tax_not_answered"]
     rates.is_down = False
     assert bill(world, rates, JUL).invoices == 1
 
@@ -159,6 +162,89 @@ def test_no_transaction_is_open_while_it_is_asked(world: BillingWorld, rates: Ra
     bill(world, rates, JUL)
 
     assert seen == [0]
+
+
+class TestBeforeTheRun:
+    """What looks ahead asks too: the answers are there when the bill is made."""
+
+    @pytest.fixture
+    def app(self, world: BillingWorld, rates: Rates, tmp_path: Path) -> Iterator[App]:
+        config = tmp_path / "config.yaml"
+        config.write_text(
+            f"store: {{data_dir: {tmp_path}}}\n"
+            f"billing: {{tax_source: http, tax_url: '{rates.url}'}}\n",
+            encoding="utf-8",
+        )
+        clock = MovableClock(at(JUL))
+        made = App(settings=load_settings(config), store=world.store, clock=clock)
+        yield made
+        made.close()
+
+    def test_a_preview_of_one_asks_and_equals_the_bill(
+        self, world: BillingWorld, rates: Rates, app: App
+    ) -> None:
+        payer = sell(world)
+        world.start(world.service(payer, world.product("call", tax_category="telecom"), "10"), JUL)
+        rates.percents["telecom"] = "20"
+
+        (shown,) = app.preview_bill(number_of(world, payer), JUL)
+
+        assert shown.total == Decimal("120.88")  # 8.875 % on 100.00 and 20 % on 10.00
+        assert world.documents() == []
+        assert app.run_bills(JUL).totals == {"EUR": shown.total}
+        assert len(rates.asked) == 2
+
+    def test_a_preview_of_all_asks_in_one_call(
+        self, world: BillingWorld, rates: Rates, app: App
+    ) -> None:
+        sell(world)
+        sell(world, country="US")
+
+        shown = app.preview_bills(JUL)
+
+        assert (shown.invoices, shown.totals, shown.problems) == (2, {"EUR": Decimal("217.76")}, ())
+        assert (world.documents(), len(rates.asked)) == ([], 1)
+
+    def test_a_bill_of_the_day_of_an_order_asks(
+        self, world: BillingWorld, rates: Rates, app: App
+    ) -> None:
+        payer = sell(world)
+        with world.store.transaction() as tx:
+            tx.execute(
+                text(
+                    "UPDATE charge SET policy = policy || "
+                    " jsonb_build_object('invoice_partials_on', 'on_order')"
+                )
+            )
+
+        (number,) = app.bill_order(number_of(world, payer), JUL)
+
+        assert world.documents()[0]["total"] == Decimal("108.88")
+        assert number == "RT-000001"
+
+    def test_what_it_does_not_know_is_named(
+        self, world: BillingWorld, rates: Rates, app: App
+    ) -> None:
+        payer = sell(world)
+        rates.percents.clear()
+
+        with pytest.raises(TaxNotAnswered, match="no answer on 'standard'"):
+            app.preview_bill(number_of(world, payer), JUL)
+        assert [one.code for one in app.preview_bills(JUL).problems] == ["billing.tax_not_answered"]
+
+    def test_while_it_is_down_a_preview_of_one_says_so(
+        self, world: BillingWorld, rates: Rates, app: App
+    ) -> None:
+        payer = sell(world)
+        rates.is_down = True
+
+        with pytest.raises(TaxProviderDown, match="3 tries"):
+            app.preview_bill(number_of(world, payer), JUL)
+
+
+def number_of(world: BillingWorld, payer_id: int) -> str:
+    (number,) = world.one("SELECT number FROM billing_account WHERE id = :id", id=payer_id)
+    return str(number)
 
 
 def test_the_table_counts_again_once_it_is_chosen(world: BillingWorld, rates: Rates) -> None:

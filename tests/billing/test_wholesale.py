@@ -1,5 +1,6 @@
 """Resellers: their customers' bills in their name, and our bill to them at their own prices."""
 
+from contextlib import AbstractContextManager
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -7,8 +8,11 @@ from typing import Any
 
 import pytest
 from billing_world import BillingWorld, at
+from sqlalchemy import Connection
 
+from connector.billing.bill_run import preview, preview_run
 from connector.billing.leakage import find_leaks
+from connector.billing.look_ahead import looking_ahead
 from connector.billing.wholesale import charge_resellers
 from connector.billing.wholesale_terms import (
     BadReseller,
@@ -62,6 +66,10 @@ class Resale:
     def charge(self, on: date) -> int:
         terms = WholesaleTerms.model_validate({"resellers": self.terms})
         return charge_resellers(store=self.world.store, terms=terms, now=at(on))
+
+    def look(self, on: date) -> AbstractContextManager[Connection]:
+        terms = WholesaleTerms.model_validate({"resellers": self.terms})
+        return looking_ahead(store=self.world.store, terms=terms, provider=None, now=at(on))
 
     def bill(self, on: date) -> list[tuple[str, str, str]]:
         """Run the bills; return the new documents: number, to whom, total."""
@@ -204,6 +212,25 @@ def test_usage_costs_the_reseller_its_part_of_what_the_customer_pays(resale: Res
 
     totals = {to: total for _, to, total in resale.bill(JUL)}
     assert totals == {"Acme": "23.80", "Bright IT Ltd": "19.04"}
+
+
+def test_a_preview_shows_the_wholesale_bill_as_the_run_makes_it(resale: Resale) -> None:
+    resale.sell(resale.acme, "10")
+    resale.sell(resale.zenith, "2")
+
+    with resale.look(JUL) as tx:
+        shown = preview_run(tx=tx, billed_to=JUL, now=at(JUL))
+    with resale.look(JUL) as tx:
+        (wholesale,) = preview(tx=tx, billing_account_id=resale.reseller_pays, billed_to=JUL)
+
+    assert resale.world.one("SELECT count(*) FROM charge WHERE key LIKE 'wholesale:%'") == (0,)
+    assert resale.world.documents() == []
+    assert (shown.invoices, shown.totals) == (3, {"EUR": Decimal("242.76")})
+    assert [(one.section, one.line.amount) for one in wholesale.lines] == [
+        ("Acme", 70),
+        ("Zenith", 14),
+    ]
+    assert ("RT-000001", "Bright IT Ltd", f"{wholesale.total:.2f}") in resale.bill(JUL)
 
 
 def test_what_is_sold_once_has_a_price_of_its_own(resale: Resale) -> None:

@@ -4,12 +4,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 from billing_world import BillingWorld
+from click import UsageError
 from click.testing import CliRunner
 
 from connector.bootstrap import App
@@ -120,6 +122,39 @@ def test_people_get_tables_and_sentences(shell: Shell) -> None:
         strict=True,
     ):
         assert said in text
+
+
+def test_an_explanation_names_the_discounts_of_a_vendor(shell: Shell) -> None:
+    world = shell.world
+    world.vendor_rule("V", 1, Decimal(10))
+    payer = world.payer()
+    world.start(world.service(payer, world.product("mail", vendor="V"), "100.00"), JUL)
+    world.bill(JUL)
+    number = world.one("SELECT number FROM invoice WHERE subtotal = 90")[0]
+
+    explained = shell.run(invoices, "explain", number)
+
+    assert "-10.00  less 10 % from 2026-07-01 to before 2026-08-01 (1 services of V" in explained
+    rest = explained.split("Discounts in it")[1]
+    assert "10 % off: 1 services of V or more" in rest
+    assert rest.split()[-1] == "-10.00"
+
+
+def test_a_part_of_a_line_is_given_back(shell: Shell) -> None:
+    shell.run(bill, "run", "--to", "2026-07-01")
+
+    by_amount = shell.json(
+        invoices, "credit", "RT-000001", "--line", "2", "--amount", "1.50", "--reason", "Goodwill"
+    )
+    shell.run(invoices, "credit", "RT-000001", "--line", "1", "--quantity", "0.5")
+
+    assert by_amount["credit_note"] == "RT-CN-000001"
+    shown = [shell.json(invoices, "show", f"RT-CN-00000{n}")["invoice"]["total"] for n in (1, 2)]
+    assert shown == ["-1.79", "-5.95"]
+    assert "a part of the line" in shell.run(invoices, "explain", "RT-CN-000001", "--json")
+    for wrong in (["--amount", "x"], ["--amount", "NaN"], ["--amount", "1", "--quantity", "1"]):
+        with pytest.raises(UsageError):
+            shell.run(invoices, "credit", "RT-000001", "--line", "1", *wrong)
 
 
 def test_payments_are_imported_held_and_assigned(shell: Shell) -> None:

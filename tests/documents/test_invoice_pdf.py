@@ -14,6 +14,7 @@ from connector.adapters.documents.invoice_pdf import InvoicePdf
 from connector.adapters.documents.invoice_text import printed, span_text
 from connector.billing.bill_run import run_cycle
 from connector.billing.documents import PrintedDocument, load_documents, render_missing
+from connector.billing.named_discounts import discounts_in
 from connector.errors import StateConflict
 from connector.store.engine import Store
 
@@ -120,6 +121,63 @@ class TestInvoice:
         (line,) = data["sections"][0]["lines"]
         assert line["amount"] == "\u221242.00"
         assert line["detail"].endswith("from RT-000001 line 1")
+
+
+class TestDiscounts:
+    @pytest.fixture
+    def of_vendor(self, store: Store) -> BillingWorld:
+        """Return a world in which three services of a vendor earn 10 % on a bill of July."""
+        made = BillingWorld(store)
+        made.tax("19")
+        made.vendor_rule("V", 3, Decimal(10))
+        payer = made.payer()
+        for name in ("mail", "files", "phone"):
+            made.start(made.service(payer, made.product(name, vendor="V"), "100.00"), JUL)
+        made.bill(JUL)
+        return made
+
+    def test_are_named_at_a_glance_and_under_each_line_they_are_in(
+        self, of_vendor: BillingWorld
+    ) -> None:
+        (document,) = documents(of_vendor)
+
+        data = printed(document)
+
+        assert data["subtotal"] == "270.00"
+        assert data["discounts"] == [["10 % off: 3 services of V or more", "\u221230.00"]]
+        assert data["discounts_title"] == "Discounts in these amounts"
+        lines = [line for section in data["sections"] for line in section["lines"]]
+        assert [line["amount"] for line in lines] == ["90.00"] * 3
+        named = "10 % off: 3 services of V or more \u221210.00"
+        assert [line["detail"].endswith(named) for line in lines] == [True] * 3
+        assert InvoicePdf()(document).startswith(b"%PDF-")
+
+    def test_are_not_told_again_by_what_gives_back_or_corrects(
+        self, of_vendor: BillingWorld
+    ) -> None:
+        service = of_vendor.one("SELECT id FROM service ORDER BY id LIMIT 1")[0]
+        of_vendor.cancel(service, date(2026, 7, 11))
+        of_vendor.bill(AUG)
+
+        july, *later = documents(of_vendor)
+
+        assert [(d.type, printed(d)["discounts"]) for d in later] == [
+            ("Invoice", []),  # two services earn nothing
+            ("Credit Note", []),
+        ]
+        explanation = july.lines[0].explanation
+        corrected = {"text": "already booked", "amount": "-80.00", "booked": "RT-000001 line 1"}
+        parts = [*explanation["parts"], corrected]
+        assert len(discounts_in(explanation)) == 1
+        assert discounts_in(explanation | {"parts": parts}) == ()
+
+    def test_that_contain_their_tax_say_so(self, of_vendor: BillingWorld) -> None:
+        (plain,) = documents(of_vendor)
+        taxes = tuple(replace(tax, treatment="inclusive") for tax in plain.taxes)
+
+        title = printed(replace(plain, taxes=taxes))["discounts_title"]
+
+        assert title == "Discounts in these amounts, with their tax"
 
 
 class TestPdf:

@@ -157,7 +157,11 @@ def test_a_welcome_is_for_those_who_had_nothing(shop: DeliveryWorld) -> None:
 
     assert [one.amount for one in lines] == [12, 12, 15]
     assert lines[0].explanation["parts"][1:] == [
-        {"text": "less 20 % from 2026-06-01 to before 2026-08-01 (Welcome)", "amount": "-3.00"}
+        {
+            "text": "less 20 % from 2026-06-01 to before 2026-08-01 (Welcome)",
+            "amount": "-3.00",
+            "discount": "20 % off: Welcome",
+        }
     ]
 
 

@@ -17,13 +17,8 @@ from connector.config import Settings, load_settings
 from connector.errors import InvalidInput
 from connector.kernel.clock import MovableClock
 from connector.store.engine import Store
-from connector.web.webhooks.payments import (
-    HEADER,
-    BadSignature,
-    blueprint,
-    check_signature,
-    read_notice,
-)
+from connector.web.webhooks.payments import blueprint, read_notice
+from connector.web.webhooks.signature import HEADER, BadSignature, check_signature
 
 SECRET = "a-shared-secret"
 WALL = datetime(2026, 11, 1, 12, tzinfo=UTC)

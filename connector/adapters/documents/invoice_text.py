@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from connector.billing.documents import PrintedDocument, PrintedLine
+from connector.billing.named_discounts import discounts_by_name, discounts_in
 from connector.kernel.money import minor_digits
 
 MINUS = "\u2212"
@@ -40,6 +41,12 @@ def printed(document: PrintedDocument) -> dict[str, Any]:
         "facts": _facts(document),
         "headline": _headline(document, money, is_credit=is_credit),
         "summary": [[title, money(amount)] for title, amount in _summary(document)],
+        "discounts_title": "Discounts in these amounts"
+        + (", with their tax" if "inclusive" in {tax.treatment for tax in document.taxes} else ""),
+        "discounts": [
+            [one.name, money(one.amount)]
+            for one in discounts_by_name(line.explanation for line in document.lines)
+        ],
         "subtotal": money(document.subtotal),
         "tax": money(document.tax),
         "total": money(document.total),
@@ -136,7 +143,7 @@ def _line(line: PrintedLine, money: _Money) -> dict[str, str]:
     return {
         "no": str(line.line_no),
         "what": line.description,
-        "detail": _detail(line),
+        "detail": _detail(line, money),
         "quantity": f"{_number(line.quantity)} {line.unit}".strip(),
         "unit_price": _price(line.unit_price, money),
         "tax": _percent(line.tax_percent),
@@ -144,8 +151,8 @@ def _line(line: PrintedLine, money: _Money) -> dict[str, str]:
     }
 
 
-def _detail(line: PrintedLine) -> str:
-    """Say when, on which service, and how usage came to its amount."""
+def _detail(line: PrintedLine, money: _Money) -> str:
+    """Say when, on which service, how usage came to its amount, and which discounts are in it."""
     parts = [span_text(line.service_from, line.service_to)]
     if line.service_number:
         parts.append(line.service_number)
@@ -160,6 +167,7 @@ def _detail(line: PrintedLine) -> str:
     credited = line.explanation.get("credits")
     if credited:
         parts.append(f"from {credited['invoice']} line {credited['line']}")
+    parts += [f"{one.name} {money(one.amount)}" for one in discounts_in(line.explanation)]
     return " · ".join(parts)
 
 

@@ -1,15 +1,11 @@
 """Payment notices of a gateway: signed, fresh, recorded once.
 
-Header `L2C-Signature: t=<unix seconds>,v1=<hex>`, where v1 is the HMAC-SHA256 of `<t>.<body>` under
-the shared secret. Several v1 may be given while a secret is exchanged. The body is one JSON object:
-`reference`, `date`, `amount` (a string), `currency`, and optionally `invoice_number`,
-`account_number`, `method`.
+The header is that of `signature.py`. The body is one JSON object: `reference`, `date`, `amount` (a
+string), `currency`, and optionally `invoice_number`, `account_number`, `method`. A replay is
+harmless: a reference is recorded once.
 """
 
-import hashlib
-import hmac
 import json
-import re
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
@@ -19,25 +15,17 @@ from flask import Blueprint, Response, jsonify, request
 
 from connector.billing.payments import PaymentDiffers, PaymentNotice, record_payments
 from connector.config import Settings
-from connector.errors import ConnectorError, InvalidInput, NotPermitted
+from connector.errors import ConnectorError, InvalidInput
 from connector.kernel.clock import Clock
 from connector.store.engine import Store
+from connector.web.webhooks.signature import HEADER, BadSignature, check_signature
 
 log = structlog.get_logger(__name__)
 
-HEADER = "L2C-Signature"
 SOURCE = "webhook"
 PUSH_JOB = "push_changes"
-SIGNATURES_MAX = 5
-_TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _REQUIRED = frozenset({"reference", "date", "amount", "currency"})
 _KNOWN = _REQUIRED | {"invoice_number", "account_number", "method"}
-
-
-class BadSignature(NotPermitted):
-    """The notice was not signed by somebody who knows the secret, or not just now."""
-
-    code = "webhooks.bad_signature"
 
 
 class BadNotice(InvalidInput):
@@ -118,29 +106,6 @@ def blueprint(app: PaymentApp) -> Blueprint:
         return jsonify(answer), 200
 
     return room
-
-
-def check_signature(*, header: str, body: bytes, secret: str, now_s: int, age_max_s: int) -> None:
-    """Check that the body was signed with the secret, not long ago.
-
-    Compared in constant time. A replay inside the age is harmless: a reference is recorded once.
-
-    Raises:
-        BadSignature: It was not, or no secret is configured.
-    """
-    if not secret:
-        raise BadSignature("No secret for payment notices is configured; all are refused.")
-    pairs = [part.strip().partition("=") for part in header.split(",", SIGNATURES_MAX)]
-    stamps = [value for name, _, value in pairs if name == "t"]
-    signatures = [value for name, _, value in pairs if name == "v1"]
-    if len(stamps) != 1 or not _TIMESTAMP.fullmatch(stamps[0]) or not signatures:
-        raise BadSignature(f"The header {HEADER} reads t=<seconds>,v1=<signature>.")
-    if abs(now_s - int(stamps[0])) > age_max_s:
-        raise BadSignature("The notice was signed too long ago, or in the future.")
-    wanted = hmac.new(secret.encode(), f"{stamps[0]}.".encode() + body, hashlib.sha256).hexdigest()
-    matches = [hmac.compare_digest(wanted.encode(), given.encode()) for given in signatures]
-    if not any(matches):
-        raise BadSignature("The signature does not fit the notice.")
 
 
 def read_notice(body: bytes) -> PaymentNotice:

@@ -1,0 +1,143 @@
+"""Notices of what was provisioned: signed, fresh, each task completed once.
+
+The header is that of `signature.py`. The body is one JSON object: `task` (the number of the task
+that waits, such as TSK-000012, which goes to the provider with the order), `provisioned_at` (an
+instant with its offset from UTC), and optionally `reference` (the provider's own name for it, kept
+on the task). A task is completed once; a notice that comes again is answered the same.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import structlog
+from flask import Blueprint, Response, jsonify, request
+
+from connector.config import Settings
+from connector.errors import ConnectorError, InvalidInput, StateConflict
+from connector.flows.provisioned import Provisioned
+from connector.kernel.clock import Clock
+from connector.web.webhooks.signature import HEADER, BadSignature, check_signature
+
+log = structlog.get_logger(__name__)
+
+TEXT_MAX = 200
+YEAR_MIN = 2000
+_REQUIRED = frozenset({"task", "provisioned_at"})
+_KNOWN = _REQUIRED | {"reference"}
+
+
+class BadProvisioningNotice(InvalidInput):
+    """The notice is signed but says nothing that could complete a task."""
+
+    code = "webhooks.bad_provisioning_notice"
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisioningNotice:
+    """What a provider tells; `provisioned_at` knows its offset."""
+
+    task_number: str
+    provisioned_at: datetime
+    reference: str = ""
+
+
+class ProvisioningApp(Protocol):
+    """What the provisioning webhook needs of the application."""
+
+    @property
+    def settings(self) -> Settings:
+        """Return the settings."""
+
+    @property
+    def wall_clock(self) -> Clock:
+        """Return the clock signatures are checked against: business time may be moved."""
+
+    def complete_provisioned_task(
+        self, number: str, *, at: datetime, reference: str = ""
+    ) -> Provisioned:
+        """Complete a task of this number, and ask for what waits for it to be run."""
+
+
+def blueprint(app: ProvisioningApp) -> Blueprint:
+    """Return the room `POST /webhooks/provisioning`."""
+    room = Blueprint("provisioning", __name__)
+
+    @room.post("/webhooks/provisioning")
+    def take_notice() -> tuple[Response, int]:
+        limits = app.settings.webhooks
+        request.max_content_length = limits.body_max_kib * 1024  # more is answered with 413
+        body = request.get_data(cache=False)
+        try:
+            check_signature(
+                header=request.headers.get(HEADER, ""),
+                body=body,
+                secret=limits.provisioning_secret.get_secret_value(),
+                now_s=int(app.wall_clock.now().timestamp()),
+                age_max_s=limits.signature_age_max_s,
+            )
+            notice = read_notice(body)
+            done = app.complete_provisioned_task(
+                notice.task_number, at=notice.provisioned_at, reference=notice.reference
+            )
+        except BadSignature as error:
+            return _refused(error, 401)
+        except StateConflict as error:
+            return _refused(error, 409)
+        except InvalidInput as error:
+            return _refused(error, 400)
+        except ConnectorError as error:
+            log.error("provisioning_notice.failed", code=error.code)
+            return jsonify(error="The notice could not be taken; send it again."), 503
+        answer = {
+            "task": done.task_number,
+            "effective_on": None if done.effective_on is None else done.effective_on.isoformat(),
+            "is_new": done.is_new,
+        }
+        return jsonify(answer), 200
+
+    return room
+
+
+def read_notice(body: bytes) -> ProvisioningNotice:
+    """Read a notice of what was provisioned.
+
+    Raises:
+        BadProvisioningNotice: It is no JSON object of the known fields, or a value is wrong.
+    """
+    try:
+        fields: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadProvisioningNotice("The notice is not JSON.") from None
+    if not isinstance(fields, dict):
+        raise BadProvisioningNotice("The notice is not a JSON object.")
+    if missing := sorted(_REQUIRED - fields.keys()):
+        raise BadProvisioningNotice(f"The notice has no '{missing[0]}'.")
+    if unknown := sorted(fields.keys() - _KNOWN):
+        raise BadProvisioningNotice(f"The notice has an unknown field '{unknown[0][:40]}'.")
+    for name, value in fields.items():
+        if not isinstance(value, str) or not value.isprintable() or len(value) > TEXT_MAX:
+            raise BadProvisioningNotice(
+                f"'{name}' of a notice is one line of text of at most {TEXT_MAX} signs."
+            )
+    return ProvisioningNotice(
+        fields["task"], _instant(fields["provisioned_at"]), fields.get("reference", "")
+    )
+
+
+def _instant(told: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(told)
+        if instant.utcoffset() is None or instant.year < YEAR_MIN:
+            raise ValueError
+    except ValueError:
+        raise BadProvisioningNotice(
+            "'provisioned_at' reads like 2026-06-05T14:05:00+02:00."
+        ) from None
+    return instant
+
+
+def _refused(error: ConnectorError, status: int) -> tuple[Response, int]:
+    log.warning("provisioning_notice.refused", code=error.code)
+    return jsonify(error=error.message, remedy=error.remedy or ""), status
