@@ -1,5 +1,9 @@
+import threading
+from collections.abc import Iterator
+
 import pytest
 from billing_world import BillingWorld
+from tax_rates import Rates
 
 from connector.store.engine import Store
 
@@ -10,3 +14,15 @@ def world(store: Store) -> BillingWorld:
     made = BillingWorld(store)
     made.tax("19")
     return made
+
+
+@pytest.fixture
+def rates() -> Iterator[Rates]:
+    """Return a tax provider that is asked over HTTP."""
+    made = Rates()
+    thread = threading.Thread(target=made.server.serve_forever)
+    thread.start()
+    yield made
+    made.server.shutdown()
+    thread.join()
+    made.server.server_close()
