@@ -1,6 +1,9 @@
 """A tax provider on this machine, over real HTTP."""
 
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -46,3 +49,17 @@ class Rates:
         if category in self.percents:
             return {"percent": self.percents[category]}
         return {"error": "unknown category"}
+
+
+@contextmanager
+def serving() -> Iterator[Rates]:
+    """Serve a provider until the block ends."""
+    made = Rates()
+    thread = threading.Thread(target=made.server.serve_forever)
+    thread.start()
+    try:
+        yield made
+    finally:
+        made.server.shutdown()
+        thread.join()
+        made.server.server_close()

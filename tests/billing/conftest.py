@@ -1,9 +1,8 @@
-import threading
 from collections.abc import Iterator
 
 import pytest
 from billing_world import BillingWorld
-from tax_rates import Rates
+from tax_rates import Rates, serving
 
 from connector.store.engine import Store
 
@@ -19,10 +18,5 @@ def world(store: Store) -> BillingWorld:
 @pytest.fixture
 def rates() -> Iterator[Rates]:
     """Return a tax provider that is asked over HTTP."""
-    made = Rates()
-    thread = threading.Thread(target=made.server.serve_forever)
-    thread.start()
-    yield made
-    made.server.shutdown()
-    thread.join()
-    made.server.server_close()
+    with serving() as made:
+        yield made

@@ -158,6 +158,15 @@ class TestForGood:
         august = world.documents()[-1]
         assert august["subtotal"] == Decimal("60.99")
 
+    def test_a_whole_invoice_given_for_good_is_not_billed_anew(
+        self, world: BillingWorld, billed: int
+    ) -> None:
+        void_invoice(store=world.store, number="RT-000001", reason="Goodwill", now=at(JUL))
+
+        world.bill(AUG)
+
+        assert world.documents()[-1]["subtotal"] == Decimal("60.99")
+
     def test_a_correction_is_billed_anew_while_it_is_due(
         self, world: BillingWorld, billed: int
     ) -> None:
