@@ -107,6 +107,27 @@ class TestAnAmount:
             credit(world, 1, amount=amount)
 
 
+class TestOfAPriceWithItsTax:
+    def test_a_part_and_the_rest_leave_nothing(self, world: BillingWorld) -> None:
+        world.tax("20", country="FR", customer="person", treatment="inclusive")
+        payer = world.payer(country="FR", kind="person")
+        service = world.service(payer, world.product("line"), "12.00")
+        world.start(service, JUL)
+        world.bill(JUL)
+
+        note = credit(world, 1, amount="3.33", reason="Correction")
+        world.cancel(service, JUL)
+        world.bill(AUG)
+
+        assert lines_of(world, note)[0][1:] == (Decimal("-3.33"), Decimal("-0.67"))
+        invoice, *notes = world.documents()
+        assert [sum(one[name] for one in notes) for name in ("subtotal", "tax")] == [
+            -invoice["subtotal"],
+            -invoice["tax"],
+        ]
+        assert (invoice["total"], is_balanced(world)) == (12, True)
+
+
 class TestAQuantity:
     def test_is_priced_as_the_line_was(self, world: BillingWorld, billed: int) -> None:
         note = credit(world, 1, quantity="1")

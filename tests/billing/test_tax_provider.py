@@ -91,9 +91,9 @@ def test_one_category_it_does_not_know_holds_up_nobody_else(
     assert [one.billing_account_id for one in report.problems] == [other]
 
 
-def test_no_transaction_is_open_while_it_is_asked(world: BillingWorld, rates: Rates) -> None:
-    sell(world)
-    seen = []
+def watch_transactions(world: BillingWorld, rates: Rates) -> list[int]:
+    """Return how many transactions are open each time the provider is asked, as it is asked."""
+    seen: list[int] = []
     plain = rates.told
 
     def watching(questions: list[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
@@ -106,6 +106,13 @@ def test_no_transaction_is_open_while_it_is_asked(world: BillingWorld, rates: Ra
         return plain(questions)
 
     rates.told = watching  # type: ignore[method-assign]
+    return seen
+
+
+def test_no_transaction_is_open_while_it_is_asked(world: BillingWorld, rates: Rates) -> None:
+    sell(world)
+    seen = watch_transactions(world, rates)
+
     bill(world, rates, JUL)
 
     assert seen == [0]
@@ -168,6 +175,18 @@ class TestBeforeTheRun:
 
         assert world.documents()[0]["total"] == Decimal("108.88")
         assert number == "RT-000001"
+
+    def test_no_transaction_is_open_while_a_preview_asks(
+        self, world: BillingWorld, rates: Rates, app: App
+    ) -> None:
+        payer = sell(world)
+        sell(world, country="US")
+        seen = watch_transactions(world, rates)
+
+        app.preview_bill(number_of(world, payer), JUL)
+        app.preview_bills(JUL)
+
+        assert seen == [0, 0]
 
     def test_what_it_does_not_know_is_named(
         self, world: BillingWorld, rates: Rates, app: App

@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 CONNECT_S = 5.0
 TRIES = 3
 PAUSES_S = (0.5, 2.0)  # between them
+_LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
 TAXES_MAX = 30  # of one line
 NAME_MAX = 80
 PERCENT_MAX = 100
@@ -35,7 +36,6 @@ AMOUNT_MAX = 1_000_000
 _NOT_AS_AGREED = (
     TypeError, KeyError, ValueError, ArithmeticError, AttributeError, InvalidInput,
 )  # fmt: skip
-_LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class TaxProviderDown(TransientFailure):
@@ -155,7 +155,7 @@ def _part(told: Any) -> TaxPart:
         return TaxPart(_name(told["name"]), _percent(told["percent"]))
     if told.keys() != {"name", "amount", "currency"}:
         raise ValueError("a tax has a name and either a percent, or an amount and its currency")
-    amount, currency = Decimal(told["amount"]), told["currency"]
+    amount, currency = Decimal(str(told["amount"])), told["currency"]
     if not amount.is_finite() or not 0 < amount <= AMOUNT_MAX or amount.scaleb(4) % 1:
         raise ValueError(f"{amount} is no surcharge")
     minor_digits(currency)
@@ -163,7 +163,7 @@ def _part(told: Any) -> TaxPart:
 
 
 def _percent(told: Any) -> Decimal:
-    percent = Decimal(told)
+    percent = Decimal(str(told))  # a text or a number; true is none
     if not percent.is_finite() or not 0 <= percent <= PERCENT_MAX or percent.scaleb(9) % 1:
         raise ValueError(f"{percent} is no percentage")
     return percent

@@ -128,6 +128,7 @@ def test_a_refusal_is_not_tried_again(provider: HttpTaxProvider, status: int) ->
         '{"answers": [{"percent": "5", "treatment": "exempt"}]}',
         '{"answers": [{"percent": "5", "treatment": "gift"}]}',
         '{"answers": [{"percent": "0.00000000001"}]}',
+        '{"answers": [{"percent": true}]}',
         '{"answers": [{"taxes": []}]}',
         '{"answers": [{"taxes": [{"name": "A"}]}]}',
         '{"answers": [{"taxes": [{"name": "", "percent": "1"}]}]}',
