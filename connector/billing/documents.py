@@ -48,8 +48,8 @@ _LINES = text(
 )
 
 _TAXES = text(
-    "SELECT invoice_id, category, percent, treatment, basis, tax FROM invoice_tax "
-    " WHERE invoice_id = ANY(:ids) ORDER BY invoice_id, category, percent, treatment"
+    "SELECT invoice_id, category, name, percent, treatment, basis, tax FROM invoice_tax "
+    " WHERE invoice_id = ANY(:ids) ORDER BY invoice_id, category, name, percent, treatment"
 )
 
 _STORE = text(
@@ -79,9 +79,10 @@ class PrintedLine:
 
 @dataclass(frozen=True, slots=True)
 class PrintedTax:
-    """The tax of one rate."""
+    """The tax of one rate, or one of several by its name."""
 
     category: str
+    name: str
     percent: Decimal
     treatment: str
     basis: Decimal

@@ -98,6 +98,15 @@ class BillableCharge:
 
 
 @dataclass(frozen=True, slots=True)
+class TaxShare:
+    """A line's share of one of its several taxes; a fixed amount has no percentage."""
+
+    name: str
+    percent: Decimal
+    tax: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class BookedLine:
     """A line of a finalised invoice; what is left of it and of its tax after the credits so far.
 
@@ -117,6 +126,7 @@ class BookedLine:
     tax_left: Decimal
     tax_treatment: str = "exclusive"
     given_for_good: Decimal = Decimal(0)  # above zero; with the tax, where the price contains it
+    taxes: tuple[TaxShare, ...] = ()  # where there are several: what is left of each
 
     @property
     def booked(self) -> Decimal:
@@ -141,6 +151,7 @@ class LineDraft:
     explanation: dict[str, Any]
     credits: BookedLine | None = None
     is_cancellation: bool = False
+    is_first: bool = True  # nothing of its charge and period was booked before
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,17 +165,19 @@ class TaxedLine:
     tax_percent: Decimal
     tax_amount: Decimal
     tax_treatment: str = "exclusive"
+    taxes: tuple[TaxShare, ...] = ()  # where there are several
 
 
 @dataclass(frozen=True, slots=True)
 class TaxTotal:
-    """The tax of one category and rate."""
+    """The tax of one category and rate, or one of several by its name."""
 
     category: str
     percent: Decimal
     basis: Decimal
     tax: Decimal
     treatment: str = "exclusive"
+    name: str = ""
 
 
 LineMark = tuple[int | None, Decimal, Decimal, date, date]  # charge, amount, tax, from, to

@@ -6,6 +6,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from connector.billing.draft import TaxShare
+from connector.billing.several_taxes import part_of
 from connector.errors import InvalidInput, StateConflict
 from connector.kernel.money import allocate, minor_digits, round_to_currency, rounded_to
 
@@ -37,6 +39,7 @@ class LineLeft:
     cost: Decimal
     amount_left: Decimal
     tax_left: Decimal
+    taxes: tuple[TaxShare, ...] = ()  # where there are several: what is left of each
 
     @property
     def quantity_left(self) -> Decimal:
@@ -55,6 +58,7 @@ class GivenLine:
     amount: Decimal
     tax: Decimal
     is_all: bool
+    taxes: tuple[TaxShare, ...] = ()  # where there are several, the share of each
 
     @property
     def quantity(self) -> Decimal:
@@ -86,7 +90,9 @@ class GivenLine:
 
 def all_of(lines: Sequence[LineLeft]) -> tuple[GivenLine, ...]:
     """Return all that is left of lines."""
-    return tuple(GivenLine(one, one.amount_left, one.tax_left, is_all=True) for one in lines)
+    return tuple(
+        GivenLine(one, one.amount_left, one.tax_left, is_all=True, taxes=one.taxes) for one in lines
+    )
 
 
 def amount_of(lines: Sequence[LineLeft], amount: Decimal, currency: str) -> tuple[GivenLine, ...]:
@@ -131,6 +137,11 @@ def quantity_of(line: LineLeft, quantity: Decimal, currency: str) -> tuple[Given
 
 def _part(line: LineLeft, amount: Decimal, currency: str) -> GivenLine:
     if amount == line.amount_left:
-        return GivenLine(line, amount, line.tax_left, is_all=True)
-    exact = Fraction(line.tax_left) * Fraction(amount) / Fraction(line.amount_left)
-    return GivenLine(line, amount, rounded_to(exact, minor_digits(currency)), is_all=False)
+        return all_of([line])[0]
+    share = Fraction(amount) / Fraction(line.amount_left)
+    if line.taxes:
+        taxes = part_of(line.taxes, share, currency)
+        tax = sum((one.tax for one in taxes), Decimal(0))
+        return GivenLine(line, amount, tax, is_all=False, taxes=taxes)
+    tax = rounded_to(Fraction(line.tax_left) * share, minor_digits(currency))
+    return GivenLine(line, amount, tax, is_all=False)

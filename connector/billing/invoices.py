@@ -22,8 +22,8 @@ _LIST = text(
 )
 _LINES = text(
     "SELECT line_no, kind, description, section, quantity, unit, unit_price, amount, cost, "
-    "       tax_category, tax_percent, tax_amount, service_from, service_to, accounting_code, "
-    "       explanation "
+    "       tax_category, tax_percent, tax_amount, taxes, service_from, service_to, "
+    "       accounting_code, explanation "
     "  FROM invoice_line WHERE invoice_id = :id ORDER BY line_no"
 )
 _PDF = text(

@@ -265,6 +265,7 @@ def _debit(
         service_from=days.start,
         service_to=_end(days),
         explanation=_explanation(charge, derivation, _parts(derivation)),
+        is_first=not any(line.booked for line in derivation.booked),
     )
 
 

@@ -1,15 +1,17 @@
 """The SQL of a bill run: bulk reads for many payers at once, COPY for what it writes."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
+from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, Row, text
 
+from connector.billing import several_taxes
 from connector.billing.draft import (
     FOR_GOOD,
     BillableCharge,
@@ -19,6 +21,7 @@ from connector.billing.draft import (
     Fingerprint,
     LineMark,
     Payer,
+    TaxShare,
 )
 from connector.billing.tax import TaxRate, TaxSource, TaxTable, Treatment
 from connector.billing.tax_answers import KeptTaxes, chosen_provider, kept_answers
@@ -100,7 +103,7 @@ _BOOKED = text(
     "SELECT i.billing_account_id, l.id AS line_id, l.corrects_line_id, l.charge_id, l.invoice_id, "
     "       i.number AS invoice_number, l.line_no, l.service_from, l.service_to, l.tax_category, "
     "       l.tax_percent, l.tax_treatment, i.currency, l.tax_amount, "
-    "       i.reason, "
+    "       i.reason, l.taxes, "
     "       CASE l.tax_treatment WHEN 'inclusive' THEN l.amount + l.tax_amount ELSE l.amount END "
     "           AS amount "
     "  FROM invoice i JOIN invoice_line l ON l.invoice_id = i.id "
@@ -189,16 +192,24 @@ def load_books(
     lines = tx.execute(_BOOKED, {"ids": list(ids)}).all()
     nothing = (Decimal(0), Decimal(0), Decimal(0))
     credited: dict[int, tuple[Decimal, Decimal, Decimal]] = {}
+    taxes: dict[int, list[tuple[TaxShare, ...]]] = {}  # given back, where there are several
     for row in lines:
         if row.corrects_line_id is not None:
             amount, tax, for_good = credited.get(row.corrects_line_id, nothing)
             if row.reason in FOR_GOOD:
                 for_good -= row.amount
             credited[row.corrects_line_id] = (amount + row.amount, tax + row.tax_amount, for_good)
+            if row.taxes is not None:
+                given = several_taxes.from_json(row.taxes)
+                taxes.setdefault(row.corrects_line_id, []).append(given)
     booked: dict[int, list[BookedLine]] = {}
     for row in lines:
         if row.corrects_line_id is None:
             line = _booked(row, *credited.get(row.line_id, nothing))
+            if row.taxes is not None:
+                own = several_taxes.from_json(row.taxes)
+                each = several_taxes.left_of_each(own, taxes.get(row.line_id, ()))
+                line = replace(line, taxes=each)
             booked.setdefault(row.billing_account_id, []).append(line)
     return [
         PayerBook(
@@ -274,9 +285,9 @@ def insert_drafts(
     copy_rows(
         tx,
         invoice_tax,
-        ("invoice_id", "category", "percent", "treatment", "basis", "tax"),
+        ("invoice_id", "category", "name", "percent", "treatment", "basis", "tax"),
         (
-            (i, t.category, t.percent, t.treatment, t.basis, t.tax)
+            (i, t.category, t.name, t.percent, t.treatment, t.basis, t.tax)
             for i, d in numbered
             for t in d.taxes
         ),
@@ -323,6 +334,7 @@ _LINE_COLUMNS = (
     "tax_percent",
     "tax_treatment",
     "tax_amount",
+    "taxes",
     "service_from",
     "service_to",
     "accounting_code",
@@ -375,6 +387,7 @@ def _lines(invoice_id: int, document: DocumentDraft) -> list[tuple[object, ...]]
             taxed.tax_percent,
             taxed.tax_treatment,
             taxed.tax_amount,
+            Jsonb(several_taxes.as_json(taxed.taxes)) if taxed.taxes else None,
             taxed.line.service_from,
             taxed.line.service_to,
             taxed.line.charge.accounting_code,

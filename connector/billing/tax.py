@@ -33,12 +33,26 @@ class Treatment(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class TaxPart:
+    """One of several taxes of a line: a percentage, or a fixed amount for the line."""
+
+    name: str
+    percent: Decimal = Decimal(0)
+    amount: Decimal = Decimal(0)
+    currency: str = ""  # of the amount
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class AppliedTax:
-    """The tax of a line; lines that agree in all of it are taxed together."""
+    """The tax of a line; lines that agree in all of it are taxed together.
+
+    Of several taxes `percent` is the sum; they are all on top of the price.
+    """
 
     category: str
     percent: Decimal
     treatment: Treatment = Treatment.EXCLUSIVE
+    parts: tuple[TaxPart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

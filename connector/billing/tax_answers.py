@@ -5,7 +5,7 @@ again. `ask_taxes.py` asks, outside any transaction.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Protocol
@@ -13,7 +13,8 @@ from typing import Protocol
 from sqlalchemy import Connection, text
 
 from connector.billing.draft import Payer
-from connector.billing.tax import AppliedTax, NoTaxRate, Treatment
+from connector.billing.tax import AppliedTax, NoTaxRate, TaxPart, Treatment
+from connector.store.engine import to_json
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -68,7 +69,7 @@ _CHOOSE = (
 )  # fmt: skip
 _KEPT = text(
     "SELECT DISTINCT t.country, t.postal_code, t.city, t.street, t.customer, t.category, "
-    "       t.supplied_on, t.percent, t.treatment "
+    "       t.supplied_on, t.percent, t.treatment, t.parts "
     "  FROM billing_account b JOIN account a ON a.id = b.account_id "
     "  JOIN tax_answer t ON t.provider = :provider "
     "   AND t.postal_code = coalesce(a.postal_code, '') AND t.city = coalesce(a.city, '') "
@@ -77,12 +78,15 @@ _KEPT = text(
 )
 _KEEP = text(
     "INSERT INTO tax_answer (provider, country, postal_code, city, street, customer, category, "
-    "                        supplied_on, percent, treatment, answered_at) "
-    "SELECT :provider, q.*, :now "
+    "                        supplied_on, percent, treatment, parts, answered_at) "
+    "SELECT :provider, q.country, q.postal_code, q.city, q.street, q.customer, q.category, "
+    "       q.supplied_on, q.percent, q.treatment, CAST(q.parts AS jsonb), :now "
     "  FROM unnest(CAST(:country AS text[]), CAST(:postal_code AS text[]), CAST(:city AS text[]), "
     "              CAST(:street AS text[]), CAST(:customer AS text[]), CAST(:category AS text[]), "
     "              CAST(:supplied_on AS date[]), CAST(:percent AS numeric[]), "
-    "              CAST(:treatment AS text[])) AS q ON CONFLICT DO NOTHING"
+    "              CAST(:treatment AS text[]), CAST(:parts AS text[])) "
+    "       AS q(country, postal_code, city, street, customer, category, supplied_on, percent, "
+    "            treatment, parts) ON CONFLICT DO NOTHING"
 )
 
 
@@ -146,9 +150,23 @@ def kept_answers(
     """Return what a provider has answered about the places of payers."""
     rows = tx.execute(_KEPT, {"provider": provider, "ids": list(ids)})
     return {
-        TaxQuestion(*row[:7]): AppliedTax(row.category, row.percent, Treatment(row.treatment))
+        TaxQuestion(*row[:7]): AppliedTax(
+            row.category, row.percent, Treatment(row.treatment), _parts(row.parts)
+        )
         for row in rows
     }
+
+
+def _parts(kept: Sequence[Mapping[str, str]] | None) -> tuple[TaxPart, ...]:
+    return tuple(
+        TaxPart(one["name"], Decimal(one["percent"]), Decimal(one["amount"]), one["currency"])
+        for one in kept or ()
+    )
+
+
+def _kept(parts: Sequence[TaxPart]) -> str | None:
+    """Return parts as JSON, numbers as their digits; nothing for a single tax."""
+    return to_json([asdict(one) for one in parts]).decode() if parts else None
 
 
 def keep_answers(
@@ -159,4 +177,5 @@ def keep_answers(
     values = {name: list(column) for name, column in zip(_COLUMNS, by_column, strict=True)}
     values["percent"] = [one.percent for one in answers.values()]
     values["treatment"] = [str(one.treatment) for one in answers.values()]
+    values["parts"] = [_kept(one.parts) for one in answers.values()]
     tx.execute(_KEEP, values | {"provider": provider, "now": now})

@@ -15,10 +15,13 @@ from connector.billing.draft import (
     LineDraft,
     Payer,
     TaxedLine,
+    TaxShare,
     TaxTotal,
 )
+from connector.billing.several_taxes import merged, taxes_of, totals_of
 from connector.billing.tax import (
     AppliedTax,
+    TaxPart,
     TaxSource,
     Treatment,
     share_out,
@@ -56,15 +59,22 @@ def taxed(
 
     Raises:
         NoTaxRate: A line's tax is not known.
+        ForeignSurcharge: A fixed amount is in another currency.
     """
     rates = [_rate(payer, line, taxes) for line in lines]
     shares: dict[int, Decimal] = {}
-    totals = []
+    several: dict[int, tuple[TaxShare, ...]] = {}
+    totals: list[TaxTotal] = []
     by_rate: dict[AppliedTax, list[int]] = {}
     for i, rate in enumerate(rates):
         by_rate.setdefault(rate, []).append(i)
     for rate, members in sorted(by_rate.items()):
         group = [lines[i] for i in members]
+        if rate.parts:
+            each = taxes_of(group, rate, payer.currency)
+            totals += totals_of(group, each, rate)
+            several |= dict(zip(members, each, strict=True))
+            continue
         basis = sum((line.amount for line in group), ZERO)
         given = _given_back(group, left, rate, payer.currency)
         if all(line.credits is not None for line in group):
@@ -81,6 +91,7 @@ def taxed(
                 known = (line.credits.invoice_id, rate)
                 amount, tax_left = left[known]
                 left[known] = (amount + line.amount, tax_left + part)
+    shares |= {i: sum((one.tax for one in taxes), ZERO) for i, taxes in several.items()}
     return (
         tuple(
             TaxedLine(
@@ -91,10 +102,11 @@ def taxed(
                 tax_percent=rates[i].percent,
                 tax_amount=shares[i],
                 tax_treatment=rates[i].treatment,
+                taxes=several.get(i, ()),
             )
             for i, line in enumerate(lines)
         ),
-        tuple(totals),
+        merged(totals),
     )
 
 
@@ -174,7 +186,8 @@ def _rate(payer: Payer, line: LineDraft, taxes: TaxSource) -> AppliedTax:
 
 
 def _tax_of_booked(line: BookedLine) -> AppliedTax:
-    return AppliedTax(line.tax_category, line.tax_percent, Treatment(line.tax_treatment))
+    parts = tuple(TaxPart(one.name, one.percent) for one in line.taxes)
+    return AppliedTax(line.tax_category, line.tax_percent, Treatment(line.tax_treatment), parts)
 
 
 def _tax(amount: Decimal, rate: AppliedTax, currency: str) -> Decimal:

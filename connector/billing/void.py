@@ -1,7 +1,7 @@
 """Credit notes by hand: over an invoice, some of its lines, or an amount or quantity of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -9,7 +9,9 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, Row, text
 
+from connector.billing import several_taxes
 from connector.billing.allocate import allocate_open
+from connector.billing.draft import TaxShare
 from connector.billing.finalise import Unnumbered, finalise_stored
 from connector.billing.given_back import (
     BadPart,
@@ -44,7 +46,10 @@ _DOCUMENT = text(
 )
 
 _LEFT = text(
-    "SELECT l.line_no, l.quantity, l.amount, l.cost, v.amount_left, v.tax_left "
+    "SELECT l.line_no, l.quantity, l.amount, l.cost, v.amount_left, v.tax_left, l.taxes, "
+    "       CASE WHEN l.taxes IS NOT NULL THEN (SELECT jsonb_agg(g.taxes) FROM invoice_line g "
+    "            JOIN invoice n ON n.id = g.invoice_id AND n.state = 'finalised' "
+    "           WHERE g.corrects_line_id = l.id) END AS taxes_given "
     "  FROM v_invoice_line_left v JOIN invoice_line l ON l.id = v.line_id "
     " WHERE v.invoice_id = :id "
     "   AND (CAST(:lines AS integer[]) IS NULL OR v.line_no = ANY(:lines)) ORDER BY v.line_no"
@@ -54,12 +59,13 @@ _LEFT = text(
 _LINES = text(
     "INSERT INTO invoice_line (invoice_id, line_no, charge_id, service_id, product_id, "
     "       corrects_line_id, kind, description, section, quantity, unit, unit_price, amount, "
-    "       cost, tax_category, tax_percent, tax_treatment, tax_amount, service_from, service_to, "
-    "       accounting_code, explanation) "
+    "       cost, tax_category, tax_percent, tax_treatment, tax_amount, taxes, service_from, "
+    "       service_to, accounting_code, explanation) "
     "SELECT :credit_id, :place, l.charge_id, l.service_id, l.product_id, "
     "       coalesce(l.corrects_line_id, l.id), 'Credit', l.description, l.section, :quantity, "
     "       l.unit, l.unit_price, :amount, :cost, l.tax_category, l.tax_percent, "
-    "       l.tax_treatment, :tax, l.service_from, l.service_to, l.accounting_code, "
+    "       l.tax_treatment, :tax, CAST(:taxes AS jsonb), l.service_from, l.service_to, "
+    "       l.accounting_code, "
     "       CAST(:explanation AS jsonb) "
     "  FROM invoice_line l WHERE l.invoice_id = :id AND l.line_no = :line_no"
 )
@@ -70,10 +76,15 @@ _UNKNOWN_LINES = text(
 _CREDITS = text("SELECT count(*) FROM invoice WHERE corrects_invoice_id = :id")
 
 _TAXES = text(
-    "INSERT INTO invoice_tax (invoice_id, category, percent, treatment, basis, tax) "
-    "SELECT invoice_id, tax_category, tax_percent, tax_treatment, sum(amount), sum(tax_amount) "
-    "  FROM invoice_line WHERE invoice_id = :credit_id "
-    " GROUP BY invoice_id, tax_category, tax_percent, tax_treatment"
+    "INSERT INTO invoice_tax (invoice_id, category, name, percent, treatment, basis, tax) "
+    "SELECT l.invoice_id, l.tax_category, t.name, t.percent, l.tax_treatment, sum(l.amount), "
+    "       sum(t.tax) "
+    "  FROM invoice_line l CROSS JOIN LATERAL ("
+    "       SELECT '' AS name, l.tax_percent AS percent, l.tax_amount AS tax WHERE l.taxes IS NULL "
+    "        UNION ALL SELECT * FROM jsonb_to_recordset(l.taxes) "
+    "                       AS x(name text, percent numeric, tax numeric)) t "
+    " WHERE l.invoice_id = :credit_id "
+    " GROUP BY l.invoice_id, l.tax_category, t.name, t.percent, l.tax_treatment"
 )
 
 _REVENUE = text(
@@ -180,7 +191,7 @@ def _give_back(
         which = {"id": invoice.id, "lines": lines}
         if lines is not None and (unknown := list(tx.scalars(_UNKNOWN_LINES, which))):
             raise UnknownLine(f"Invoice {number} has no line {unknown[0]}.")
-        left = [LineLeft(**row._mapping) for row in tx.execute(_LEFT, which)]
+        left = [_left(row) for row in tx.execute(_LEFT, which)]
         if not left:
             of = "invoice" if lines is None else "these lines of invoice"
             raise NothingLeft(f"Nothing is left of {of} {number}.")
@@ -198,6 +209,14 @@ def _give_back(
         allocate_open(tx=tx, billing_account_ids=[invoice.billing_account_id], now=now)
     log.info("invoice.given_back", invoice_id=invoice.id, credit_note_id=note_id, lines=lines)
     return done.number
+
+
+def _left(row: Row[Any]) -> LineLeft:
+    given = (several_taxes.from_json(one) for one in row.taxes_given or ())
+    taxes = several_taxes.left_of_each(several_taxes.from_json(row.taxes), given)
+    return LineLeft(
+        row.line_no, row.quantity, row.amount, row.cost, row.amount_left, row.tax_left, taxes
+    )
 
 
 def _given(left: list[LineLeft], part: Part | None, currency: str) -> tuple[GivenLine, ...]:
@@ -233,6 +252,7 @@ def _write(
                 "amount": -one.amount,
                 "cost": -one.cost,
                 "tax": -one.tax,
+                "taxes": _negative(one.taxes),
                 "explanation": to_json(one.explanation(number, invoice.currency)).decode(),
             }
             for place, one in enumerate(given, start=1)
@@ -240,6 +260,11 @@ def _write(
     )
     tx.execute(_TAXES, {"credit_id": note_id})
     return note_id
+
+
+def _negative(taxes: Sequence[TaxShare]) -> str | None:
+    turned = [replace(one, tax=-one.tax) for one in taxes]
+    return to_json(several_taxes.as_json(turned)).decode() if turned else None
 
 
 def _require_voidable(invoice: Row[tuple[object, ...]], number: str) -> None:

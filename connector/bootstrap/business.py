@@ -42,7 +42,11 @@ from connector.errors import Misconfigured
 from connector.flows.billing_systems import PullReport, pull_each
 from connector.flows.code_tasks import CodeTaskReport, run_due_code_tasks
 from connector.flows.deal_estimate import EstimatedBill, estimate_deal
-from connector.flows.provisioned import Provisioned, complete_provisioned_task
+from connector.flows.provisioned import (
+    Provisioned,
+    complete_provisioned_task,
+    fail_provisioned_task,
+)
 from connector.flows.rehearsal import Rehearsed, rehearse_products
 from connector.flows.renewals import RenewalReport, renew_terms
 from connector.flows.service_order import (
@@ -153,6 +157,18 @@ class BusinessUseCases(Wiring):
             now=self.clock.now(),
         )
         self.queue.nudge(TASKS)
+        self.queue.nudge(PUSH)
+        return done
+
+    def fail_provisioned_task(self, number: str, *, reason: str) -> Provisioned:
+        """Put a task in Error that a provider tells to have failed."""
+        done = fail_provisioned_task(
+            store=self.store,
+            policy=self.rules.policy,
+            task_number=number,
+            reason=reason,
+            now=self.clock.now(),
+        )
         self.queue.nudge(PUSH)
         return done
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from connector.billing.bill_run import BillRunReport
-from connector.billing.draft import DocumentDraft
+from connector.billing.draft import DocumentDraft, TaxTotal
 from connector.billing.leakage import find_leaks, sums_of
 from connector.billing.review import list_runs, review
 from connector.billing.run_plan import Plan
@@ -232,7 +232,13 @@ def _as_json(document: DocumentDraft) -> dict[str, Any]:
             for taxed in document.lines
         ],
         "tax": [
-            {"category": t.category, "percent": t.percent, "basis": t.basis, "tax": t.tax}
+            {
+                "category": t.category,
+                "name": t.name,
+                "percent": t.percent,
+                "basis": t.basis,
+                "tax": t.tax,
+            }
             for t in document.taxes
         ],
         "subtotal": document.subtotal,
@@ -252,8 +258,11 @@ def _as_text(document: DocumentDraft) -> str:
         )
         for taxed in document.lines
     ]
-    rows += [
-        ("", f"Tax {t.percent.normalize():f} % on {t.basis}", "", t.tax) for t in document.taxes
-    ]
+    rows += [("", f"{t.name or 'Tax'}{_rate(t)} on {t.basis}", "", t.tax) for t in document.taxes]
     rows.append(("", "Total", "", document.total))
     return f"{title}\n{table(('Site', 'What', 'Days', document.payer.currency), rows)}"
+
+
+def _rate(tax: TaxTotal) -> str:
+    is_fixed = tax.name and not tax.percent
+    return "" if is_fixed else f" {tax.percent.normalize():f} %"

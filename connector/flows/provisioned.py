@@ -1,16 +1,27 @@
-"""A provider tells that something was provisioned: the task that waits for it is done (row G10)."""
+"""A provider tells how its work went: the task that waits for it is done, or in Error (C6, G10)."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
-from connector.errors import InvalidInput
-from connector.flows.task_action import act_on_task
+from connector.errors import InvalidInput, StateConflict
+from connector.flows.complete_task import complete_manual_task
+from connector.flows.order_day_bill import bill_order_day
 from connector.kernel.period import local_date
 from connector.ordering.policy import DeliveryPolicy
-from connector.ordering.task_states import TaskAction
-from connector.ordering.tasks import UnknownTask
+from connector.ordering.task_states import TaskAction, TaskState, moves
+from connector.ordering.tasks import (
+    BILLING_MILESTONES,
+    BY_ITSELF,
+    NotForPeople,
+    OrderOnHold,
+    Task,
+    UnknownTask,
+    lock_task,
+    record_failure,
+    restart_task,
+)
 from connector.store.engine import Store
 
 SKEW = timedelta(minutes=5)  # two clocks may differ by so much
@@ -34,11 +45,25 @@ class NotHappenedYet(InvalidInput):
     remedy = "Send the instant at which it was provisioned, with its offset from UTC."
 
 
+class AlreadyProvisioned(StateConflict):
+    """A failure is told of what was told to be done."""
+
+    code = "flows.already_provisioned"
+    remedy = "Order the end of the service, if it is not there after all."
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    id: int
+    timezone: str
+
+
 @dataclass(frozen=True, slots=True)
 class Provisioned:
     """The task after a notice; `effective_on` is the local date that counts, as first told."""
 
     task_number: str
+    state: TaskState
     effective_on: date | None
     is_new: bool
 
@@ -55,7 +80,7 @@ def complete_provisioned_task(
     """Complete the task of this number as of the customer's local date of an instant.
 
     What waits for it becomes Ready with that date, so the charge begins on it. Told again, nothing
-    changes: the date first told stays.
+    changes: the date first told stays. After a failure was told, success counts.
 
     Raises:
         UnknownTask: There is no task of this number.
@@ -64,19 +89,65 @@ def complete_provisioned_task(
     """
     if at > now + SKEW:
         raise NotHappenedYet(f"Task {task_number} is told to be done at {at.isoformat()}.")
-    with store.read() as tx:
-        row = tx.execute(
-            _WAITING, {"number": task_number, "timezone": policy.timezone}
-        ).one_or_none()
+    with store.transaction() as tx:
+        waiting = _waiting(tx, task_number, policy)
+        if lock_task(tx=tx, task_id=waiting.id).state is TaskState.ERROR:
+            restart_task(tx=tx, task_id=waiting.id)
+        move = complete_manual_task(
+            tx=tx,
+            task_id=waiting.id,
+            effective_on=local_date(at, waiting.timezone),
+            note=f"Provisioned: {reference}" if reference else "Provisioned",
+            policy=policy,
+            now=now,
+        )
+    done = move.task
+    if move.has_moved and done.milestone_of in BILLING_MILESTONES:
+        bill_order_day(store=store, order_line_id=done.order_line_id, now=now)
+    return Provisioned(done.number, done.state, done.effective_on, move.has_moved)
+
+
+def fail_provisioned_task(
+    *, store: Store, policy: DeliveryPolicy, task_number: str, reason: str, now: datetime
+) -> Provisioned:
+    """Put the task of this number in Error with the provider's reason, which the CRM shows.
+
+    Nothing that waits for it begins. A person restarts it, or the provider tells that it succeeded
+    after all. Told again, nothing changes.
+
+    Raises:
+        UnknownTask: There is no task of this number.
+        StateConflict: Nobody works on the task now, or it runs by itself; nothing is changed.
+    """
+    with store.transaction() as tx:
+        present = lock_task(tx=tx, task_id=_waiting(tx, task_number, policy).id)
+        if present.state is TaskState.ERROR:
+            return Provisioned(present.number, present.state, None, is_new=False)
+        _check_may_fail(present)
+        state = record_failure(
+            tx=tx, present=present, message=reason, is_final=True, policy=policy, now=now
+        )
+    return Provisioned(present.number, state, None, is_new=True)
+
+
+def _waiting(tx: Connection, number: str, policy: DeliveryPolicy) -> _Waiting:
+    values = {"number": number, "timezone": policy.timezone}
+    row = tx.execute(_WAITING, values).one_or_none()
     if row is None:
-        raise UnknownTask(f"There is no task {task_number}.")
-    move = act_on_task(
-        store=store,
-        policy=policy,
-        task_id=row.id,
+        raise UnknownTask(f"There is no task {number}.")
+    return _Waiting(row.id, row.timezone)
+
+
+def _check_may_fail(present: Task) -> None:
+    if present.kind in BY_ITSELF:
+        raise NotForPeople(f"Task {present.number} '{present.name}' runs by itself.")
+    # What could not be completed now cannot fail now; what was completed before did not fail.
+    if not moves(
+        number=present.number,
+        name=present.name,
+        present=present.state,
         action=TaskAction.COMPLETE,
-        effective_on=local_date(at, row.timezone),
-        note=f"Provisioned: {reference}" if reference else "Provisioned",
-        now=now,
-    )
-    return Provisioned(move.task.number, move.task.effective_on, move.has_moved)
+    ):
+        raise AlreadyProvisioned(f"Task {present.number} '{present.name}' was completed before.")
+    if present.is_held:
+        raise OrderOnHold(f"Task {present.number} '{present.name}' belongs to a held order.")

@@ -1,5 +1,8 @@
+from collections.abc import Iterator
+
 import pytest
 from billing_world import BillingWorld
+from tax_rates import Rates, serving
 
 from connector.store.engine import Store
 
@@ -10,3 +13,10 @@ def world(store: Store) -> BillingWorld:
     made = BillingWorld(store)
     made.tax("19")
     return made
+
+
+@pytest.fixture
+def rates() -> Iterator[Rates]:
+    """Return a tax provider that is asked over HTTP."""
+    with serving() as made:
+        yield made

@@ -107,6 +107,27 @@ class TestAnAmount:
             credit(world, 1, amount=amount)
 
 
+class TestOfAPriceWithItsTax:
+    def test_a_part_and_the_rest_leave_nothing(self, world: BillingWorld) -> None:
+        world.tax("20", country="FR", customer="person", treatment="inclusive")
+        payer = world.payer(country="FR", kind="person")
+        service = world.service(payer, world.product("line"), "12.00")
+        world.start(service, JUL)
+        world.bill(JUL)
+
+        note = credit(world, 1, amount="3.33", reason="Correction")
+        world.cancel(service, JUL)
+        world.bill(AUG)
+
+        assert lines_of(world, note)[0][1:] == (Decimal("-3.33"), Decimal("-0.67"))
+        invoice, *notes = world.documents()
+        assert [sum(one[name] for one in notes) for name in ("subtotal", "tax")] == [
+            -invoice["subtotal"],
+            -invoice["tax"],
+        ]
+        assert (invoice["total"], is_balanced(world)) == (12, True)
+
+
 class TestAQuantity:
     def test_is_priced_as_the_line_was(self, world: BillingWorld, billed: int) -> None:
         note = credit(world, 1, quantity="1")
@@ -157,6 +178,15 @@ class TestForGood:
 
         august = world.documents()[-1]
         assert august["subtotal"] == Decimal("60.99")
+
+    def test_a_whole_invoice_given_for_good_is_not_billed_anew(
+        self, world: BillingWorld, billed: int
+    ) -> None:
+        void_invoice(store=world.store, number="RT-000001", reason="Goodwill", now=at(JUL))
+
+        world.bill(AUG)
+
+        assert world.documents()[-1]["subtotal"] == Decimal("60.99")
 
     def test_a_correction_is_billed_anew_while_it_is_due(
         self, world: BillingWorld, billed: int

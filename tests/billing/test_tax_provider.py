@@ -1,19 +1,17 @@
 """Bills whose taxes a provider knows, asked over real HTTP."""
 
-import json
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from billing_world import BillingWorld, at
 from sqlalchemy import text
+from tax_rates import Rates
 
-from connector.adapters.tax.http import HttpTaxProvider, TaxProviderDown
+from connector.adapters.tax.http import TaxProviderDown
 from connector.billing.bill_run import BillRunReport, run_cycle
 from connector.billing.tax_answers import TaxNotAnswered, choose_provider
 from connector.bootstrap import App
@@ -21,59 +19,6 @@ from connector.config import load_settings
 from connector.kernel.clock import MovableClock
 
 JUL, AUG = date(2026, 7, 1), date(2026, 8, 1)
-
-
-class Rates:
-    """A provider on this machine: a rate by category, and what it was asked."""
-
-    def __init__(self) -> None:
-        self.percents: dict[str, str] = {"standard": "8.875"}
-        self.asked: list[list[dict[str, Any]]] = []
-        self.is_down = False
-        self.when_asked: Callable[[], None] = lambda: None
-        rates = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                status, told = rates.told(body["questions"])
-                content = json.dumps(told).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self.provider = HttpTaxProvider(self.url, pause=lambda _: None)
-
-    def told(self, questions: list[dict[str, Any]]) -> tuple[int, dict[str, Any]]:
-        if self.is_down:
-            return 503, {}
-        self.when_asked()
-        self.asked.append(questions)
-        return 200, {
-            "answers": [
-                {"percent": self.percents[one["category"]]}
-                if one["category"] in self.percents
-                else {"error": "unknown category"}
-                for one in questions
-            ]
-        }
-
-
-@pytest.fixture
-def rates() -> Iterator[Rates]:
-    made = Rates()
-    thread = threading.Thread(target=made.server.serve_forever)
-    thread.start()
-    yield made
-    made.server.shutdown()
-    thread.join()
-    made.server.server_close()
 
 
 def bill(world: BillingWorld, rates: Rates, on: date) -> BillRunReport:
@@ -146,9 +91,9 @@ def test_one_category_it_does_not_know_holds_up_nobody_else(
     assert [one.billing_account_id for one in report.problems] == [other]
 
 
-def test_no_transaction_is_open_while_it_is_asked(world: BillingWorld, rates: Rates) -> None:
-    sell(world)
-    seen = []
+def watch_transactions(world: BillingWorld, rates: Rates) -> list[int]:
+    """Return how many transactions are open each time the provider is asked, as it is asked."""
+    seen: list[int] = []
 
     def watching() -> None:
         seen.append(
@@ -159,6 +104,13 @@ def test_no_transaction_is_open_while_it_is_asked(world: BillingWorld, rates: Ra
         )
 
     rates.when_asked = watching
+    return seen
+
+
+def test_no_transaction_is_open_while_it_is_asked(world: BillingWorld, rates: Rates) -> None:
+    sell(world)
+    seen = watch_transactions(world, rates)
+
     bill(world, rates, JUL)
 
     assert seen == [0]
@@ -221,6 +173,18 @@ class TestBeforeTheRun:
 
         assert world.documents()[0]["total"] == Decimal("108.88")
         assert number == "RT-000001"
+
+    def test_no_transaction_is_open_while_a_preview_asks(
+        self, world: BillingWorld, rates: Rates, app: App
+    ) -> None:
+        payer = sell(world)
+        sell(world, country="US")
+        seen = watch_transactions(world, rates)
+
+        app.preview_bill(number_of(world, payer), JUL)
+        app.preview_bills(JUL)
+
+        assert seen == [0, 0]
 
     def test_what_it_does_not_know_is_named(
         self, world: BillingWorld, rates: Rates, app: App

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 from delivery_world import DeliveryWorld, at, customer, line, new_line
+from tax_rates import serving
 
+from connector.billing.ask_taxes import with_answers
 from connector.billing.bill_run import run_cycle
 from connector.billing.draft import DocumentDraft
+from connector.billing.tax_answers import choose_provider
 from connector.catalog.load import load_catalog
 from connector.flows.deal_estimate import DealIsOrdered, EstimatedBill, estimate_deal
 from connector.flows.win import DealNotDeliverable
@@ -147,3 +150,33 @@ def test_a_deal_that_cannot_be_delivered_is_refused_with_every_reason(shop: Deli
 
     with pytest.raises(DealNotDeliverable, match="'XXQ' is not a currency"):
         estimated(shop, deal)
+
+
+def test_a_tax_provider_is_asked_for_an_estimate_and_tells_the_bill_the_same(
+    shop: DeliveryWorld,
+) -> None:
+    deal = a_deal(shop)
+    fee = {"name": "911 fee", "amount": "1.25", "currency": "EUR"}
+    with serving() as rates:
+        rates.taxes["standard"] = [{"name": "State tax", "percent": "4"}, fee]
+
+        def asked() -> tuple[EstimatedBill, ...]:
+            with shop.store.transaction() as tx:
+                choose_provider(tx, rates.provider.name)
+                tree = shop.read_tree(deal)
+                bills = estimate_deal(tx=tx, tree=tree, rules=shop.rules, on=WON)
+                tx.rollback()
+            return bills
+
+        bills = with_answers(store=shop.store, provider=rates.provider, now=at(WON), compute=asked)
+        shop.win(deal, WON)
+        shop.deliver(WON)
+        made = rates.asked.copy()
+        for day in (JULY, AUGUST):
+            run_cycle(store=shop.store, billed_to=day, now=at(day), provider=rates.provider)
+
+        assert rates.asked == made  # the answers were kept
+
+    totals = [row.total for row in shop.rows("SELECT total FROM invoice ORDER BY id")]
+    assert [one.document.total for one in bills] == totals
+    assert {len(one.document.taxes) for one in bills} == {2}

@@ -40,7 +40,8 @@ class Cloud:
     flask: Flask
 
     def tell(self, *, secret: str = SECRET, late: timedelta = timedelta(0), **notice: str) -> Any:
-        body = json.dumps({"task": self.task, "provisioned_at": TOLD} | notice).encode()
+        outcome = {} if "failed" in notice else {"provisioned_at": TOLD}
+        body = json.dumps({"task": self.task} | outcome | notice).encode()
         stamp = int((self.app.wall_clock.now() - late).timestamp())
         mac = hmac.new(secret.encode(), f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
         return self.flask.test_client().post(
@@ -86,7 +87,12 @@ def test_told_at_five_past_two_the_charge_is_there_within_the_minute(cloud: Clou
         sleep(0.05)
     cloud.app.stop_background()
 
-    assert answer.json == {"task": cloud.task, "effective_on": "2026-06-16", "is_new": True}
+    assert answer.json == {
+        "task": cloud.task,
+        "state": "Completed",
+        "effective_on": "2026-06-16",
+        "is_new": True,
+    }
     assert cloud.charges() == [(JUNE_16, FIVE_PAST_TWO + timedelta(seconds=20))]
     assert cloud.world.one("SELECT state FROM service").state == "In Service"
     note = "SELECT completion_note FROM task WHERE name = 'Provision the tenant'"
@@ -108,6 +114,56 @@ def test_a_replay_is_answered_the_same_and_starts_nothing_twice(cloud: Cloud) ->
 
     assert (again.status_code, again.json) == (200, first.json | {"is_new": False})
     assert [starts_on for starts_on, _ in cloud.charges()] == [JUNE_16]
+
+
+class TestAFailure:
+    def test_leaves_the_service_pending_and_shows_its_reason(self, cloud: Cloud) -> None:
+        answer = cloud.tell(failed="No capacity in region")
+        again = cloud.tell(failed="Still none")
+        cloud.app.run_tasks()
+
+        assert (answer.json["state"], answer.json["is_new"]) == ("Error", True)
+        assert (again.status_code, again.json["is_new"]) == (200, False)
+        assert cloud.world.one("SELECT state FROM service").state == "New"
+        assert cloud.charges() == []
+        blocker = cloud.world.one("SELECT blocker FROM v_order_state").blocker
+        assert blocker == f"{cloud.task} Provision the tenant: The provider: No capacity in region"
+
+    def test_that_is_mended_is_told_as_done(self, cloud: Cloud) -> None:
+        cloud.tell(failed="No capacity in region")
+
+        answer = cloud.tell()
+        cloud.app.run_tasks()
+
+        assert (answer.json["state"], answer.json["is_new"]) == ("Completed", True)
+        assert [starts_on for starts_on, _ in cloud.charges()] == [JUNE_16]
+        assert cloud.world.one("SELECT blocker FROM v_order_state").blocker is None
+
+    def test_stays_when_what_is_told_then_is_refused(self, cloud: Cloud) -> None:
+        cloud.tell(failed="No capacity in region")
+        before = cloud.world.one("SELECT blocker FROM v_order_state").blocker
+
+        answer = cloud.tell(provisioned_at="2025-01-16T15:00:00+02:00")
+
+        assert answer.status_code == 409
+        assert cloud.world.one("SELECT blocker FROM v_order_state").blocker == before
+
+    def test_of_what_was_done_before_is_refused(self, cloud: Cloud) -> None:
+        cloud.tell()
+        cloud.app.run_tasks()
+
+        answer = cloud.tell(failed="Gone")
+
+        assert answer.status_code == 409
+        assert "was completed before" in answer.json["error"]
+        assert cloud.world.one("SELECT state FROM service").state == "In Service"
+
+    def test_of_a_task_that_runs_by_itself_or_waits_is_refused(self, cloud: Cloud) -> None:
+        by_itself = "SELECT number FROM task WHERE name = 'Start service and billing'"
+
+        answer = cloud.tell(task=cloud.world.one(by_itself).number, failed="No")
+
+        assert (answer.status_code, "runs by itself" in answer.json["error"]) == (409, True)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +204,9 @@ def test_a_task_that_waits_for_another_or_runs_by_itself_is_not_completed(cloud:
         (b"", "not JSON"),
         (b"[]", "not a JSON object"),
         (b'{"task": "TSK-1"}', "no 'provisioned_at'"),
+        (b'{"task": "TSK-1", "failed": " "}', "'failed' of a notice says why"),
+        (b'{"task": "TSK-1", "failed": "x", "reference": "y"}', "unknown field 'reference'"),
+        (b'{"failed": "x"}', "no 'task'"),
         (b'{"task": 1, "provisioned_at": "x"}', "'task' of a notice is one line"),
         (b'{"task": "\\ud800", "provisioned_at": "x"}', "'task' of a notice is one line"),
         (b'{"task": "TSK-1", "provisioned_at": "yesterday"}', "reads like"),
@@ -162,7 +221,7 @@ def test_a_notice_that_says_nothing_useful_is_refused(body: bytes, said: str) ->
 
 @given(
     fields=st.dictionaries(
-        st.sampled_from(["task", "provisioned_at", "reference", "other"]),
+        st.sampled_from(["task", "provisioned_at", "reference", "failed", "other"]),
         st.none() | st.text(max_size=40) | st.integers() | st.just(TOLD),
     )
 )
@@ -171,4 +230,7 @@ def test_whatever_a_notice_says_it_is_read_or_refused(fields: dict[str, Any]) ->
         notice = read_notice(json.dumps(fields).encode())
     except InvalidInput:
         return
-    assert notice.provisioned_at.utcoffset() is not None
+    if notice.provisioned_at is None:
+        assert notice.failure
+    else:
+        assert notice.provisioned_at.utcoffset() is not None

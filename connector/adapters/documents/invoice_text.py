@@ -5,7 +5,7 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
-from connector.billing.documents import PrintedDocument, PrintedLine
+from connector.billing.documents import PrintedDocument, PrintedLine, PrintedTax
 from connector.billing.named_discounts import discounts_by_name, discounts_in
 from connector.kernel.money import minor_digits
 
@@ -52,9 +52,9 @@ def printed(document: PrintedDocument) -> dict[str, Any]:
         "total": money(document.total),
         "taxes": [
             {
-                "label": f"Tax {_percent(tax.percent)}",
-                "category": tax.category.capitalize(),
-                "percent": _percent(tax.percent),
+                "label": " ".join(part for part in (tax.name or "Tax", _rate(tax)) if part),
+                "category": tax.name or tax.category.capitalize(),
+                "percent": _rate(tax),
                 "basis": money(tax.basis),
                 "tax": money(tax.tax),
             }
@@ -207,6 +207,11 @@ def span_text(start: date, end: date) -> str:
 
 def _percent(percent: Decimal) -> str:
     return f"{_number(percent)}{NO_BREAK}%"
+
+
+def _rate(tax: PrintedTax) -> str:
+    """Write the rate; a named tax without one is a fixed amount."""
+    return "" if tax.name and not tax.percent else _percent(tax.percent)
 
 
 def _price(price: Decimal, money: _Money) -> str:

@@ -2,23 +2,26 @@
 
 What is sent: `{"questions": [{"country", "postal_code", "city", "street", "customer", "category",
 "supplied_on"}]}`. What is expected: `{"answers": [{"percent": "8.875", "treatment": "exclusive"}]}`
-in the same order; an answer may be `{"error": "why"}` instead. A small service of yours translates
-this for the provider you have.
+in the same order; an answer may be `{"error": "why"}` instead, or several taxes of the line, each
+with a name of its own: `{"taxes": [{"name": "State tax", "percent": "4"}, {"name": "911 fee",
+"amount": "1.25", "currency": "USD"}]}`. A small service of yours translates this for the provider
+you have.
 """
 
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import requests
 import structlog
 
-from connector.billing.tax import AppliedTax, Treatment
+from connector.billing.tax import AppliedTax, TaxPart, Treatment
 from connector.billing.tax_answers import TaxQuestion
-from connector.errors import Misconfigured, TransientFailure
+from connector.errors import InvalidInput, Misconfigured, TransientFailure
+from connector.kernel.money import minor_digits
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +34,13 @@ _BROKEN_OFF = (
     requests.exceptions.ChunkedEncodingError,
 )
 _LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
+TAXES_MAX = 30  # of one line
+NAME_MAX = 80
+PERCENT_MAX = 100
+AMOUNT_MAX = 1_000_000
+_NOT_AS_AGREED = (
+    TypeError, KeyError, ValueError, ArithmeticError, AttributeError, InvalidInput,
+)  # fmt: skip
 
 
 class TaxProviderDown(TransientFailure):
@@ -118,15 +128,61 @@ class HttpTaxProvider:
 
 def _tax(question: TaxQuestion, answer: Any) -> AppliedTax:
     try:
-        percent = Decimal(str(answer["percent"]))  # a text or a number; true is none
         treatment = Treatment(answer.get("treatment", Treatment.EXCLUSIVE))
-    except (TypeError, KeyError, ValueError, InvalidOperation, AttributeError) as error:
-        raise TaxProviderRefuses(
-            f"The tax provider's answer on '{question.category}' is no rate: {answer!r}."
-        ) from error
-    taxed = treatment in (Treatment.EXCLUSIVE, Treatment.INCLUSIVE)
-    if not percent.is_finite() or not 0 <= percent <= 100 or (percent and not taxed):
-        raise TaxProviderRefuses(
-            f"The tax provider's answer on '{question.category}' is no rate: {answer!r}."
-        )
+        if "taxes" in answer:
+            return _several(question, answer["taxes"], treatment)
+        percent = _percent(answer["percent"])
+    except (
+        TypeError,
+        KeyError,
+        ValueError,
+        ArithmeticError,
+        AttributeError,
+        InvalidInput,
+    ) as error:
+        raise _no_tax(question, answer) from error
+    if percent and treatment not in (Treatment.EXCLUSIVE, Treatment.INCLUSIVE):
+        raise _no_tax(question, answer)
     return AppliedTax(question.category, percent, treatment)
+
+
+def _several(question: TaxQuestion, told: Any, treatment: Treatment) -> AppliedTax:
+    """Return several taxes of a line; they can only be on top of the price."""
+    parts = tuple(_part(one) for one in told)
+    names = {one.name for one in parts}
+    percent = sum((one.percent for one in parts), Decimal(0))
+    is_plain = treatment is Treatment.EXCLUSIVE and percent <= PERCENT_MAX
+    if not (is_plain and 0 < len(parts) <= TAXES_MAX and len(names) == len(parts)):
+        raise ValueError(f"{len(parts)} taxes of {len(names)} names, {percent} % {treatment}")
+    return AppliedTax(question.category, percent, treatment, parts)
+
+
+def _part(told: Any) -> TaxPart:
+    if told.keys() == {"name", "percent"}:
+        return TaxPart(_name(told["name"]), _percent(told["percent"]))
+    if told.keys() != {"name", "amount", "currency"}:
+        raise ValueError("a tax has a name and either a percent, or an amount and its currency")
+    amount, currency = Decimal(str(told["amount"])), told["currency"]
+    if not amount.is_finite() or not 0 < amount <= AMOUNT_MAX or amount.scaleb(4) % 1:
+        raise ValueError(f"{amount} is no surcharge")
+    minor_digits(currency)
+    return TaxPart(_name(told["name"]), amount=amount, currency=currency)
+
+
+def _percent(told: Any) -> Decimal:
+    percent = Decimal(str(told))  # a text or a number; true is none
+    if not percent.is_finite() or not 0 <= percent <= PERCENT_MAX or percent.scaleb(9) % 1:
+        raise ValueError(f"{percent} is no percentage")
+    return percent
+
+
+def _name(told: Any) -> str:
+    if not isinstance(told, str) or not told.strip() or not told.isprintable():
+        raise ValueError("a tax needs a name")
+    return told.strip()[:NAME_MAX]
+
+
+def _no_tax(question: TaxQuestion, answer: Any) -> TaxProviderRefuses:
+    return TaxProviderRefuses(
+        f"The tax provider's answer on '{question.category}' is no tax: {answer!r}."
+    )

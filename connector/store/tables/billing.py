@@ -157,6 +157,8 @@ invoice_line = Table(
     exact("tax_percent"),
     *one_of("tax_treatment", TAX_TREATMENTS, default="exclusive"),
     money("tax_amount"),
+    # Where several taxes are due on it: name, percentage and tax of each; they sum to tax_amount.
+    Column("taxes", JSONB(none_as_null=True), nullable=True),
     day("service_from"),
     day("service_to"),
     text("accounting_code"),
@@ -176,11 +178,12 @@ invoice_tax = Table(
     identity(),
     reference("invoice_id", "invoice", index=False),  # found by the unique key
     text("category"),
+    text("name", default=""),  # of one of several taxes; a fixed amount has percent 0
     exact("percent"),
     *one_of("treatment", TAX_TREATMENTS, default="exclusive"),
     money("basis"),
     money("tax"),
-    UniqueConstraint("invoice_id", "category", "percent", "treatment"),
+    UniqueConstraint("invoice_id", "category", "name", "percent", "treatment"),
 )
 
 invoice_document = Table(

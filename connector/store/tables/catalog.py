@@ -291,6 +291,8 @@ tax_answer = Table(
     day("supplied_on"),
     exact("percent"),
     *one_of("treatment", TAX_TREATMENTS, default="exclusive"),
+    # Several taxes of a line: name, percent or amount with its currency; `percent` is their sum.
+    Column("parts", JSONB(none_as_null=True), nullable=True),
     instant("answered_at"),
     UniqueConstraint(
         "provider", "postal_code", "city", "street", "customer", "country", "category",

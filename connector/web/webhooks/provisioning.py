@@ -1,9 +1,10 @@
-"""Notices of what was provisioned: signed, fresh, each task completed once.
+"""Notices of what was provisioned, or failed: signed, fresh, each task completed once.
 
 The header is that of `signature.py`. The body is one JSON object: `task` (the number of the task
-that waits, such as TSK-000012, which goes to the provider with the order), `provisioned_at` (an
-instant with its offset from UTC), and optionally `reference` (the provider's own name for it, kept
-on the task). A task is completed once; a notice that comes again is answered the same.
+that waits, such as TSK-000012, which goes to the provider with the order) and either
+`provisioned_at` (an instant with its offset from UTC), with an optional `reference` (the provider's
+own name for it, kept on the task), or `failed` (why). A notice that comes again is answered the
+same.
 """
 
 import json
@@ -24,8 +25,8 @@ log = structlog.get_logger(__name__)
 
 TEXT_MAX = 200
 YEAR_MIN = 2000
-_REQUIRED = frozenset({"task", "provisioned_at"})
-_KNOWN = _REQUIRED | {"reference"}
+_DONE = frozenset({"task", "provisioned_at"})
+_FAILED = frozenset({"task", "failed"})
 
 
 class BadProvisioningNotice(InvalidInput):
@@ -36,11 +37,12 @@ class BadProvisioningNotice(InvalidInput):
 
 @dataclass(frozen=True, slots=True)
 class ProvisioningNotice:
-    """What a provider tells; `provisioned_at` knows its offset."""
+    """What a provider tells; `provisioned_at` knows its offset, None is a failure."""
 
     task_number: str
-    provisioned_at: datetime
+    provisioned_at: datetime | None
     reference: str = ""
+    failure: str = ""
 
 
 class ProvisioningApp(Protocol):
@@ -58,6 +60,9 @@ class ProvisioningApp(Protocol):
         self, number: str, *, at: datetime, reference: str = ""
     ) -> Provisioned:
         """Complete a task of this number, and ask for what waits for it to be run."""
+
+    def fail_provisioned_task(self, number: str, *, reason: str) -> Provisioned:
+        """Put a task of this number in Error."""
 
 
 def blueprint(app: ProvisioningApp) -> Blueprint:
@@ -77,10 +82,7 @@ def blueprint(app: ProvisioningApp) -> Blueprint:
                 now_s=int(app.wall_clock.now().timestamp()),
                 age_max_s=limits.signature_age_max_s,
             )
-            notice = read_notice(body)
-            done = app.complete_provisioned_task(
-                notice.task_number, at=notice.provisioned_at, reference=notice.reference
-            )
+            done = _take(app, read_notice(body))
         except BadSignature as error:
             return _refused(error, 401)
         except StateConflict as error:
@@ -92,12 +94,22 @@ def blueprint(app: ProvisioningApp) -> Blueprint:
             return jsonify(error="The notice could not be taken; send it again."), 503
         answer = {
             "task": done.task_number,
+            "state": done.state,
             "effective_on": None if done.effective_on is None else done.effective_on.isoformat(),
             "is_new": done.is_new,
         }
         return jsonify(answer), 200
 
     return room
+
+
+def _take(app: ProvisioningApp, notice: ProvisioningNotice) -> Provisioned:
+    number = notice.task_number
+    if notice.provisioned_at is None:
+        return app.fail_provisioned_task(number, reason=notice.failure)
+    return app.complete_provisioned_task(
+        number, at=notice.provisioned_at, reference=notice.reference
+    )
 
 
 def read_notice(body: bytes) -> ProvisioningNotice:
@@ -112,18 +124,27 @@ def read_notice(body: bytes) -> ProvisioningNotice:
         raise BadProvisioningNotice("The notice is not JSON.") from None
     if not isinstance(fields, dict):
         raise BadProvisioningNotice("The notice is not a JSON object.")
-    if missing := sorted(_REQUIRED - fields.keys()):
+    has_failed = "failed" in fields
+    if missing := sorted((_FAILED if has_failed else _DONE) - fields.keys()):
         raise BadProvisioningNotice(f"The notice has no '{missing[0]}'.")
-    if unknown := sorted(fields.keys() - _KNOWN):
+    if unknown := sorted(fields.keys() - (_FAILED if has_failed else _DONE | {"reference"})):
         raise BadProvisioningNotice(f"The notice has an unknown field '{unknown[0][:40]}'.")
     for name, value in fields.items():
         if not isinstance(value, str) or not value.isprintable() or len(value) > TEXT_MAX:
             raise BadProvisioningNotice(
                 f"'{name}' of a notice is one line of text of at most {TEXT_MAX} signs."
             )
+    if has_failed:
+        return ProvisioningNotice(fields["task"], None, failure=_reason(fields["failed"]))
     return ProvisioningNotice(
         fields["task"], _instant(fields["provisioned_at"]), fields.get("reference", "")
     )
+
+
+def _reason(told: str) -> str:
+    if not told.strip():
+        raise BadProvisioningNotice("'failed' of a notice says why.")
+    return f"The provider: {told.strip()}"
 
 
 def _instant(told: str) -> datetime:

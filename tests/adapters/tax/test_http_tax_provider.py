@@ -10,7 +10,7 @@ import requests
 import responses
 
 from connector.adapters.tax.http import HttpTaxProvider, TaxProviderDown, TaxProviderRefuses
-from connector.billing.tax import AppliedTax, Treatment
+from connector.billing.tax import AppliedTax, TaxPart, Treatment
 from connector.billing.tax_answers import TaxQuestion
 
 URL = "https://taxes.example/rates"
@@ -54,6 +54,20 @@ def test_a_batch_is_one_call_with_exact_rates(provider: HttpTaxProvider) -> None
         "category": "telecom",
         "supplied_on": "2026-07-31",
     }
+
+
+@responses.activate
+def test_several_taxes_of_a_line_are_told_apart(provider: HttpTaxProvider) -> None:
+    fee = {"name": "911 fee", "amount": "1.25", "currency": "USD"}
+    answer({"taxes": [{"name": "State tax", "percent": "4"}, fee]})
+
+    told = provider.answers([CALLS])[CALLS]
+
+    assert told.percent == 4
+    assert told.parts == (
+        TaxPart("State tax", percent=Decimal(4)),
+        TaxPart("911 fee", amount=Decimal("1.25"), currency="USD"),
+    )
 
 
 @responses.activate
@@ -126,6 +140,19 @@ def test_an_address_that_is_none_is_the_operators_to_mend(url: str) -> None:
         '{"answers": [{"percent": "101"}]}',
         '{"answers": [{"percent": "5", "treatment": "exempt"}]}',
         '{"answers": [{"percent": "5", "treatment": "gift"}]}',
+        '{"answers": [{"percent": "0.00000000001"}]}',
+        '{"answers": [{"percent": true}]}',
+        '{"answers": [{"taxes": []}]}',
+        '{"answers": [{"taxes": [{"name": "A"}]}]}',
+        '{"answers": [{"taxes": [{"name": "", "percent": "1"}]}]}',
+        '{"answers": [{"taxes": [{"name": "A", "percent": "1", "amount": "1"}]}]}',
+        '{"answers": [{"taxes": [{"name": "A", "amount": "1.25"}]}]}',
+        '{"answers": [{"taxes": [{"name": "A", "amount": "-1", "currency": "USD"}]}]}',
+        '{"answers": [{"taxes": [{"name": "A", "amount": "1", "currency": "UFO"}]}]}',
+        '{"answers": [{"taxes": [{"name": "A", "amount": "1.00001", "currency": "USD"}]}]}',
+        '{"answers": [{"taxes": [{"name": "A", "percent": "1"}, {"name": "A", "percent": "2"}]}]}',
+        '{"answers": [{"taxes": [{"name": "A", "percent": 60}, {"name": "B", "percent": 60}]}]}',
+        '{"answers": [{"taxes": [{"name": "A", "percent": "1"}], "treatment": "inclusive"}]}',
     ],
 )
 @responses.activate
