@@ -103,7 +103,10 @@ class HttpTaxProvider:
                 reason = type(error).__name__
                 continue
             except requests.RequestException as error:
-                raise TaxProviderRefuses(f"The tax provider cannot be asked: {error}.") from error
+                # Only its kind: the address may hold a password.
+                raise TaxProviderRefuses(
+                    f"The tax provider cannot be asked: {type(error).__name__}."
+                ) from None
             if response.status_code in _LATER:
                 reason = f"HTTP {response.status_code}"
                 continue
@@ -122,11 +125,11 @@ def _tax(question: TaxQuestion, answer: Any) -> AppliedTax:
         treatment = Treatment(answer.get("treatment", Treatment.EXCLUSIVE))
     except (TypeError, KeyError, ValueError, InvalidOperation, AttributeError) as error:
         raise TaxProviderRefuses(
-            f"The tax provider's answer on '{question.category}' is no rate: {answer!r}."
+            f"The tax provider's answer on '{question.category}' is no rate: {answer!r:.200}."
         ) from error
     taxed = treatment in (Treatment.EXCLUSIVE, Treatment.INCLUSIVE)
     if not percent.is_finite() or not 0 <= percent <= 100 or (percent and not taxed):
         raise TaxProviderRefuses(
-            f"The tax provider's answer on '{question.category}' is no rate: {answer!r}."
+            f"The tax provider's answer on '{question.category}' is no rate: {answer!r:.200}."
         )
     return AppliedTax(question.category, percent, treatment)
