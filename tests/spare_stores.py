@@ -73,6 +73,7 @@ class SpareStores:
         try:
             yield lent.store
         finally:
+            lent.store.use_mappings(None)
             if self._spare is None and lent.tests < _MOST_TESTS and _emptied(lent):
                 self._spare = replace(lent, tests=lent.tests + 1)
             else:

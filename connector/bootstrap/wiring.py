@@ -57,6 +57,7 @@ class Wiring:
     ) -> None:
         self.settings = settings
         self.store = store
+        store.use_mappings(settings.sync.mappings_dir)
         self.wall_clock = SystemClock()
         self.clock: Clock = clock or self.wall_clock
         self.queue = JobQueue(store, load_jobs())

@@ -78,7 +78,7 @@ def start_add_on(*, tx: Connection, add_on: AddOn, price: RecurringPrice, now: d
             remedy="Change or remove it, or give the new one another name.",
         )
     product = queries.product_facts(tx, product_id=price.product_id)
-    opening = plan_first(on=add_on.on, policy=policy_of(facts, product.key))
+    opening = plan_first(on=add_on.on, policy=policy_of(tx, facts, product.key))
     granted = [one.as_json() for one in offered(tx, facts, price.product_id, opening)]
     made = open_charge(
         tx,
@@ -115,7 +115,7 @@ def change_add_on(*, tx: Connection, add_on: AddOn, price: RecurringPrice, now: 
         tuple(one.standing for one in own),
         on=add_on.on,
         per_period=price.per_period,
-        policy=policy_of(facts, product.key),
+        policy=policy_of(tx, facts, product.key),
         payer=facts.cycle,
     )
     cut(tx, (plan.cut,), order_line_id=add_on.order_line_id, now=now)

@@ -95,7 +95,7 @@ def take_over_recurring(
         assert before.paused is not None
         days = (before.paused.starts_on, before.paused.until)
         product = queries.product_facts(tx, product_id=before.product_id)
-        policy = policy_of(facts, product.key).opened(on=days[0], before=before.policy)
+        policy = policy_of(tx, facts, product.key).opened(on=days[0], before=before.policy)
         made.append(_successor(tx, facts, before, days, policy, order_line_id, now))
     if made:
         queries.end_pauses(tx, charge_ids=[one.id for one in handed], now=now)

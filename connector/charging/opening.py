@@ -15,13 +15,15 @@ from connector.charging.shares import WHOLE, Share
 from connector.charging.succession import Opening, Pause, plan_stop
 from connector.kernel.money import minor_digits
 from connector.resources import mappings_dir
+from connector.store.engine import own_mappings
 
 POLICY_FILE = "policies/proration.yaml"
 
 
-def policy_of(facts: ServiceFacts, product_key: str) -> ProrationPolicy:
+def policy_of(tx: Connection, facts: ServiceFacts, product_key: str) -> ProrationPolicy:
     """Return the policy of a product for who pays for a service."""
-    policies: ProrationPolicies = load_policies(mappings_dir() / POLICY_FILE)
+    folder = own_mappings(tx) or mappings_dir()
+    policies: ProrationPolicies = load_policies(folder / POLICY_FILE)
     return policies.of(brand=facts.brand_key, product=product_key, account=facts.payer_number)
 
 

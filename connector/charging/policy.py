@@ -236,7 +236,7 @@ def load_policies(path: Path) -> ProrationPolicies:
         return ProrationPolicies(DEFAULT_POLICY)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UnknownPolicy(f"{path} is not YAML: {error}") from None
     if not isinstance(content, dict) or set(content) - {"default", *_PARTICULAR}:
         raise UnknownPolicy(
@@ -244,8 +244,8 @@ def load_policies(path: Path) -> ProrationPolicies:
         )
     try:
         policies = ProrationPolicies(
-            _from_file({"name": "default"} | (content.get("default") or {})),
-            *({str(k): v or {} for k, v in (content.get(p) or {}).items()} for p in _PARTICULAR),
+            _from_file({"name": "default"} | _part(content, "default")),
+            *({str(k): v or {} for k, v in _part(content, p).items()} for p in _PARTICULAR),
         )
         for told in (policies.by_brand, policies.by_product, policies.by_account):
             for differing in told.values():
@@ -256,6 +256,13 @@ def load_policies(path: Path) -> ProrationPolicies:
 
 
 _PARTICULAR = ("brands", "products", "accounts")
+
+
+def _part(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    part = content.get(name) or {}
+    if not isinstance(part, dict):
+        raise UnknownPolicy(f"'{name}' is a list of names and values, not {part!r:.40}.")
+    return part
 
 
 def _from_file(values: Mapping[str, Any]) -> ProrationPolicy:

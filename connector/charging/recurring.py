@@ -66,7 +66,7 @@ def start_recurring(
         discount_percent,
         optional_pricing(facts.pricing),
     )
-    opening = plan_first(on=on, policy=policy_of(facts, facts.product_key))
+    opening = plan_first(on=on, policy=policy_of(tx, facts, facts.product_key))
     shares = _shares(tx, facts, price)
     granted = [one.as_json() for one in offered(tx, facts, price.product_id, opening)]
     weights = [share.price.unit_price for share in shares]
@@ -115,7 +115,7 @@ def change_recurring(
         if order_line_id is not None and charge.order_line_id == order_line_id:
             return charge.id
     product = queries.product_facts(tx, product_id=price.product_id)
-    policy = policy_of(facts, product.key)
+    policy = policy_of(tx, facts, product.key)
     chains = {part: chain for (_, part), chain in chains_of(charges).items()}
     refuse_paused(charges, facts, on=on)
     shares = _shares(tx, facts, price)

@@ -26,7 +26,7 @@ FEEDS = click.option(
     "--feeds",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     default=None,
-    help="Folder of feed definitions; default: those that came with the installation.",
+    help="Folder of feed definitions; default: feeds/ of sync.mappings_dir, else those that came.",
 )
 MONTH = click.option(
     "--month",
@@ -69,7 +69,7 @@ def import_(
     report = import_usage_file(
         store=app.store,
         lake=app.lake,
-        feed=feed_named(feed, folder=feeds),
+        feed=feed_named(feed, folder=feeds or _own_feeds(session)),
         path=file,
         now=app.clock.now(),
         archive=archive,
@@ -96,7 +96,7 @@ def replay(session: Session, *, feed: str, feeds: Path | None, as_json: bool) ->
     report = replay_suspense(
         store=app.store,
         lake=app.lake,
-        feed=feed_named(feed, folder=feeds),
+        feed=feed_named(feed, folder=feeds or _own_feeds(session)),
         now=app.clock.now(),
     )
     if as_json:
@@ -375,13 +375,19 @@ def days(
 @usage.command("feeds")
 @FEEDS
 @JSON
-def feeds_(*, feeds: Path | None, as_json: bool) -> None:
+@click.pass_obj
+def feeds_(session: Session, *, feeds: Path | None, as_json: bool) -> None:
     """List the feed definitions."""
-    known = read_feeds(feeds or shipped_feeds()).values()
+    known = read_feeds(feeds or _own_feeds(session) or shipped_feeds()).values()
     if as_json:
         print_json([{"feed": f.name, "kind": f.kind, "about": f.about} for f in known])
     else:
         click.echo(table(("Feed", "Kind", "About"), [(f.name, f.kind, f.about) for f in known]))
+
+
+def _own_feeds(session: Session) -> Path | None:
+    folder = session.settings.sync.mappings_dir
+    return folder / "feeds" if folder else None
 
 
 def _month(first: date) -> Period:

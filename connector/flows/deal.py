@@ -20,6 +20,7 @@ from connector.flows.sold_price import Refused, sold_price
 from connector.inventory.commitment import Commitment, commitments_of
 from connector.inventory.states import ServiceState
 from connector.kernel.money import minor_digits
+from connector.kernel.period import Interval
 from connector.ordering.decompose import template_for
 from connector.ordering.orders import LineDraft
 from connector.ordering.queries import Target, targets
@@ -95,6 +96,9 @@ def read_deal(
     account = find_account(tx=tx, sfid=tree.account.sfid) if tree.account else None
     currency = _currency(tree, account.currency if account else None, problems)
     brand_id = account.brand_id if account else _brand(tx, tree, problems)
+    if tree.account and tree.account.cycle not in (None, *Interval):
+        known_cycles = ", ".join(Interval)
+        problems.append(f"the billing cycle '{tree.account.cycle}' is none of {known_cycles}")
     if account and currency and not _sells_nothing(tree):
         problems.extend(_billing_problems(tx, account.id, currency, rules))
     known = _known(tx, tree, rules, account.id if account else None, brand_id, currency, today)

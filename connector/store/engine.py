@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -21,6 +22,7 @@ from connector.errors import Misconfigured, StateConflict
 log = structlog.get_logger(__name__)
 
 _AFTER_COMMIT = "connector.after_commit"
+_MAPPINGS = "l2c_mappings"
 _CONNECT_TIMEOUT_S = 10
 _LOCK_KEY = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
 _TRY_LOCK_KEY = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))")
@@ -87,6 +89,13 @@ class Store:
             with connection.begin():
                 yield connection
 
+    def use_mappings(self, folder: Path | None) -> None:
+        """Let transactions know the operator's own folder of mapping files, or that there is none.
+
+        It holds for those that begin from now on.
+        """
+        self.engine.update_execution_options(**{_MAPPINGS: folder})
+
     @property
     def is_closed(self) -> bool:
         """Return whether `close` was called."""
@@ -107,6 +116,12 @@ class Store:
     def conninfo(self) -> str:
         """Return the address in the form libpq reads, for libraries beside SQLAlchemy."""
         return self.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def own_mappings(tx: Connection) -> Path | None:
+    """Return the operator's folder of mapping files; None: those that come along hold."""
+    folder: Path | None = tx.get_execution_options().get(_MAPPINGS)
+    return folder
 
 
 def after_commit(tx: Connection, callback: Callable[[], None]) -> None:

@@ -148,11 +148,19 @@ class TestPolicies:
         assert (found.when, found.every) == (Timing.ADVANCE, Interval.QUARTER)
 
     @pytest.mark.parametrize(
-        "said", ["accounts: {BA-7: {every: day}}", "default: {anchored_on: 2026-06-01}", "x: {}"]
+        "said",
+        [
+            b"accounts: {BA-7: {every: day}}",
+            b"accounts: BA-7",
+            b"default: [month]",
+            b"default: {anchored_on: 2026-06-01}",
+            b"default: \xff",
+            b"x: {}",
+        ],
     )
-    def test_that_say_something_unknown_are_refused(self, tmp_path: Path, said: str) -> None:
+    def test_that_say_something_unknown_are_refused(self, tmp_path: Path, said: bytes) -> None:
         file = tmp_path / "proration.yaml"
-        file.write_text(said)
+        file.write_bytes(said)
 
         with pytest.raises(UnknownPolicy):
             load_policies(file)

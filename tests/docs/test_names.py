@@ -67,6 +67,14 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert [one for one in links_of(page) if not one.exists()] == []
 
 
+def test_the_page_of_the_architecture_names_every_room() -> None:
+    told = set(code_spans(ROOT / "docs" / "concepts" / "architecture.md"))
+    rooms = {f"connector/{path.parent.name}/" for path in ROOT.glob("connector/*/__init__.py")}
+
+    assert "connector/kernel/" in rooms
+    assert rooms - told == set()
+
+
 def test_every_document_is_found_from_the_readme() -> None:
     found, ahead = set(), {ROOT / "README.md"}
     while ahead:  # ends: each page is looked at once

@@ -22,6 +22,7 @@ from connector.config import load_settings
 from connector.errors import InvalidInput
 from connector.flows.delivery import UnknownRecord, delivery_flows
 from connector.kernel.clock import MovableClock
+from connector.kernel.period import Interval
 from connector.sync.apply.intents import IntentRequest
 from connector.sync.apply.opportunity_tree import OpportunityGone, OpportunityReader
 
@@ -337,16 +338,17 @@ class TestDeliveryFlows:
             ("In Service", date(2026, 6, 16), 150),
         ]
 
+    @pytest.mark.parametrize("cycle", Interval)
     def test_open_billing_in_the_cycle_that_the_account_names(
-        self, sales: Sales, client: OrgClient, world: DeliveryWorld
+        self, sales: Sales, client: OrgClient, world: DeliveryWorld, cycle: Interval
     ) -> None:
         account = OpportunityReader(client)(
-            sales.opportunity(sales.business(L2C_Billing_Cycle__c="half_year"))
+            sales.opportunity(sales.business(L2C_Billing_Cycle__c=cycle))
         ).account
 
         world.win(world.deal([new_line()], account=account))
 
-        assert world.one("SELECT cycle FROM billing_account").cycle == "half_year"
+        assert world.one("SELECT cycle FROM billing_account").cycle == cycle
 
     @pytest.mark.parametrize(("closed_on", "orders"), [("2026-05-31", 0), ("2026-06-01", 1)])
     def test_leave_deals_alone_that_were_won_before_the_go_live(

@@ -232,6 +232,7 @@ class TestRefusal:
             ({"account": customer(currency=None)}, "has no currency"),
             ({"account": customer(currency="XXQ")}, "'XXQ' is not a currency"),
             ({"account": customer(brand_key="nobody")}, "There is no brand 'nobody'"),
+            ({"account": customer(cycle="half-year")}, "cycle 'half-year' is none of week, month"),
         ],
     )
     def test_says_what_is_wrong_with_the_deal(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from connector.cli.usage import usage
 from connector.config import Settings
 from connector.errors import ConnectorError
 from connector.kernel.clock import MovableClock
+from connector.mediation.feeds import shipped_feeds
 
 NUMBER = "+4930111000"
 
@@ -25,6 +27,10 @@ class OpenSession:
 
     def __init__(self, app: App) -> None:
         self._app = app
+
+    @property
+    def settings(self) -> Settings:
+        return self._app.settings
 
     def app(self) -> App:
         return self._app
@@ -51,7 +57,13 @@ class Shell:
 
 @pytest.fixture
 def shell(world: World) -> Iterator[Shell]:
-    with App(settings=Settings(), store=world.store, clock=MovableClock(NOW)) as app:
+    with shell_with(Settings(), world) as opened:
+        yield opened
+
+
+@contextmanager
+def shell_with(settings: Settings, world: World) -> Iterator[Shell]:
+    with App(settings=settings, store=world.store, clock=MovableClock(NOW)) as app:
         app.lake = world.lake
         yield Shell(app)
 
@@ -153,6 +165,23 @@ def test_replay_says_what_still_waits(shell: Shell, calls: Path) -> None:
 
 def test_feeds_are_listed(shell: Shell) -> None:
     assert {feed["feed"] for feed in shell.json(usage, "feeds")} >= {"cdr", "cloud"}
+
+
+def test_feeds_of_the_operators_own_folder_go_before_those_that_came(
+    world: World, calls: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own" / "feeds"
+    own.mkdir(parents=True)
+    shipped = (shipped_feeds() / "cdr.yaml").read_text()
+    (own / "ours.yaml").write_text(shipped.replace("feed: cdr", "feed: ours"))
+    settings = Settings.model_validate({"sync": {"mappings_dir": own.parent}})
+
+    with shell_with(settings, world) as shell:
+        listed = shell.json(usage, "feeds")
+        imported = shell.json(usage, "import", calls, "--feed", "ours")
+
+    assert [feed["feed"] for feed in listed] == ["ours"]
+    assert imported["lines_read"] == 2
 
 
 def test_catalogue_is_checked_and_loaded(shell: Shell) -> None:

@@ -113,7 +113,10 @@ class HttpTaxProvider:
                 reason = type(error).__name__
                 continue
             except requests.RequestException as error:
-                raise TaxProviderRefuses(f"The tax provider cannot be asked: {error}.") from error
+                # Only its kind: the address may hold a password.
+                raise TaxProviderRefuses(
+                    f"The tax provider cannot be asked: {type(error).__name__}."
+                ) from None
             if response.status_code in _LATER:
                 reason = f"HTTP {response.status_code}"
                 continue
@@ -132,14 +135,7 @@ def _tax(question: TaxQuestion, answer: Any) -> AppliedTax:
         if "taxes" in answer:
             return _several(question, answer["taxes"], treatment)
         percent = _percent(answer["percent"])
-    except (
-        TypeError,
-        KeyError,
-        ValueError,
-        ArithmeticError,
-        AttributeError,
-        InvalidInput,
-    ) as error:
+    except _NOT_AS_AGREED as error:
         raise _no_tax(question, answer) from error
     if percent and treatment not in (Treatment.EXCLUSIVE, Treatment.INCLUSIVE):
         raise _no_tax(question, answer)
@@ -184,5 +180,5 @@ def _name(told: Any) -> str:
 
 def _no_tax(question: TaxQuestion, answer: Any) -> TaxProviderRefuses:
     return TaxProviderRefuses(
-        f"The tax provider's answer on '{question.category}' is no tax: {answer!r}."
+        f"The tax provider's answer on '{question.category}' is no tax: {answer!r:.200}."
     )

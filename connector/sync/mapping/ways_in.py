@@ -64,6 +64,7 @@ def refused_conditions(mapping: Mapping, query: Query) -> Iterator[Problem]:
     """
     if mapping.pull is None or mapping.pull.where is None:
         return
+    # Not of strangers: the file is the operator's, and the org lets nobody see more than its user.
     try:
         query(f"SELECT Id FROM {mapping.object} WHERE ({mapping.pull.where}) LIMIT 1")  # noqa: S608
     except OrgRefused as refused:

@@ -121,8 +121,9 @@ def test_a_refusal_is_not_tried_again(provider: HttpTaxProvider, status: int) ->
 
 @pytest.mark.parametrize("url", ["taxes.example", "ftp://taxes.example", "https://", "http://[::1"])
 def test_an_address_that_is_none_is_the_operators_to_mend(url: str) -> None:
-    with pytest.raises(TaxProviderRefuses, match="cannot be asked"):
+    with pytest.raises(TaxProviderRefuses, match="cannot be asked") as refused:
         HttpTaxProvider(url).answers([HOSTING])
+    assert "taxes" not in str(refused.value)  # the address may hold a password
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,6 @@ def test_an_address_that_is_none_is_the_operators_to_mend(url: str) -> None:
         '{"answers": [{"percent": "5", "treatment": "exempt"}]}',
         '{"answers": [{"percent": "5", "treatment": "gift"}]}',
         '{"answers": [{"percent": "0.00000000001"}]}',
-        '{"answers": [{"percent": true}]}',
         '{"answers": [{"taxes": []}]}',
         '{"answers": [{"taxes": [{"name": "A"}]}]}',
         '{"answers": [{"taxes": [{"name": "", "percent": "1"}]}]}',
