@@ -16,6 +16,7 @@ from connector.cli.mappings import mappings as mappings_group
 from connector.cli.naming import EntityUnknown
 from connector.cli.sync import sync as sync_group
 from connector.errors import Misconfigured
+from connector.sync.apply.run import hold_off_passes
 from connector.sync.mapping.describes import refresh_describes
 
 
@@ -313,3 +314,15 @@ class TestAPullTheOrgRefuses:
         loaded = _json(result)["load"]
         assert list(loaded["refused"]) == ["Account"]
         assert list(loaded["seen"]) == ["L2C_Location__c"]
+
+
+@pytest.mark.parametrize("how", [(), ("--full",)])
+def test_a_pull_says_when_another_process_is_applying(run, store, monkeypatch, how):
+    monkeypatch.setattr("connector.sync.apply.run._LOCK_WAIT", "10ms")
+
+    with store.transaction() as tx:
+        assert hold_off_passes(tx)
+        result = run("sync", "pull", *how)
+
+    assert "Another process is applying at this moment" in result.stdout
+    assert result.exit_code == 0
