@@ -34,6 +34,7 @@ def check(
     from connector.sync.mapping.describes import load_describes, read_describes
     from connector.sync.mapping.findings import keep_findings
     from connector.sync.mapping.hub_side import check_hub
+    from connector.sync.mapping.ways_in import unknown_ends
 
     app = session.app()
     with app.store.read() as tx:
@@ -52,6 +53,11 @@ def check(
         for one in app.mappings:
             if one.object not in kept:
                 click.echo(f"{one.object} was never described: not checked.", err=True)
+            for path, object_name in unknown_ends(one, kept.get):
+                said = (
+                    f"{one.object}: {path} leads through {object_name}, which was never described"
+                )
+                click.echo(f"{said}: not followed further.", err=True)
     elif not offline:
         found += check_mappings(app.mappings, app.org.describe, query=app.org.query_all)
         with app.store.transaction() as tx:

@@ -229,6 +229,22 @@ class TestChecksWithoutTheOrg:
 
         assert run("mappings", "check", "--saved").exit_code == 0
 
+    def test_a_path_that_leaves_what_was_saved_is_told(self, run, run_with, tmp_path):
+        run("mappings", "describe", "--save", str(tmp_path / "describes"))
+        files = shutil.copytree(FOLDER.parent, tmp_path / "mappings")
+        account = files / "salesforce" / "account.yaml"
+        way_up = "pull:\n  unstamped: {Name: Owner.Manager}\n"
+        account.write_text(account.read_text().replace("pull:\n", way_up))
+        saved = str(tmp_path / "describes")
+
+        result = run_with(mappings_dir=files)("mappings", "check", "--describe", saved)
+
+        assert result.exit_code == 0
+        assert result.stderr == (
+            "Account: Owner.Manager leads through User, which was never described: "
+            "not followed further.\n"
+        )
+
     def test_a_store_that_knows_nothing_says_so(self, run):
         with pytest.raises(Misconfigured, match="Nothing is known"):
             run("mappings", "check", "--saved")
