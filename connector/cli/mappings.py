@@ -37,8 +37,9 @@ def check(
     from connector.sync.mapping.ways_in import unknown_ends
 
     app = session.app()
+    is_live = not (offline or saved or file is not None)
     with app.store.read() as tx:
-        found = check_hub(tx, app.mappings)
+        found = check_hub(tx, app.mappings, flows=app.flows if is_live else None)
         kept = read_describes(tx, {one.object for one in app.mappings}) if saved else {}
     if file is not None:
         kept = load_describes(file)
@@ -58,7 +59,7 @@ def check(
                     f"{one.object}: {path} leads through {object_name}, which was never described"
                 )
                 click.echo(f"{said}: not followed further.", err=True)
-    elif not offline:
+    elif is_live:
         found += check_mappings(app.mappings, app.org.describe, query=app.org.query_all)
         with app.store.transaction() as tx:
             everything = {one.entity for one in app.mappings}

@@ -58,8 +58,11 @@ def validate(
     mappings: Mappings,
     now: datetime,
     only: Collection[str] | None = None,
+    flows: Collection[str] | None = None,
 ) -> Validation:
     """Hold the mappings of all entities, or of some, against hub and org; one call an object.
+
+    `flows` are the names of what carries out asks, where they are to be looked at.
 
     Raises:
         OrgUnavailable: The org does not answer; what was kept stays.
@@ -70,7 +73,7 @@ def validate(
     changed = refresh_describes(store=store, org=memory, objects=objects, now=now)
     with store.transaction() as tx:
         found = (
-            *(one for one in check_hub(tx, mappings) if one.entity in looked_at),
+            *(one for one in check_hub(tx, mappings, flows=flows) if one.entity in looked_at),
             *check_mappings(mappings, memory.describe, only=looked_at, query=org.query_all),
         )
         keep_findings(tx, mappings, looked_at=looked_at, found=found)
