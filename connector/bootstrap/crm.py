@@ -207,6 +207,7 @@ class CrmUseCases(Wiring):
                 mappings=self.mappings,
                 now=self.wall_clock.now(),
                 only=only,
+                flows=self.flows,
             )
         if seen.changed:
             with self.store.transaction() as tx:

@@ -29,4 +29,6 @@ def show_full_load(app: "App", objects: Sequence[str], *, as_json: bool) -> None
         click.echo(f"{loaded.calls} API calls; {changed} rows of the hub changed.")
         for problem in problems:
             click.echo(problem)
+        if applied.is_busy:
+            click.echo("Another process is applying at this moment; it takes the rest along.")
     sys.exit(1 if problems else 0)

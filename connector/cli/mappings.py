@@ -35,10 +35,12 @@ def check(
     from connector.sync.mapping.describes import load_describes, read_describes
     from connector.sync.mapping.findings import keep_findings
     from connector.sync.mapping.hub_side import check_hub
+    from connector.sync.mapping.ways_in import unknown_ends
 
     app = session.app()
+    is_live = not (offline or saved or file is not None)
     with app.store.read() as tx:
-        found = check_hub(tx, app.mappings)
+        found = check_hub(tx, app.mappings, flows=app.flows if is_live else None)
         kept = read_describes(tx, {one.object for one in app.mappings}) if saved else {}
     if file is not None:
         kept = load_describes(file)
@@ -53,7 +55,12 @@ def check(
         for one in app.mappings:
             if one.object not in kept:
                 click.echo(f"{one.object} was never described: not checked.", err=True)
-    elif not offline:
+            for path, object_name in unknown_ends(one, kept.get):
+                said = (
+                    f"{one.object}: {path} leads through {object_name}, which was never described"
+                )
+                click.echo(f"{said}: not followed further.", err=True)
+    elif is_live:
         found += check_mappings(app.mappings, app.org.describe, query=app.org.query_all)
         with app.store.transaction() as tx:
             everything = {one.entity for one in app.mappings}

@@ -85,6 +85,8 @@ def pull(
             )
         for line in (*swept.notes, *problems):
             click.echo(line)
+        if applied.is_busy:
+            click.echo("Another process is applying at this moment; it takes these along.")
     sys.exit(1 if problems else 0)
 
 

@@ -17,6 +17,7 @@ from connector.cli.mappings import mappings as mappings_group
 from connector.cli.naming import EntityUnknown
 from connector.cli.sync import sync as sync_group
 from connector.errors import Misconfigured
+from connector.sync.apply.run import hold_off_passes
 from connector.sync.mapping.describes import refresh_describes
 
 
@@ -252,6 +253,22 @@ class TestChecksWithoutTheOrg:
 
         assert run("mappings", "check", "--saved").exit_code == 0
 
+    def test_a_path_that_leaves_what_was_saved_is_told(self, run, run_with, tmp_path):
+        run("mappings", "describe", "--save", str(tmp_path / "describes"))
+        files = shutil.copytree(FOLDER.parent, tmp_path / "mappings")
+        account = files / "salesforce" / "account.yaml"
+        way_up = "pull:\n  unstamped: {Name: Owner.Manager}\n"
+        account.write_text(account.read_text().replace("pull:\n", way_up))
+        saved = str(tmp_path / "describes")
+
+        result = run_with(mappings_dir=files)("mappings", "check", "--describe", saved)
+
+        assert result.exit_code == 0
+        assert result.stderr == (
+            "Account: Owner.Manager leads through User, which was never described: "
+            "not followed further.\n"
+        )
+
     def test_a_store_that_knows_nothing_says_so(self, run):
         with pytest.raises(Misconfigured, match="Nothing is known"):
             run("mappings", "check", "--saved")
@@ -337,3 +354,15 @@ class TestAPullTheOrgRefuses:
         loaded = _json(result)["load"]
         assert list(loaded["refused"]) == ["Account"]
         assert list(loaded["seen"]) == ["L2C_Location__c"]
+
+
+@pytest.mark.parametrize("how", [(), ("--full",)])
+def test_a_pull_says_when_another_process_is_applying(run, store, monkeypatch, how):
+    monkeypatch.setattr("connector.sync.apply.run._LOCK_WAIT", "10ms")
+
+    with store.transaction() as tx:
+        assert hold_off_passes(tx)
+        result = run("sync", "pull", *how)
+
+    assert "Another process is applying at this moment" in result.stdout
+    assert result.exit_code == 0

@@ -5,7 +5,7 @@ it is deleted, its link is Broken, and nothing of it is sent until it is restore
 here that somebody deleted there is drift: its link is cut and it is owed to the CRM once more.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -59,12 +59,15 @@ _OWE = text(
     SELECT code, CAST(:keys AS bigint[]) FROM push_entity WHERE name = :entity
     """
 )
+# The instant of a mark that was wrong is no version of the record.
 _RESTORE = text(
     """
     UPDATE crm_record r
-       SET deleted_at = NULL, status = 'In Sync', error = NULL, error_code = NULL, remedy = NULL
-      FROM jsonb_to_recordset(:rows) AS n(sfid text, at timestamptz)
-     WHERE r.sfid = n.sfid AND r.deleted_at <= n.at AND r.born = 'crm'
+       SET deleted_at = NULL, status = 'In Sync', error = NULL, error_code = NULL, remedy = NULL,
+           system_modstamp = CASE WHEN n.is_seen THEN n.at ELSE r.system_modstamp END
+      FROM jsonb_to_recordset(:rows) AS n(sfid text, at timestamptz, is_seen boolean)
+     WHERE r.sfid = n.sfid AND (r.deleted_at <= n.at OR r.deleted_at IS NOT NULL AND n.is_seen)
+       AND r.born = 'crm'
     RETURNING r.sfid, r.entity, r.hub_id
     """
 ).bindparams(bindparam("rows", type_=JSONB))
@@ -74,9 +77,18 @@ _RESTORE_ACCOUNTS = text(
        SET deleted_at = NULL,
            link_state = CASE WHEN EXISTS (SELECT FROM billing_account b WHERE b.account_id = a.id)
                              THEN 'Linked' ELSE 'Unlinked' END
-      FROM jsonb_to_recordset(:rows) AS n(sfid text, at timestamptz)
-     WHERE a.sfid = n.sfid AND a.deleted_at <= n.at
+      FROM jsonb_to_recordset(:rows) AS n(sfid text, at timestamptz, is_seen boolean)
+     WHERE a.sfid = n.sfid AND (a.deleted_at <= n.at OR a.deleted_at IS NOT NULL AND n.is_seen)
     RETURNING a.sfid
+    """
+).bindparams(bindparam("rows", type_=JSONB))
+_MARKED_LATER = text(
+    """
+    WITH said AS (
+        SELECT n.sfid, n.at FROM jsonb_to_recordset(:rows) AS n(sfid text, at timestamptz))
+    SELECT r.sfid FROM crm_record r JOIN said n ON n.sfid = r.sfid AND r.deleted_at > n.at
+    UNION
+    SELECT a.sfid FROM account a JOIN said n ON n.sfid = a.sfid AND a.deleted_at > n.at
     """
 ).bindparams(bindparam("rows", type_=JSONB))
 _STANDING = text(
@@ -130,9 +142,22 @@ def _owe(tx: Connection, owed: Mapping[str, list[int]]) -> None:
         tx.execute(_OWE, {"entity": entity, "keys": sorted(keys)})
 
 
-def note_alive(tx: Connection, rows: Sequence[OrgRow]) -> int:
-    """Restore the links of records that were deleted and are back; return how many."""
-    alive = [{"sfid": row.sfid, "at": row.version} for row in rows if not row.is_deleted]
+def note_alive(
+    tx: Connection, rows: Sequence[OrgRow], *, seen: Set[tuple[str, str]] = frozenset()
+) -> int:
+    """Restore the links of records that were deleted and are back; return how many.
+
+    A page may be older than the deletion; what was `seen` a moment ago is not, whatever its stamp.
+    """
+    alive = [
+        {
+            "sfid": row.sfid,
+            "at": row.version,
+            "is_seen": (row.object_name, row.sfid) in seen,
+        }
+        for row in rows
+        if not row.is_deleted
+    ]
     if not alive:
         return 0
     restored: set[str] = set()
@@ -145,6 +170,17 @@ def note_alive(tx: Connection, rows: Sequence[OrgRow]) -> int:
     if restored:
         log.info("sync.undeleted_in_crm", count=len(restored))
     return len(restored)
+
+
+def marked_later(tx: Connection, rows: Sequence[OrgRow]) -> list[OrgRow]:
+    """Return the records a page shows alive that are marked as deleted since.
+
+    The page may be old, or the mark wrong: a user who may not see a record takes it for gone, and
+    when it is seen again it has the stamp it had (fact sheet H.1). Only a new look tells.
+    """
+    alive = [{"sfid": row.sfid, "at": row.version} for row in rows if not row.is_deleted]
+    marked = set(tx.scalars(_MARKED_LATER, {"rows": alive})) if alive else set()
+    return [row for row in rows if row.sfid in marked and not row.is_deleted]
 
 
 def news_of_life(tx: Connection, object_name: str, rows: Sequence[OrgRow]) -> list[OrgRow]:

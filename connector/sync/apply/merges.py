@@ -123,17 +123,17 @@ class OpenMerge:
 
 def note_merges(tx: Connection, mappings: Mappings, rows: Sequence[OrgRow]) -> int:
     """Keep the losers' ids as aliases and ask for their hub rows to follow; return how many."""
-    by_object: dict[str, list[dict[str, Any]]] = {}
+    by_object: dict[str, dict[str, dict[str, Any]]] = {}
     for row in rows:
         master = master_of(row)
         if master is not None:
             at = row.version.astimezone(UTC)
             merge = {"sfid": row.sfid, "master": master, "at": at, "version": at.isoformat()}
-            by_object.setdefault(row.object_name, []).append(merge)
+            by_object.setdefault(row.object_name, {})[row.sfid] = merge
     count = 0
-    for object_name, merges in by_object.items():
-        new = set(tx.scalars(_REMEMBER, {"object": object_name, "rows": merges}))
-        merges = [merge for merge in merges if merge["sfid"] in new]
+    for object_name, told in by_object.items():
+        asked = {"object": object_name, "rows": list(told.values())}
+        merges = [told[sfid] for sfid in sorted(tx.scalars(_REMEMBER, asked))]
         if not merges:
             continue
         count += len(merges)

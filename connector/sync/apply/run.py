@@ -5,7 +5,7 @@ also marks it applied, so a crash repeats a chunk and repeats nothing else. No c
 made inside a transaction.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -27,7 +27,7 @@ from connector.sync.apply.foreign_edits import (
     apply_foreign_edits,
     edited_records,
 )
-from connector.sync.apply.gone import note_alive, note_deleted
+from connector.sync.apply.gone import marked_later, note_alive, note_deleted
 from connector.sync.apply.intents import (
     Flow,
     have_asked_before,
@@ -179,8 +179,7 @@ class _Applier:
         reread = reread_records(self.org, self.mappings, again)
         self.report.problems += reread.problems
         rows += [
-            replace(row, source=taken.told_by.get((row.object_name, row.sfid), row.source))
-            for row in reread.rows
+            replace(row, source=taken.told_by.get(_key(row), row.source)) for row in reread.rows
         ]
         for keys, error in reread.refused:
             # A refused field is repaired in the mapping or the org; the hint waits for it.
@@ -193,13 +192,13 @@ class _Applier:
         organization_id = self.org.identity() if reread.rows else ""
         applied = {key: value for key, value in taken.outcomes.items() if key not in late}
         with self.store.transaction() as tx:
-            refused = self._write(tx, rows)
+            refused = self._write(tx, rows, alive=reread.alive)
             unread = {key for keys, _ in reread.refused for key in keys}
             found_gone = taken.deleted.keys() - reread.alive - unread
             self._note_gone(tx, {key: taken.deleted[key] for key in found_gone})
             for key, problem in refused.items():
                 applied |= dict.fromkeys(taken.source_of[key] - late, problem)
-            confirmed = [row for row in newest(rows) if (row.object_name, row.sfid) in again]
+            confirmed = [row for row in newest(rows) if _key(row) in again]
             self._judge_edits(tx, confirmed, read_from=read_from, organization_id=organization_id)
             unheard = refused.keys() | unread
             heard = [
@@ -221,7 +220,7 @@ class _Applier:
                 page = inbox.read_page(row.topic, bytes(row.content), source=row.source)
                 taken.rows.extend(page)
                 for page_row in page:
-                    key = (page_row.object_name, page_row.sfid)
+                    key = _key(page_row)
                     taken.source_of.setdefault(key, set()).add(row.id)
                     taken.told_by[key] = row.source
                     # A page that waited says what was; only of deleted records it is all there is.
@@ -277,9 +276,11 @@ class _Applier:
                 again.add((one.object_name, one.sfid))
         asking = self._asking_by_field(taken.rows)
         before = have_asked_before(tx, [row.sfid for row in asking]) if asking else set()
-        again |= {(row.object_name, row.sfid) for row in asking if row.sfid in before}
+        again |= {_key(row) for row in asking if row.sfid in before}
         again |= taken.outdated | self._to_confirm(tx, taken.rows)
-        rows = [row for row in taken.rows if (row.object_name, row.sfid) not in again]
+        again |= {_key(row) for row in marked_later(tx, taken.rows)}
+        # Of a record that is gone, nothing can be read again: what its page says counts.
+        rows = [row for row in taken.rows if row.is_deleted or _key(row) not in again]
         return rows, again
 
     def _to_confirm(self, tx: Connection, rows: Sequence[OrgRow]) -> set[tuple[str, str]]:
@@ -335,13 +336,19 @@ class _Applier:
             by_object.setdefault(object_name, {})[sfid] = at
         self._note_deleted(tx, by_object)
 
-    def _write(self, tx: Connection, rows: Sequence[OrgRow]) -> dict[tuple[str, str], str]:
-        """Write the records and keep what they ask; return those the hub refuses, with reasons."""
+    def _write(
+        self, tx: Connection, rows: Sequence[OrgRow], *, alive: Set[tuple[str, str]]
+    ) -> dict[tuple[str, str], str]:
+        """Write the records and keep what they ask; return those the hub refuses, with reasons.
+
+        `alive` are those that were there a moment ago.
+        """
+        arrived = newest(row for row in rows if not row.is_deleted or _key(row) not in alive)
+        gone = {_key(row) for row in arrived if row.is_deleted}
         # Of two deletions of one version only one may name the master.
-        merging = [row for row in rows if row.is_deleted]
-        arrived = newest(rows)
+        merging = [row for row in rows if row.is_deleted and _key(row) in gone]
         self.report.records += len(arrived)
-        self.report.restored += note_alive(tx, arrived)
+        self.report.restored += note_alive(tx, arrived, seen=alive)
         forget_undone(tx, arrived)
         rows = [row for row in arrived if not row.is_deleted]
         refused: dict[tuple[str, str], str] = {}
@@ -368,6 +375,10 @@ class _Applier:
             gone = note_deleted(tx, object_name, list(at), at=at)
             self.report.deleted += gone.marked
             self.report.made_again += gone.made_again
+
+
+def _key(row: OrgRow) -> tuple[str, str]:
+    return row.object_name, row.sfid
 
 
 def _under_masters(tx: Connection, taken: _Taken) -> _Taken:

@@ -4,7 +4,7 @@ A column of another kind than the mapping says would break the statement that re
 thousand records, of this entity and of those behind it: so it is found here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from sqlalchemy import Connection, text
 
@@ -42,15 +42,23 @@ _OWN = frozenset({"id", "sfid", "link_state", "deleted_at"})
 _Columns = dict[str, dict[str, str]]  # table or view -> column -> type
 
 
-def check_hub(tx: Connection, mappings: Mappings) -> tuple[Finding, ...]:
-    """Return every table, view and column that is not there or not of the kind a mapping says."""
+def check_hub(
+    tx: Connection, mappings: Mappings, *, flows: Collection[str] | None = None
+) -> tuple[Finding, ...]:
+    """Return every table, view and column that is not there or not of the kind a mapping says.
+
+    Where the names of the flows are given, also every ask that none of them carries out.
+    """
     columns: _Columns = {}
     for row in tx.execute(_COLUMNS):
         columns.setdefault(row.table_name, {})[row.column_name] = row.data_type
     found: list[Finding] = []
     for mapping in mappings:
         file = read_yaml(mapping.file)
-        for at, name, way, problem, remedy in _missing(mapping, columns):
+        for at, name, way, problem, remedy in (
+            *_missing(mapping, columns),
+            *_without_flow(mapping, flows),
+        ):
             found.append(
                 Finding(
                     file=mapping.file,
@@ -66,7 +74,7 @@ def check_hub(tx: Connection, mappings: Mappings) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-_Missing = Iterator[tuple[Location, str, Way, str, str]]
+_Missing = Iterator[tuple[Location, str, Way | None, str, str]]
 
 
 def _missing(mapping: Mapping, columns: _Columns) -> _Missing:
@@ -74,6 +82,14 @@ def _missing(mapping: Mapping, columns: _Columns) -> _Missing:
         yield from _missing_in_view(mapping, columns)
     if mapping.pull is not None:
         yield from _missing_in_table(mapping, columns)
+
+
+def _without_flow(mapping: Mapping, flows: Collection[str] | None) -> _Missing:
+    for place, rule in enumerate(mapping.intents):
+        if flows is not None and rule.flow not in flows:
+            said = f"No flow is called {rule.flow!r}: what people ask for waits."
+            remedy = f"Correct `flow`; there are: {', '.join(sorted(flows))}."
+            yield ("intents", place, "flow"), rule.when.field, None, said, remedy
 
 
 def _missing_in_view(mapping: Mapping, columns: _Columns) -> _Missing:

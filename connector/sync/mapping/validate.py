@@ -58,8 +58,11 @@ def validate(
     mappings: Mappings,
     now: datetime,
     only: Collection[str] | None = None,
+    flows: Collection[str] | None = None,
 ) -> Validation:
     """Hold the mappings of all entities, or of some, against hub and org; one call an object.
+
+    `flows` are the names of what carries out asks, where they are to be looked at.
 
     Raises:
         OrgUnavailable: The org does not answer; what was kept stays.
@@ -69,7 +72,7 @@ def validate(
     objects = {m.object for m in mappings if m.entity in looked_at}
     changed = refresh_describes(store=store, org=memory, objects=objects, now=now)
     with store.read() as tx:
-        of_hub = [one for one in check_hub(tx, mappings) if one.entity in looked_at]
+        of_hub = [one for one in check_hub(tx, mappings, flows=flows) if one.entity in looked_at]
     # The org is asked while no transaction is open: it may take its time.
     of_org = check_mappings(mappings, memory.describe, only=looked_at, query=org.query_all)
     found = (*of_hub, *of_org)

@@ -5,6 +5,7 @@ only an org can judge, so it is asked for one record of each.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from connector.adapters.salesforce.errors import OrgRefused
@@ -19,21 +20,42 @@ _TARGETS_SHOWN = 3
 
 def broken_paths(mapping: Mapping, known: Known) -> Iterator[tuple[str, Problem]]:
     """Yield the fields whose relationship tells of no move of a parent, each once."""
-    for name, path in mapping.pull.unstamped.items() if mapping.pull else ():
-        broken = _where_it_breaks(mapping.object, path, known) if path is not None else None
-        if broken is not None:
+    for name, path in _paths(mapping):
+        broken = _follow(mapping.object, path, known).broken
+        if broken:
             said = f"{broken}: a move of the parent tells nothing."
             remedy = "Correct the path, or write null: a round by Id reads the field all the same."
             yield name, Problem(said, remedy, halts=False)
 
 
-def _where_it_breaks(start: str, path: str, known: Known) -> str | None:
-    """Return what is wrong with the first step that cannot be followed; None if all can."""
+def unknown_ends(mapping: Mapping, known: Known) -> Iterator[tuple[str, str]]:
+    """Yield the paths that lead through an object of which nothing is known, with its name."""
+    for _, path in _paths(mapping):
+        unknown = _follow(mapping.object, path, known).unknown
+        if unknown and unknown != mapping.object:
+            yield path, unknown
+
+
+def _paths(mapping: Mapping) -> Iterator[tuple[str, str]]:
+    for name, path in mapping.pull.unstamped.items() if mapping.pull else ():
+        if path is not None:
+            yield name, path
+
+
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """How far a path could be followed: to its end, or to what is said here."""
+
+    broken: str = ""
+    unknown: str = ""
+
+
+def _follow(start: str, path: str, known: Known) -> _Followed:
     object_name = start
     for step in path.split("."):
         about = known(object_name)
         if about is None:
-            return None
+            return _Followed(unknown=object_name)
         targets = next(
             (
                 field["referenceTo"]
@@ -43,12 +65,13 @@ def _where_it_breaks(start: str, path: str, known: Known) -> str | None:
             None,
         )
         if targets is None:
-            return f"{object_name} has no relationship {step}"
+            return _Followed(broken=f"{object_name} has no relationship {step}")
         if len(targets) != 1:
             # SOQL shows of it what a name has, which is no stamp and no way further up.
-            return f"{step} of {object_name} may lead to {_one_of(targets)}"
+            said = f"{step} of {object_name} may lead to {_one_of(targets)}"
+            return _Followed(broken=said)
         (object_name,) = targets
-    return None
+    return _Followed()
 
 
 def _one_of(targets: Sequence[str]) -> str:
