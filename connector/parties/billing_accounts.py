@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Row, and_, select, update
+from sqlalchemy import Connection, Row, and_, case, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from connector.errors import StateConflict
@@ -18,6 +18,8 @@ log = structlog.get_logger(__name__)
 
 BUILT_IN = "builtin"
 _NUMBER_PREFIX = "BA"
+DAYS_OF_A_WEEK = 7
+_MONDAY = 1
 
 
 class UnknownBillingAccount(StateConflict):
@@ -116,6 +118,39 @@ def open_billing_account(
     )
     log.info("billing_account.opened", account_id=account_id, billing_account_id=opened)
     return int(opened)
+
+
+def follow_cycles(*, tx: Connection) -> int:
+    """Let payers be billed as often as their customers ask for; return how many change.
+
+    Only who bills is asked: the built-in system. What is charged stays, it comes on other days.
+    From weeks to months the weekday becomes a day of the month; to weeks, a later day than a
+    weekday has becomes Monday.
+    """
+    asked = account.c.billing_cycle
+    changed: int = tx.execute(
+        update(billing_account)
+        .where(
+            account.c.id == billing_account.c.account_id,
+            billing_account.c.system == BUILT_IN,
+            billing_account.c.superseded_by_id.is_(None),
+            asked.in_([str(one) for one in Interval]),
+            asked != billing_account.c.cycle,
+        )
+        .values(
+            cycle=asked,
+            anchor_day=case(
+                (
+                    and_(asked == Interval.WEEK, billing_account.c.anchor_day > DAYS_OF_A_WEEK),
+                    _MONDAY,
+                ),
+                else_=billing_account.c.anchor_day,
+            ),
+        )
+    ).rowcount
+    if changed:
+        log.info("billing_account.cycles_followed", accounts=changed)
+    return changed
 
 
 def billing_account_of(
