@@ -5,13 +5,14 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Row, and_, case, select, update
+from sqlalchemy import Connection, Row, and_, case, exists, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from connector.errors import StateConflict
 from connector.kernel.money import minor_digits
 from connector.kernel.period import Interval
 from connector.parties.numbering import reserve
+from connector.store.tables.billing import invoice
 from connector.store.tables.parties import account, billing_account
 
 log = structlog.get_logger(__name__)
@@ -125,7 +126,7 @@ def follow_cycles(*, tx: Connection) -> int:
 
     Only who bills is asked: the built-in system. What is charged stays, it comes on other days.
     From weeks to months the weekday becomes a day of the month; to weeks, a later day than a
-    weekday has becomes Monday.
+    weekday has becomes Monday. Whose drafts wait for review follows once they are finalised.
     """
     asked = account.c.billing_cycle
     changed: int = tx.execute(
@@ -136,6 +137,9 @@ def follow_cycles(*, tx: Connection) -> int:
             billing_account.c.superseded_by_id.is_(None),
             asked.in_([str(one) for one in Interval]),
             asked != billing_account.c.cycle,
+            ~exists().where(
+                invoice.c.billing_account_id == billing_account.c.id, invoice.c.state == "draft"
+            ),
         )
         .values(
             cycle=asked,

@@ -80,3 +80,16 @@ def test_a_foreign_system_bills_as_often_as_it_does(world: BillingWorld) -> None
         tx.execute(text("UPDATE billing_account SET system = 'oldbooks'"))
 
         assert follow_cycles(tx=tx) == 0
+
+
+def test_whose_drafts_wait_follows_once_they_are_finalised(app: App, world: BillingWorld) -> None:
+    world.start(world.service(world.payer(), world.product("line"), "60.00"), JUNE)
+    app.run_bills(JULY, keep_drafts=True)
+    ask(world, "quarter")
+
+    report = app.finalise_bills(JULY)
+    before = calendar(world)
+    app.run_bills(AUGUST)
+
+    assert (report.invoices, report.problems) == (1, ())
+    assert (before, calendar(world)) == (("month", 1), ("quarter", 1))
