@@ -19,6 +19,7 @@ log = structlog.get_logger(__name__)
 
 BUILT_IN = "builtin"
 _NUMBER_PREFIX = "BA"
+FOLLOWED_AT_ONCE_MAX = 10_000
 DAYS_OF_A_WEEK = 7
 _MONDAY = 1
 
@@ -126,30 +127,38 @@ def follow_cycles(*, tx: Connection) -> int:
 
     Only who bills is asked: the built-in system. What is charged stays, it comes on other days.
     From weeks to months the weekday becomes a day of the month; to weeks, a later day than a
-    weekday has becomes Monday. Whose drafts wait for review follows once they are finalised.
+    weekday has becomes Monday. Whose drafts wait for review follows once they are finalised. Beyond ten
+    thousand the rest is left to the next run.
     """
+    asking = tx.scalars(
+        select(billing_account.c.id)
+        .join(account, account.c.id == billing_account.c.account_id)
+        .where(
+            billing_account.c.system == BUILT_IN,
+            billing_account.c.superseded_by_id.is_(None),
+            account.c.billing_cycle.in_([str(one) for one in Interval]),
+            account.c.billing_cycle != billing_account.c.cycle,
+        )
+        .order_by(billing_account.c.id)
+        .limit(FOLLOWED_AT_ONCE_MAX)
+    ).all()
+    if not asking:  # as on most days: no look at the invoices of everybody
+        return 0
     asked = account.c.billing_cycle
+    is_too_late = and_(asked == Interval.WEEK, billing_account.c.anchor_day > DAYS_OF_A_WEEK)
+    has_drafts = exists().where(
+        invoice.c.billing_account_id == billing_account.c.id, invoice.c.state == "draft"
+    )
     changed: int = tx.execute(
         update(billing_account)
         .where(
+            billing_account.c.id.in_(asking),
             account.c.id == billing_account.c.account_id,
-            billing_account.c.system == BUILT_IN,
-            billing_account.c.superseded_by_id.is_(None),
-            asked.in_([str(one) for one in Interval]),
-            asked != billing_account.c.cycle,
-            ~exists().where(
-                invoice.c.billing_account_id == billing_account.c.id, invoice.c.state == "draft"
-            ),
+            ~has_drafts,
         )
         .values(
             cycle=asked,
-            anchor_day=case(
-                (
-                    and_(asked == Interval.WEEK, billing_account.c.anchor_day > DAYS_OF_A_WEEK),
-                    _MONDAY,
-                ),
-                else_=billing_account.c.anchor_day,
-            ),
+            anchor_day=case((is_too_late, _MONDAY), else_=billing_account.c.anchor_day),
         )
     ).rowcount
     if changed:
