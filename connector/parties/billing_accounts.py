@@ -127,8 +127,8 @@ def follow_cycles(*, tx: Connection) -> int:
 
     Only who bills is asked: the built-in system. What is charged stays, it comes on other days.
     From weeks to months the weekday becomes a day of the month; to weeks, a later day than a
-    weekday has becomes Monday. Whose drafts wait for review follows once they are finalised. Beyond ten
-    thousand the rest is left to the next run.
+    weekday has becomes Monday. Whose drafts wait for review follows once they are finalised.
+    Ten thousand at a time; the rest is left to the next run.
     """
     asking = tx.scalars(
         select(billing_account.c.id)
