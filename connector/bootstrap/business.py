@@ -59,6 +59,7 @@ from connector.kernel.period import Period, add_months
 from connector.mediation.feeds import feed_named
 from connector.mediation.imports import ImportReport, import_usage_file
 from connector.ordering.queries import OrderRow, order_by_number
+from connector.parties.billing_accounts import follow_cycles
 from connector.rating.result_queries import months_with_new_usage
 from connector.rating.run import RatingReport, rate_period
 from connector.resources import mappings_dir
@@ -328,9 +329,12 @@ class BusinessUseCases(Wiring):
     def _prepare_bills(self, ask_for: date | None = None) -> None:
         """Charge resellers for what their customers are charged by now, and settle who taxes.
 
-        With a day, the tax provider is asked for it here and not by the run.
+        Payers are billed as often as their customers have asked for meanwhile. With a day, the tax
+        provider is asked for it here and not by the run.
         """
         now = self.clock.now()
+        with self.store.transaction() as tx:
+            follow_cycles(tx=tx)
         charge_resellers(store=self.store, terms=self._wholesale_terms(), now=now)
         if self.taxes is None:
             with self.store.transaction() as tx:

@@ -102,6 +102,9 @@ def change_day(*, on: date, policy: ProrationPolicy, is_decrease: bool, cycle: C
 def plan_change(segments: Sequence[Segment], *, on: date) -> Change:
     """Close the segment in force on the day and open one that takes over its end.
 
+    On a day between two segments, when the service was suspended, the later one is taken over as a
+    whole: nothing is billed for the days between.
+
     Raises:
         NothingToBill: There is no segment.
         BeforeBillingStart: The day lies before the first segment.
@@ -112,7 +115,8 @@ def plan_change(segments: Sequence[Segment], *, on: date) -> Change:
         raise BeforeBillingStart(f"A change on {on} lies before the start on {live[0].starts_on}.")
     for segment in live:
         if segment.ends_on is None or on < segment.ends_on:
-            return Change(Cut(segment.charge_id, on), on, segment.ends_on)
+            starts_on = max(on, segment.starts_on)
+            return Change(Cut(segment.charge_id, starts_on), starts_on, segment.ends_on)
     raise BillingAlreadyEnded(f"Billing ended on {live[-1].ends_on}; no change on {on}.")
 
 

@@ -52,6 +52,8 @@ _SAME_PRODUCT = frozenset({RequestType.RE_RATE, RequestType.RE_TERM, RequestType
 _STATES = {
     RequestType.CANCEL: (ServiceState.IN_SERVICE, ServiceState.SUSPENDED),
     RequestType.RESUME: (ServiceState.SUSPENDED,),
+    RequestType.RE_RATE: (ServiceState.IN_SERVICE, ServiceState.SUSPENDED),
+    RequestType.TRANSFER_OF_BILLING: (ServiceState.IN_SERVICE, ServiceState.SUSPENDED),
 }
 # Also for a customer who is in collection or has left: nothing is sold by it.
 _ALWAYS_POSSIBLE = frozenset({RequestType.SUSPEND, RequestType.RESUME, RequestType.CANCEL})

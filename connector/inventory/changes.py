@@ -20,6 +20,7 @@ from connector.store.tables.inventory import add_on, service, service_alias, ser
 log = structlog.get_logger(__name__)
 
 END = "CANCEL"
+RE_RATE = "RE_RATE"
 _DUE_LIMIT = 10_000
 _PLAIN = frozenset({"state", "location_id", "account_id", "billing_account_id"})
 
@@ -85,7 +86,7 @@ def change_service(
     """Change product, quantity or price of a service from a local date on.
 
     Raises:
-        NotInService: The service is not In Service.
+        NotInService: The service is not In Service; another price may be given to one that rests.
         ChangeBeforeStart: The date lies before its start.
         ChangeOutOfOrder: A change with a later date is recorded.
     """
@@ -93,7 +94,8 @@ def change_service(
     known = _known(tx, order_line_id, type)
     if known is not None:
         return known
-    if present.state is not ServiceState.IN_SERVICE:
+    is_resting = present.state is ServiceState.SUSPENDED
+    if present.state is not ServiceState.IN_SERVICE and not (is_resting and type == RE_RATE):
         raise NotInService(f"Service {present.number} is {present.state}.")
     check_day(tx=tx, present=present, on=on)
     is_due = on <= today

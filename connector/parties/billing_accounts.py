@@ -5,19 +5,23 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Row, and_, select, update
+from sqlalchemy import Connection, Row, and_, case, exists, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from connector.errors import StateConflict
 from connector.kernel.money import minor_digits
 from connector.kernel.period import Interval
 from connector.parties.numbering import reserve
+from connector.store.tables.billing import invoice
 from connector.store.tables.parties import account, billing_account
 
 log = structlog.get_logger(__name__)
 
 BUILT_IN = "builtin"
 _NUMBER_PREFIX = "BA"
+FOLLOWED_AT_ONCE_MAX = 10_000
+DAYS_OF_A_WEEK = 7
+_MONDAY = 1
 
 
 class UnknownBillingAccount(StateConflict):
@@ -116,6 +120,50 @@ def open_billing_account(
     )
     log.info("billing_account.opened", account_id=account_id, billing_account_id=opened)
     return int(opened)
+
+
+def follow_cycles(*, tx: Connection) -> int:
+    """Let payers be billed as often as their customers ask for; return how many change.
+
+    Only who bills is asked: the built-in system. What is charged stays, it comes on other days.
+    From weeks to months the weekday becomes a day of the month; to weeks, a later day than a
+    weekday has becomes Monday. Whose drafts wait for review follows once they are finalised.
+    Ten thousand at a time; the rest is left to the next run.
+    """
+    asking = tx.scalars(
+        select(billing_account.c.id)
+        .join(account, account.c.id == billing_account.c.account_id)
+        .where(
+            billing_account.c.system == BUILT_IN,
+            billing_account.c.superseded_by_id.is_(None),
+            account.c.billing_cycle.in_([str(one) for one in Interval]),
+            account.c.billing_cycle != billing_account.c.cycle,
+        )
+        .order_by(billing_account.c.id)
+        .limit(FOLLOWED_AT_ONCE_MAX)
+    ).all()
+    if not asking:  # as on most days: no look at the invoices of everybody
+        return 0
+    asked = account.c.billing_cycle
+    is_too_late = and_(asked == Interval.WEEK, billing_account.c.anchor_day > DAYS_OF_A_WEEK)
+    has_drafts = exists().where(
+        invoice.c.billing_account_id == billing_account.c.id, invoice.c.state == "draft"
+    )
+    changed: int = tx.execute(
+        update(billing_account)
+        .where(
+            billing_account.c.id.in_(asking),
+            account.c.id == billing_account.c.account_id,
+            ~has_drafts,
+        )
+        .values(
+            cycle=asked,
+            anchor_day=case((is_too_late, _MONDAY), else_=billing_account.c.anchor_day),
+        )
+    ).rowcount
+    if changed:
+        log.info("billing_account.cycles_followed", accounts=changed)
+    return changed
 
 
 def billing_account_of(

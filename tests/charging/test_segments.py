@@ -37,6 +37,14 @@ class TestChange:
         assert change.cut == Cut(1, date(2026, 6, 5))
         assert (change.starts_on, change.ends_on) == (date(2026, 6, 5), date(2026, 6, 11))
 
+    def test_within_a_rest_takes_over_what_comes_after_it(self) -> None:
+        segments = [Segment(1, START, date(2026, 6, 11)), Segment(2, date(2026, 7, 20), None)]
+
+        change = plan_change(segments, on=date(2026, 6, 16))
+
+        assert change.cut == Cut(2, date(2026, 7, 20))
+        assert (change.starts_on, change.ends_on) == (date(2026, 7, 20), None)
+
     def test_before_the_start_is_refused(self) -> None:
         with pytest.raises(BeforeBillingStart, match="2026-05-31"):
             plan_change([Segment(1, START, None)], on=date(2026, 5, 31))

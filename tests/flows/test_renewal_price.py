@@ -3,12 +3,14 @@
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from delivery_world import DeliveryWorld, at, customer, line
 from sqlalchemy import insert
 
 from connector.billing.bill_run import run_cycle
+from connector.charging import opening
 from connector.flows.renewals import RenewalReport, renew_terms
 from connector.ordering.policy import RenewalPrice
 from connector.store.tables.catalog import discount, price_entry
@@ -164,3 +166,25 @@ def test_stays_for_one_that_cannot_be_billed_and_stops_no_other(shop: DeliveryWo
 
     prices = shop.rows("SELECT mr_price FROM service ORDER BY id")
     assert [row.mr_price for row in prices] == [100, 110]
+
+
+def test_of_a_service_that_rested_over_the_end_of_its_term_counts_from_where_it_goes_on(
+    shop: DeliveryWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "policies").mkdir()
+    file = tmp_path / "policies" / "proration.yaml"
+    file.write_text("default: {while_suspended: pause}\n")
+    monkeypatch.setattr(opening, "mappings_dir", lambda: tmp_path)
+    key = f"l2c:service:{shop.delivered_service(START, renewal_type='Same term')}"
+    for request, on in (("SUSPEND", date(2027, 6, 10)), ("RESUME", date(2027, 7, 20))):
+        shop.win(shop.deal([line("line-100", request, target_service_key=key)]), on)
+        assert renewed(shop, on) == RenewalReport(0, 0)
+        shop.deliver(on)
+
+    assert renewed(shop, date(2027, 7, 21)) == RenewalReport(1, 0)
+
+    billed = [(price, since, until) for price, since, until in charged(shop) if since != until]
+    assert billed == [
+        (100, START, date(2027, 6, 10)),
+        (110, date(2027, 7, 20), None),
+    ]

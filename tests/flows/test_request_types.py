@@ -299,6 +299,28 @@ class TestRest:
         assert world.one("SELECT state FROM service").state == "In Service"
         assert charges(world) == [("line-100", 100, JUNE_1, None)]  # billed on, by default
 
+    def test_lets_the_price_change_and_another_pay_meanwhile(
+        self, world: DeliveryWorld, key: str
+    ) -> None:
+        order(world, JUNE_11, "SUSPEND", key)
+        world.deliver(JUNE_11)
+
+        order(world, JUNE_16, "RE_RATE", key, new_mrr=Decimal(70))
+        world.deliver(JUNE_16)
+        daughter = customer("001000000000002AAA", name="Daughter")
+        order(world, JUNE_20, "TRANSFER_OF_BILLING", key, account=daughter)
+        world.deliver(JUNE_20)
+
+        assert world.one("SELECT state FROM service").state == "Suspended for Non-Pay"
+        assert charges(world) == [
+            ("line-100", 100, JUNE_1, JUNE_16),
+            ("line-100", 70, JUNE_16, JUNE_20),
+            ("line-100", 70, JUNE_20, None),
+        ]
+        assert "is Suspended for Non-Pay, not In Service" in refusal(
+            world, "ADD_ON_CHANGE", key, add_ons_added="backup", account=daughter
+        )
+
     def test_of_a_running_service_cannot_end(self, world: DeliveryWorld, key: str) -> None:
         assert "is In Service, not Suspended" in refusal(world, "RESUME", key)
 

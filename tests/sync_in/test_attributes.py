@@ -303,3 +303,15 @@ class TestVersionGuard:
         way_in.apply()
 
         assert way_in.rows("SELECT name FROM account") == [{"name": "Accepted"}]
+
+
+def test_how_often_a_customer_asks_to_be_billed_arrives(way_in, user) -> None:
+    sfid = user.create("Account", Name="Dental Group", L2C_Billing_Cycle__c="month")
+    way_in.sweep()
+    way_in.apply()
+    user.update("Account", sfid, L2C_Billing_Cycle__c="week")
+
+    way_in.sweep()
+    way_in.apply()
+
+    assert way_in.rows(ACCOUNTS)[0]["billing_cycle"] == "week"

@@ -63,6 +63,8 @@ account = Table(
     text("parent_sfid", nullable=True),
     text("reseller_sfid", nullable=True),
     flag("is_tax_exempt"),
+    # how often the customer asks to be billed; a word that is no interval changes nothing
+    text("billing_cycle", nullable=True),
     *one_of(
         "link_state", ("Unlinked", "Linking", "Linked", "Ambiguous", "Broken"), default="Unlinked"
     ),

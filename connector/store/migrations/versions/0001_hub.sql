@@ -637,6 +637,7 @@ CREATE TABLE account (
 	parent_sfid TEXT,
 	reseller_sfid TEXT,
 	is_tax_exempt BOOLEAN DEFAULT false NOT NULL,
+	billing_cycle TEXT,
 	link_state TEXT DEFAULT 'Unlinked' NOT NULL,
 	deleted_at TIMESTAMP WITH TIME ZONE,
 	CONSTRAINT pk_account PRIMARY KEY (id),
