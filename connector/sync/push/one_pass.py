@@ -32,7 +32,7 @@ from connector.sync.push.delivery import (
     write_fields,
 )
 from connector.sync.push.fit import refusal_of
-from connector.sync.push.in_bulk import ROWS_PER_JOB, BulkDelivery, uploads_of
+from connector.sync.push.in_bulk import JOB_SIZES, BulkDelivery, uploads_of
 from connector.sync.push.outcome import Outcomes
 from connector.sync.push.pace import Pace
 from connector.sync.push.records import claim
@@ -43,7 +43,6 @@ from connector.sync.push.verdict import Verdict
 from connector.sync.push.wake import wake_due, wake_remapped
 
 LEASE_SIZE = 1_000
-JOBS_PER_PASS = 4
 ROWS_PER_RECORDING = 5_000
 
 
@@ -178,13 +177,15 @@ class PushPass:
         nobody's change waits for a million rows.
         """
         self._land()
-        budget, self.budget = self.budget, ROWS_PER_JOB * JOBS_PER_PASS
+        budget, self.budget = self.budget, sum(JOB_SIZES)
         pool: list[Owed] = []
+        sizes = iter(JOB_SIZES)
+        size = next(sizes)
         for batch in self._batches(mapping, reader):
             pool += batch
-            if len(pool) >= ROWS_PER_JOB:
+            if len(pool) >= size:
                 self._send_in_bulk(mapping, pool)
-                pool = []
+                pool, size = [], next(sizes, size)
             if mapping.entity in self.outcomes.halts:
                 break
         if pool:
