@@ -39,6 +39,11 @@ _LEASE = text("""
     SELECT array_agg(key ORDER BY key) AS taken_keys, array_agg(version ORDER BY key) AS versions
       FROM due
 """)
+_LEASE_THESE = text("""
+    UPDATE push_queue SET lease_until = 'infinity'
+     WHERE entity = :code AND key = ANY (CAST(:keys AS bigint[])) AND lease_until <= now()
+    RETURNING key, version
+""")
 _SETTLE = text("""
     DELETE FROM push_queue q
      USING unnest(CAST(:keys AS bigint[]), CAST(:versions AS bigint[])) AS d (key, version)
@@ -113,6 +118,13 @@ def lease(tx: Connection, *, code: int, after: int, count: int) -> list[Lease]:
     exclude_collapsing(tx)
     taken = tx.execute(_LEASE, {"code": code, "after": after, "count": count}).one()
     return [Lease(*pair) for pair in zip(taken.taken_keys or (), taken.versions or (), strict=True)]
+
+
+def lease_these(tx: Connection, *, code: int, keys: Sequence[int]) -> list[Lease]:
+    """Take some keys of an entity, as far as they are due."""
+    exclude_collapsing(tx)
+    taken = tx.execute(_LEASE_THESE, {"code": code, "keys": bigints(keys)})
+    return [Lease(row.key, row.version) for row in taken]
 
 
 def settle(tx: Connection, *, code: int, leases: Sequence[Lease]) -> None:
