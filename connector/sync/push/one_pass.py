@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from connector.adapters.salesforce.answers import RowResult
 from connector.adapters.salesforce.bulk import Bulk
 from connector.adapters.salesforce.client import ROWS_PER_CALL, OrgClient
-from connector.adapters.salesforce.errors import OrgUnavailable
+from connector.adapters.salesforce.errors import OrgLimit, OrgUnavailable
 from connector.errors import TransientFailure
 from connector.store.engine import Store
 from connector.sync.mapping.definition import Mapping, Mappings
@@ -90,7 +90,7 @@ class PushPass:
     def run(self) -> PushReport:
         """Run the pass; an org that does not answer ends it, and the report says so."""
         calls_before = self.org.calls
-        interrupted = None
+        interrupted = limit = None
         with self.store.transaction() as tx:
             wake_due(tx)
             wake_remapped(tx, self.mappings)
@@ -114,6 +114,8 @@ class PushPass:
             self._tell_the_crm()
         except TransientFailure as failure:
             interrupted = str(failure)
+            if isinstance(failure, OrgLimit):
+                limit = "daily" if failure.is_daily else "concurrency"
         finally:
             # A call nobody waits for any more may still be carried out: its keys stay queued.
             self.ending.set()
@@ -130,6 +132,7 @@ class PushPass:
             api_calls=self.org.calls - calls_before,
             halts=tuple(self.outcomes.halts.values()),
             interrupted=interrupted,
+            limit=limit,
         )
 
     def _stand_still(self) -> None:
