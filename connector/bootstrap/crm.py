@@ -14,7 +14,7 @@ from connector.sync.apply.merges import decide_merge, open_merges
 from connector.sync.apply.report import ApplyReport
 from connector.sync.apply.run import apply_pending
 from connector.sync.budget.governor import CallsHeld
-from connector.sync.budget.lanes import Lane
+from connector.sync.budget.lanes import Lane, Leave
 from connector.sync.capture.full_load import FullLoadReport, load_fully
 from connector.sync.capture.owed_sweeps import sweep_owed
 from connector.sync.capture.report import SweepReport
@@ -149,10 +149,7 @@ class CrmUseCases(Wiring):
             )
             return PushReport()
         self._look_first()
-        with self.store.read() as tx:
-            # Somebody waits for a small change; a backlog has a lane of its own.
-            lane = Lane.INTERACTIVE if is_small(tx) else Lane.PUSH
-        leave = self.governor.leave(lane)
+        lane, leave = self._leave_to_push()
         if not leave.is_given:
             return PushReport(interrupted=leave.why_not)
         with self.governor.spending(lane):
@@ -170,6 +167,14 @@ class CrmUseCases(Wiring):
         if report.created:
             self.queue.nudge(FILES)
         return report
+
+    def _leave_to_push(self) -> tuple[Lane, Leave]:
+        """Somebody waits for a small change: it has a lane of its own before the backlog's."""
+        with self.store.read() as tx:
+            small = is_small(tx)
+        if small and (leave := self.governor.leave(Lane.INTERACTIVE)).is_given:
+            return Lane.INTERACTIVE, leave
+        return Lane.PUSH, self.governor.leave(Lane.PUSH)
 
     def push_files(self) -> FilesReport:
         """Send the CRM the files that belong beside its records."""

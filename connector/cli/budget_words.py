@@ -20,7 +20,8 @@ def show_budget(budget: "BudgetStatus") -> None:
         f"{name} {lane.spent} (reserved {lane.reserved})" for name, lane in budget.lanes.items()
     )
     click.echo(f"  spent: {', '.join(lanes)}")
-    if budget.forecast_at is not None:
+    is_used_up = (budget.used or 0) >= budget.allowed
+    if budget.forecast_at is not None and not is_used_up:
         click.echo(
             f"  If it goes on like this, none are left at {budget.forecast_at:%Y-%m-%d %H:%M} UTC."
         )

@@ -115,8 +115,9 @@ def push(session: Session, *, dry_run: bool, show: int, as_json: bool) -> None:
         return
     with app.governor.allowed(Lane.INTERACTIVE):
         report = push_until_quiet(
-            store=app.store, org=app.org, mappings=app.mappings, now=app.clock.now(), patience_s=30
-        )
+            store=app.store, org=app.org, mappings=app.mappings, now=app.clock.now(), patience_s=30,
+            bulk_from=app.settings.sync.bulk_from_rows,
+        )  # fmt: skip
     if as_json:
         print_json(report)
     else:

@@ -8,12 +8,14 @@ from pydantic import ValidationError
 from sqlalchemy import text
 
 from connector.adapters.salesforce.client import OrgClient
+from connector.adapters.salesforce.session import LimitInfo
 from connector.bootstrap import App
 from connector.config import Settings, SyncSettings
 from connector.errors import TransientFailure
 from connector.sync.budget.forecast import Sample, exhausted_at
 from connector.sync.budget.governor import CallsHeld, Governor
 from connector.sync.budget.lanes import DEFAULT_SHARES, Budget, Lane, shares_of
+from connector.sync.budget.usage import spend
 from connector.sync.status import sync_status
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -38,10 +40,20 @@ class TestLanes:
         assert budget(left=700, spent={Lane.PUSH: 100}).spent_by(Lane.OTHERS) == 200
 
     def test_a_lane_with_nothing_left_says_so(self):
-        leave = budget(left=150).leave(Lane.RECONCILE, now=NOON)
+        seen = budget(left=150, spent={Lane.RECONCILE: 50})
+
+        leave = seen.leave(Lane.RECONCILE, now=NOON)
 
         assert not leave.is_given
         assert "150 API calls are left, reserved for others" in leave.why_not
+
+    def test_what_is_left_after_others_took_more_than_theirs_is_shared_out(self):
+        # Reserved and not spent: 100, 350, 100, 50; 600 of the 300 that are left.
+        seen = budget(left=300)
+
+        shares = [seen.spendable(lane) for lane in (Lane.INTERACTIVE, Lane.PUSH, Lane.RECONCILE)]
+
+        assert shares == [50, 175, 25]
 
     def test_its_own_reservation_is_a_lanes_to_the_last_call(self):
         spent = {Lane.PUSH: 400, Lane.RECONCILE: 60, Lane.INTERACTIVE: 100, Lane.SWEEP: 40}
@@ -310,3 +322,42 @@ class TestTheUseCases:
 
         assert (backlog["push"].spent, backlog["interactive"].spent) == (6, 0)
         assert _status(store).lanes["interactive"].spent > 0
+
+    def test_a_few_changed_records_go_with_the_backlog_when_their_lane_is_used_up(
+        self, app, world, store, change
+    ):
+        app.push_changes()
+        with store.transaction() as tx:
+            spend(tx=tx, lane=Lane.INTERACTIVE, calls=100, limit=LimitInfo(600, 1_000))
+        before = _status(store).lanes
+        change("UPDATE payment SET reference = 'T-78'")
+
+        report = app.push_changes()
+
+        after = _status(store).lanes
+        assert (report.written, report.interrupted) == (1, None)
+        assert after["push"].spent == before["push"].spent + report.api_calls
+        assert after["interactive"].spent == 100
+
+    def test_a_push_by_hand_asks_no_second_time_when_the_day_is_used_up(
+        self, client, world, limits, push
+    ):
+        client.identity()
+        limits(max=100, used=100)
+
+        report = push(patience_s=5)
+
+        assert (report.limit, report.api_calls) == ("daily", 1)
+
+    def test_a_push_by_hand_waits_longer_each_time_there_are_too_many_calls_at_once(
+        self, client, world, limits, push, monkeypatch
+    ):
+        client.identity()
+        limits(long_calls=0)
+        pauses_s = []
+        monkeypatch.setattr("connector.sync.push.run.time.sleep", pauses_s.append)
+
+        report = push(patience_s=30)
+
+        assert report.limit == "concurrency"
+        assert [pause for pause in pauses_s if pause >= 2] == [2, 4, 8, 16]

@@ -80,7 +80,7 @@ def test_what_is_billed_as_it_is_sold_gives_no_finding(run, service, billed, acc
     code, out, _ = run(invoices=billed(f"S-1,{account},12.50,EUR,2026-06-30"))
 
     assert code == 0
-    assert "EUR: 12.5 a month by the CRM, 12.50 billed, difference 0.00." in out
+    assert "EUR: 12.50 a month by the CRM, 12.50 billed, difference 0.00." in out
 
 
 def test_each_kind_of_leak_is_named(run, service, billed, account):
@@ -109,6 +109,35 @@ def test_each_kind_of_leak_is_named(run, service, billed, account):
         "no price or currency in the CRM": ["never priced"],
         "account differs": ["-12.22", "10"],
     }
+
+
+@pytest.mark.parametrize(
+    ("currency", "price", "billed_as", "said"),
+    [
+        ("EUR", "142.8", "49", "EUR: 142.80 a month by the CRM, 49.00 billed, difference -93.80."),
+        ("EUR", "0.3", "0.301", "EUR: 0.30 a month by the CRM, 0.301 billed, difference 0.001."),
+        ("JPY", "980", "980.0", "JPY: 980 a month by the CRM, 980 billed, difference 0."),
+        ("KWD", "1.5", "2", "KWD: 1.500 a month by the CRM, 2.000 billed, difference 0.500."),
+    ],
+)
+def test_sums_are_shown_with_the_places_of_their_currency_or_more(
+    run, service, billed, account, currency, price, billed_as, said
+):
+    service("S-1", price=price, currency=currency)
+
+    _, out, _ = run(invoices=billed(f"S-1,{account},{billed_as},{currency},"))
+
+    assert said in out
+
+
+def test_a_service_in_no_currency_at_all_is_told(run, service, billed, account):
+    service("S-1", currency="ABC")
+    service("S-2")
+
+    code, out, _ = run(invoices=billed(f"S-2,{account},10,EUR,"))
+
+    assert code == 1
+    assert "S-1 Dental Group: ABC, 0 expected, 0 billed, difference 0" in out
 
 
 def test_a_tenth_of_a_cent_is_not_lost(run, service, billed, account):

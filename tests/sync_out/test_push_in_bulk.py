@@ -8,6 +8,7 @@ from sync_out.world import NOW
 
 from connector.adapters.salesforce.bulk import Bulk, uploads
 from connector.sync.mapping.definition import Mappings, PushField
+from connector.sync.push.in_bulk import jobs_for
 from connector.sync.push.run import push_pending
 from connector.sync.reconcile.compare import reconcile
 
@@ -78,7 +79,7 @@ class TestABacklogOfSeveralJobs:
     @pytest.fixture(autouse=True)
     def one_row_a_job(self, monkeypatch):
         monkeypatch.setattr("connector.sync.push.one_pass.LEASE_SIZE", 1)
-        monkeypatch.setattr("connector.sync.push.one_pass.ROWS_PER_JOB", 1)
+        monkeypatch.setattr("connector.sync.push.one_pass.JOB_SIZES", (1,) * 25)
 
     def test_arrives_whole(self, world, push, crm, client):
         report = push(bulk_from=BULK)
@@ -120,7 +121,7 @@ class TestABacklogOfSeveralJobs:
         self, world, push, crm, store, client, mappings, change, monkeypatch
     ):
         push()
-        monkeypatch.setattr("connector.sync.push.one_pass.JOBS_PER_PASS", 1)
+        monkeypatch.setattr("connector.sync.push.one_pass.JOB_SIZES", (1,))
         change("UPDATE task SET number = 'x' || number")
 
         push_pending(store=store, org=client, mappings=mappings, now=NOW, bulk_from=BULK)
@@ -188,3 +189,10 @@ class TestAProcessWasKilled:
         assert crm.one("SELECT Reference__c FROM L2C_Payment__c")["Reference__c"] == "new"
         with store.read() as tx:
             assert tx.execute(text("SELECT count(*) FROM bulk_job")).scalar_one() == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "jobs"), [(1, 1), (10_000, 1), (10_001, 2), (25_001, 3), (100_000, 5), (210_000, 11)]
+)
+def test_the_first_jobs_of_a_pass_are_smaller_so_that_the_org_begins_early(rows, jobs):
+    assert jobs_for(rows) == jobs

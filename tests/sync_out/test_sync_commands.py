@@ -366,3 +366,23 @@ def test_a_pull_says_when_another_process_is_applying(run, store, monkeypatch, h
 
     assert "Another process is applying at this moment" in result.stdout
     assert result.exit_code == 0
+
+
+def test_status_tells_that_nothing_is_sent_when_the_day_is_used_up(world, run, org):
+    org.admin("limits", body={"max": 100, "used": 100})
+    pushed = run("sync", "push")
+    org.admin("limits", body={"max": 1_000_000, "used": 0})
+
+    said = run("sync", "status").stdout
+
+    assert pushed.exit_code == 1
+    assert "The API calls of the day are used up; nothing is sent but a probe at " in said
+    assert "If it goes on like this" not in said
+
+
+def test_a_push_by_command_sends_jobs_from_the_rows_on_that_the_settings_name(
+    world, run_with, client
+):
+    assert run_with(bulk_from_rows=1)("sync", "push").exit_code == 0
+
+    assert client.call("GET", "jobs/ingest")["records"]

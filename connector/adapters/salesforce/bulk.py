@@ -292,11 +292,12 @@ def _upload(rows: Sequence[Mapping[str, str]], first: str) -> Upload:
 
 
 def _cells(row: Mapping[str, object]) -> dict[str, str]:
-    cells: dict[str, str] = {}
+    cells: dict[str, Any] = dict(row)
     for name, value in row.items():
-        if type(value) is str:  # nearly all of them are
-            cells[name] = value or NULL
-        elif isinstance(value, Mapping):
+        if type(value) is str and value:  # nearly all of them are
+            continue
+        if isinstance(value, Mapping):
+            del cells[name]
             cells |= {f"{name}.{key}": _cell(inner) for key, inner in value.items()}
         else:
             cells[name] = _cell(value)

@@ -6,7 +6,7 @@ hours; nothing here asks anybody.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 FULL_SPEED_ABOVE_PERCENT = 30  # of the day's calls left: sweeps keep their promise (design 4)
@@ -113,20 +113,23 @@ class Budget:
         return self.spent.get(lane, 0)
 
     def spendable(self, lane: Lane) -> int | None:
-        """Return the calls a lane may make without touching what is reserved for another."""
+        """Return the calls a lane may make without touching what is reserved for another.
+
+        When less is left than is still reserved, because somebody took more than his, each lane
+        has its share of it: no reservation is worth nothing.
+        """
         if self.left is None:
             return None
-        kept = sum(
-            max(0, self.reserved(other) - self.spent_by(other))
-            for other in Lane
-            if other is not lane
-        )
-        return max(0, self.left - kept)
+        unspent = {one: max(0, self.reserved(one) - self.spent_by(one)) for one in Lane}
+        promised = sum(unspent.values())
+        if promised > self.left:
+            return self.left * unspent[lane] // promised
+        return self.left - (promised - unspent[lane])
 
     def leave(self, lane: Lane, *, now: datetime) -> Leave:
         """Decide whether a lane may call now: it is slowed before it is stopped."""
         if self.held_for is not None and self.held_until is not None and now < self.held_until:
-            return Leave(0, f"{_HELD[self.held_for]} until {self.held_until:%H:%M:%S}.")
+            return Leave(0, _HELD[self.held_for].format(until=_clock(self.held_until)))
         calls = self.spendable(lane)
         if calls == 0:
             return Leave(
@@ -139,12 +142,16 @@ class Budget:
                 return Leave(
                     0,
                     f"Slowed down, {self.percent_left} % of the API calls are left: "
-                    f"{lane.value} goes on at {again_at:%H:%M:%S}.",
+                    f"{lane.value} goes on at {_clock(again_at)}.",
                 )
         return Leave(calls)
 
 
 _HELD = {
-    Hold.DAILY: "The API calls of the day are used up; nothing but a probe is sent, not",
-    Hold.CONCURRENCY: "The org has too many calls at once; nothing is sent",
+    Hold.DAILY: "The API calls of the day are used up; nothing is sent but a probe at {until}.",
+    Hold.CONCURRENCY: "The org has too many calls at once; nothing is sent until {until}.",
 }
+
+
+def _clock(instant: datetime) -> str:
+    return f"{instant.astimezone(UTC):%H:%M:%S} UTC"

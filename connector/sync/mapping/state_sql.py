@@ -12,8 +12,13 @@ CONFLICT_REMEDY = "Decide: l2c sync conflicts decide ID --take theirs|ours."
 _PAIRS_PER_OBJECT = 45  # a PostgreSQL function takes at most 100 arguments
 
 
-def state_sql(mapping: Mapping, mappings: Mappings, *, source: str, by_key: bool) -> str:
+def state_sql(
+    mapping: Mapping, mappings: Mappings, *, source: str, by_key: bool, is_split: bool = False
+) -> str:
     """Return the part `state, birth, links .. FROM view` shared by push and reconcile.
+
+    With `is_split` the state comes in two parts, the record's own fields as `state` and its parents
+    as `ties`: to put JSON objects together row by row is dear, and a push can do without.
 
     `source` is the SQL that joins the view as `v`; crm_record is joined as `r`, the parents as
     `p0`, `p1`, ... With `by_key` each of them is looked up row by row through its index (a LATERAL
@@ -29,8 +34,10 @@ def state_sql(mapping: Mapping, mappings: Mappings, *, source: str, by_key: bool
     }
     only_when = {name: when_sql(field) for name, field in mapping.fields.items() if field.when}
     parents = list(mapping.parents.items())
-    for place, (name, parent) in enumerate(parents):
-        compared[name] = _parent_sfid(place, mappings.by_entity[parent.entity])
+    ties = {
+        name: _parent_sfid(place, mappings.by_entity[parent.entity])
+        for place, (name, parent) in enumerate(parents)
+    }
     joins = "\n".join(
         _parent_join(place, parent, mappings.by_entity[parent.entity], by_key=by_key)
         for place, (_, parent) in enumerate(parents)
@@ -49,6 +56,10 @@ def state_sql(mapping: Mapping, mappings: Mappings, *, source: str, by_key: bool
         if push.key_from
         else f"{literal(f'{PREFIX}:{mapping.entity}:')} || v.id"
     )
+    if is_split:
+        shown = f"{json_object(compared, only_when)} AS state, {json_object(ties)} AS ties"
+    else:
+        shown = f"{json_object(compared | ties, only_when)} AS state"
     own_sfid = f'coalesce(r.sfid, v."{push.sfid}")' if push.sfid else "r.sfid"
     return f"""
         (v.id IS NULL OR r.born = 'crm' AND r.deleted_at IS NOT NULL) AS is_absent,
@@ -58,7 +69,7 @@ def state_sql(mapping: Mapping, mappings: Mappings, *, source: str, by_key: bool
         coalesce(r.known, '{{}}') AS known,
         r.in_conflict,
         coalesce(r.status IN ('Error', 'Conflict'), false) AS was_wrong,
-        {json_object(compared, only_when)} AS state,
+        {shown},
         {json_object(at_birth, only_when)} AS birth,
         {links or "'{}'" + chr(92) + ":" + chr(92) + ":jsonb"} AS links,
         CASE {waits or "WHEN false THEN NULL"} END AS waits_for,

@@ -22,8 +22,16 @@ _MARK = text("""
 
 def collapse(*, tx: Connection) -> int:
     """Move every committed mark into the queue; return how many keys were marked."""
-    advisory_lock(tx, _LOCK)  # two collapsers would deadlock on the queue's rows
+    exclude_collapsing(tx)  # two collapsers would deadlock on the queue's rows
     return int(tx.execute(_COLLAPSE).rowcount)
+
+
+def exclude_collapsing(tx: Connection) -> None:
+    """Let no other collapse begin before the transaction ends; wait for one under way.
+
+    Who holds this may write many rows of the queue in any order.
+    """
+    advisory_lock(tx, _LOCK)
 
 
 def mark(*, tx: Connection, entity: str, keys: list[int]) -> None:

@@ -1,22 +1,23 @@
 """One pass over the push queue, parents before children.
 
 While the org works on one call, what the last one brought is remembered and the next is prepared;
-of Bulk API jobs both at once.
+of Bulk API jobs both at once. Between its batches, and while it waits for a job, a pass looks for
+the few records that somebody has changed meanwhile, and sends them first.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime
-from threading import Event
+from threading import Event, Lock
 
 from sqlalchemy import Connection
 
 from connector.adapters.salesforce.answers import RowResult
 from connector.adapters.salesforce.bulk import Bulk
-from connector.adapters.salesforce.client import OrgClient
-from connector.adapters.salesforce.errors import OrgUnavailable
+from connector.adapters.salesforce.client import ROWS_PER_CALL, OrgClient
+from connector.adapters.salesforce.errors import OrgLimit, OrgUnavailable
 from connector.errors import TransientFailure
 from connector.store.engine import Store
 from connector.sync.mapping.definition import Mapping, Mappings
@@ -32,19 +33,20 @@ from connector.sync.push.delivery import (
     write_fields,
 )
 from connector.sync.push.fit import refusal_of
-from connector.sync.push.in_bulk import ROWS_PER_JOB, BulkDelivery, uploads_of
+from connector.sync.push.in_bulk import JOB_SIZES, BulkDelivery, uploads_of
 from connector.sync.push.outcome import Outcomes
 from connector.sync.push.pace import Pace
 from connector.sync.push.records import claim
 from connector.sync.push.removal import Removal, remove, to_remove
 from connector.sync.push.report import DOES_NOT_FIT, Halt, PushReport
 from connector.sync.push.state import Owed, StateReader, leases_of
+from connector.sync.push.urgent import few_marks, take
 from connector.sync.push.verdict import Verdict
 from connector.sync.push.wake import wake_due, wake_remapped
 
 LEASE_SIZE = 1_000
-JOBS_PER_PASS = 4
 ROWS_PER_RECORDING = 5_000
+LOOK_EVERY_S = 0.5  # for urgent records, while a job is waited for
 
 
 @dataclass(slots=True)
@@ -60,6 +62,7 @@ class PushPass:
     pace: Pace
     outcomes: Outcomes
     due: dict[str, int] = field(default_factory=dict)
+    findings: tuple[KeptFinding, ...] = ()
     misfits: dict[str, list[Owed]] = field(default_factory=lambda: defaultdict(list))
     removals: dict[str, list[Removal]] = field(default_factory=lambda: defaultdict(list))
     # One thread: the org never gets two calls at once, so no parent is written in two of them.
@@ -72,6 +75,7 @@ class PushPass:
         default_factory=lambda: ThreadPoolExecutor(max_workers=1, thread_name_prefix="push-keep")
     )
     job_under_way: tuple[Future[list[RowResult]], Future[None]] | None = None
+    keeping: Lock = field(default_factory=Lock)  # the outcomes are one thread's at a time
     ending: Event = field(default_factory=Event)
 
     @property
@@ -86,14 +90,15 @@ class PushPass:
     def run(self) -> PushReport:
         """Run the pass; an org that does not answer ends it, and the report says so."""
         calls_before = self.org.calls
-        interrupted = None
+        interrupted = limit = None
         with self.store.transaction() as tx:
             wake_due(tx)
             wake_remapped(tx, self.mappings)
             collapse(tx=tx)
             self.outcomes.codes = queue.entity_codes(tx)
             self.due = queue.due(tx)
-            self._stand_still(read_findings(tx))
+            self.findings = read_findings(tx)
+            self._stand_still()
             objects = [self.mappings.by_entity[name].object for name in self.due]
             reader = StateReader(self.mappings, read_describes(tx, objects))
         try:
@@ -109,6 +114,8 @@ class PushPass:
             self._tell_the_crm()
         except TransientFailure as failure:
             interrupted = str(failure)
+            if isinstance(failure, OrgLimit):
+                limit = "daily" if failure.is_daily else "concurrency"
         finally:
             # A call nobody waits for any more may still be carried out: its keys stay queued.
             self.ending.set()
@@ -125,11 +132,12 @@ class PushPass:
             api_calls=self.org.calls - calls_before,
             halts=tuple(self.outcomes.halts.values()),
             interrupted=interrupted,
+            limit=limit,
         )
 
-    def _stand_still(self, findings: Iterable[KeptFinding]) -> None:
+    def _stand_still(self) -> None:
         """Leave alone what the mapping check has found not to fit; its rows stay queued."""
-        for one in findings:
+        for one in self.findings:
             if one.halts == "push" and one.entity in self.due:
                 self.outcomes.halts.setdefault(
                     one.entity,
@@ -178,21 +186,23 @@ class PushPass:
         nobody's change waits for a million rows.
         """
         self._land()
-        budget, self.budget = self.budget, ROWS_PER_JOB * JOBS_PER_PASS
+        budget, self.budget = self.budget, sum(JOB_SIZES)
         pool: list[Owed] = []
+        sizes = iter(JOB_SIZES)
+        size = next(sizes)
         for batch in self._batches(mapping, reader):
             pool += batch
-            if len(pool) >= ROWS_PER_JOB:
-                self._send_in_bulk(mapping, pool)
-                pool = []
+            if len(pool) >= size:
+                self._send_in_bulk(mapping, pool, reader)
+                pool, size = [], next(sizes, size)
             if mapping.entity in self.outcomes.halts:
                 break
         if pool:
-            self._send_in_bulk(mapping, pool)
-        self._land_job()
+            self._send_in_bulk(mapping, pool, reader)
+        self._land_job(reader)
         self.budget = budget
 
-    def _send_in_bulk(self, mapping: Mapping, rows: Sequence[Owed]) -> None:
+    def _send_in_bulk(self, mapping: Mapping, rows: Sequence[Owed], reader: StateReader) -> None:
         """Send rows as a job, behind the one under way; return when the org has ended that one."""
         if mapping.entity in self.outcomes.halts:
             return
@@ -203,6 +213,7 @@ class PushPass:
             (job, self.keeper.submit(self._keep_job, mapping, rows, job)),
         )
         if former is not None:
+            self._look_until(former[0], reader)
             former[0].result()
 
     def _keep_job(
@@ -210,21 +221,28 @@ class PushPass:
     ) -> None:
         answered = list(zip(rows, job.result(), strict=True))
         for start in range(0, len(answered), ROWS_PER_RECORDING):
-            with self.store.transaction() as tx:
+            with self.keeping, self.store.transaction() as tx:
                 self.outcomes.record(tx, mapping, answered[start : start + ROWS_PER_RECORDING])
 
-    def _land_job(self) -> None:
+    def _land_job(self, reader: StateReader) -> None:
         """Wait until the last job has ended and all is kept."""
         if self.job_under_way is not None:
-            _, kept = self.job_under_way
+            job, kept = self.job_under_way
             self.job_under_way = None
+            self._look_until(job, reader)
             kept.result()
+
+    def _look_until(self, job: Future[list[RowResult]], reader: StateReader) -> None:
+        """Wait for the end of a job; what is urgent meanwhile goes beside it."""
+        while not wait((job,), timeout=LOOK_EVERY_S).done:
+            self._send_urgent(reader)
 
     def _batches(self, mapping: Mapping, reader: StateReader) -> Iterator[list[Owed]]:
         """Lease and read, until the entity owes nothing or the budget is spent."""
         code = self.outcomes.codes.get(mapping.entity)
         after = -1
         while code is not None and self.budget > 0:
+            self._send_urgent(reader)
             with self.store.transaction() as tx:
                 leases = queue.lease(tx, code=code, after=after, count=min(LEASE_SIZE, self.budget))
                 if not leases:
@@ -277,14 +295,59 @@ class PushPass:
             return
         parcels, call = self.under_way
         self.under_way = None
-        results = call.result()
+        self._keep(parcels, call.result())
+
+    def _keep(self, parcels: Sequence[Parcel], results: Sequence[Sequence[RowResult]]) -> None:
         answered: dict[str, list[tuple[Owed, RowResult]]] = defaultdict(list)
         for parcel, parcel_results in zip(parcels, results, strict=True):
             answered[parcel.mapping.entity] += zip(parcel.rows, parcel_results, strict=True)
-        with self.store.transaction() as tx:
+        with self.keeping, self.store.transaction() as tx:
             for entity, rows in answered.items():
                 self.outcomes.record(tx, self.mappings.by_entity[entity], rows)
                 self.pace.learn(entity, has_met_locks=any(r.is_locked for _, r in rows))
+
+    def _send_urgent(self, reader: StateReader) -> None:
+        """Send the few records that were marked since the last look, by calls of their own.
+
+        Each call costs the budget what a full one does, so a stream of changes cannot use more
+        calls than the pass was given.
+        """
+        if self.budget < ROWS_PER_CALL:
+            return
+        ready: list[Parcel] = []
+        with self.store.read() as tx:
+            marks = few_marks(tx)
+        if not marks:
+            return
+        with self.store.transaction() as tx:
+            mappings = self._urgent_of(tx, marks, reader)
+            wanted = {mapping.entity: marks[mapping.entity] for mapping in mappings}
+            taken = take(tx, codes=self.outcomes.codes, marks=wanted)
+            for mapping, leases in zip(mappings, taken, strict=True):
+                owed = reader.read(tx, mapping, leases, now=self.now)
+                if rows := self._sort_out(tx, mapping, owed):
+                    ready.append(Parcel(mapping, tuple(rows)))
+        self._land()
+        for start in range(0, len(ready), COLLECTIONS_PER_CALL):
+            parcels = ready[start : start + COLLECTIONS_PER_CALL]
+            self.budget -= ROWS_PER_CALL
+            self._keep(parcels, deliver(self.org, parcels))
+
+    def _urgent_of(
+        self, tx: Connection, marks: dict[str, set[int]], reader: StateReader
+    ) -> list[Mapping]:
+        """Return the mappings of marked entities that do not stand still, parents first."""
+        news = [one for one in self.mappings if one.entity in marks and one.entity not in self.due]
+        if news:
+            self.due |= {one.entity: 0 for one in news}
+            self._stand_still()
+            reader.learn(read_describes(tx, [one.object for one in news]))
+        return [
+            mapping
+            for level in self.mappings.levels
+            for mapping in level
+            if mapping.entity in marks and mapping.entity not in self.outcomes.halts
+        ]
 
     def _claim(self) -> None:
         """Learn the ids of records that exist although their answer never came."""

@@ -24,7 +24,7 @@ from connector.store.engine import Store
 from connector.sync.mapping.definition import Mapping, Mappings
 from connector.sync.mapping.describes import read_describes
 from connector.sync.push import queue
-from connector.sync.push.in_bulk import ROWS_PER_JOB
+from connector.sync.push.in_bulk import jobs_for
 from connector.sync.push.one_pass import LEASE_SIZE
 from connector.sync.push.removal import to_remove
 from connector.sync.push.run import BULK_FROM
@@ -224,7 +224,7 @@ def _calls(counted: Sequence[PreviewedEntity], bulk_from: int) -> int:
     for one in counted:
         if one.to_write >= bulk_from:
             one.transport = "bulk"
-            calls += CALLS_PER_JOB * _ceil(one.to_write, ROWS_PER_JOB)
+            calls += CALLS_PER_JOB * jobs_for(one.to_write)
         else:
             batches += _ceil(one.to_write, ROWS_PER_COLLECTION)
         calls += _ceil(one.removed, ROWS_PER_CALL)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, text
 
 from connector.store.engine import Store
+from connector.sync.push.collapse import exclude_collapsing
 from connector.sync.push.state import Lease, bigints
 
 SMALL = 25
@@ -24,31 +25,36 @@ _DUE = text("""
     SELECT e.name, count(*) AS due FROM push_queue q JOIN push_entity e ON e.code = q.entity
      WHERE q.lease_until <= now() GROUP BY e.name
 """)
+# One run through the index instead of a look-up per key: what is due between the first key and the
+# last is what was read. A version that moved on meanwhile differs when it is settled.
 _LEASE = text("""
-    WITH taken AS (WITH due AS (
-        SELECT entity, key FROM push_queue
+    WITH due AS MATERIALIZED (
+        SELECT key, version FROM push_queue
          WHERE entity = :code AND key > :after AND lease_until <= now()
-         ORDER BY key LIMIT :count FOR UPDATE)
-    UPDATE push_queue q SET lease_until = 'infinity' FROM due
-     WHERE q.entity = due.entity AND q.key = due.key
-    RETURNING q.key, q.version)
+         ORDER BY key LIMIT :count),
+    taken AS (
+        UPDATE push_queue SET lease_until = 'infinity'
+         WHERE entity = :code AND lease_until <= now()
+           AND key BETWEEN (SELECT min(key) FROM due) AND (SELECT max(key) FROM due))
     SELECT array_agg(key ORDER BY key) AS taken_keys, array_agg(version ORDER BY key) AS versions
-      FROM taken
+      FROM due
+""")
+_LEASE_THESE = text("""
+    UPDATE push_queue SET lease_until = 'infinity'
+     WHERE entity = :code AND key = ANY (CAST(:keys AS bigint[])) AND lease_until <= now()
+    RETURNING key, version
+""")
+_SETTLE = text("""
+    DELETE FROM push_queue q
+     USING unnest(CAST(:keys AS bigint[]), CAST(:versions AS bigint[])) AS d (key, version)
+     WHERE q.entity = :code AND q.key = d.key AND q.version = d.version
+""")
+_GIVE_BACK = text("""
+    UPDATE push_queue q SET lease_until = '-infinity'
+      FROM unnest(CAST(:keys AS bigint[])) AS d (key)
+     WHERE q.entity = :code AND q.key = d.key
 """)
 # Rows are locked in key order, as the collapser takes them: no deadlock between the two.
-_SETTLE = text("""
-    WITH mine AS (
-        SELECT q.key, q.version = d.version AS is_done
-          FROM push_queue q
-          JOIN unnest(CAST(:keys AS bigint[]), CAST(:versions AS bigint[])) AS d (key, version)
-            ON d.key = q.key
-         WHERE q.entity = :code ORDER BY q.key FOR UPDATE OF q),
-    gone AS (
-        DELETE FROM push_queue q USING mine
-         WHERE q.entity = :code AND q.key = mine.key AND mine.is_done)
-    UPDATE push_queue q SET lease_until = '-infinity' FROM mine
-     WHERE q.entity = :code AND q.key = mine.key AND NOT mine.is_done
-""")
 _POSTPONE = text("""
     WITH mine AS (
         SELECT q.key, d.pause_s FROM push_queue q
@@ -109,20 +115,26 @@ def is_small(tx: Connection) -> bool:
 
 def lease(tx: Connection, *, code: int, after: int, count: int) -> list[Lease]:
     """Take keys of an entity that are due, in key order behind `after`."""
+    exclude_collapsing(tx)
     taken = tx.execute(_LEASE, {"code": code, "after": after, "count": count}).one()
     return [Lease(*pair) for pair in zip(taken.taken_keys or (), taken.versions or (), strict=True)]
 
 
+def lease_these(tx: Connection, *, code: int, keys: Sequence[int]) -> list[Lease]:
+    """Take some keys of an entity, as far as they are due."""
+    exclude_collapsing(tx)
+    taken = tx.execute(_LEASE_THESE, {"code": code, "keys": bigints(keys)})
+    return [Lease(row.key, row.version) for row in taken]
+
+
 def settle(tx: Connection, *, code: int, leases: Sequence[Lease]) -> None:
     """Remove delivered keys; one that was marked again meanwhile stays and is due at once."""
-    tx.execute(
-        _SETTLE,
-        {
-            "code": code,
-            "keys": bigints(one.key for one in leases),
-            "versions": bigints(one.version for one in leases),
-        },
-    )
+    exclude_collapsing(tx)
+    keys = bigints(one.key for one in leases)
+    versions = bigints(one.version for one in leases)
+    done = tx.execute(_SETTLE, {"code": code, "keys": keys, "versions": versions})
+    if done.rowcount < len(leases):
+        tx.execute(_GIVE_BACK, {"code": code, "keys": keys})
 
 
 def postpone(tx: Connection, *, code: int, pauses_s: dict[int, int]) -> None:

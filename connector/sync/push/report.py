@@ -18,7 +18,11 @@ class Halt:
 
 @dataclass(frozen=True, slots=True)
 class PushReport:
-    """What one pass, or several, did."""
+    """What one pass, or several, did.
+
+    `interrupted` says why a pass ended early, `limit` which limit of the org's calls it met:
+    `daily` or `concurrency`.
+    """
 
     written: int = 0
     created: int = 0
@@ -30,6 +34,7 @@ class PushReport:
     api_calls: int = 0
     halts: tuple[Halt, ...] = ()
     interrupted: str | None = None
+    limit: str | None = None
     is_busy: bool = False
 
     def plus(self, later: "PushReport") -> "PushReport":
@@ -45,6 +50,7 @@ class PushReport:
             api_calls=self.api_calls + later.api_calls,
             halts=later.halts,
             interrupted=later.interrupted,
+            limit=later.limit,
             is_busy=later.is_busy,
         )
 

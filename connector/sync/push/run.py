@@ -99,10 +99,12 @@ def push_until_quiet(
     """Repeat passes until nothing can be sent any more, at most `passes` times.
 
     With patience, keys that wait for a later try, another process that is pushing, and an org that
-    does not answer are waited for, that long in all.
+    does not answer are waited for, that long in all. After a refusal for the day nothing is asked
+    again; after one for too many calls at once, later and later.
     """
     total, pace = PushReport(), Pace()
     patience_left_s = patience_s
+    refusals = 0
     for _ in range(passes):
         report = push_pending(
             store=store, org=org, mappings=mappings, now=now, bulk_from=bulk_from, pace=pace
@@ -110,7 +112,8 @@ def push_until_quiet(
         total = total.plus(report)
         if report.has_moved and not report.interrupted:
             continue
-        pause_s = _pause_s(store, report)
+        refusals += report.limit is not None
+        pause_s = _pause_s(store, report, refusals=refusals)
         if pause_s is None or pause_s > patience_left_s:
             break
         time.sleep(pause_s)
@@ -118,7 +121,9 @@ def push_until_quiet(
     return total
 
 
-def _pause_s(store: Store, report: PushReport) -> float | None:
+def _pause_s(store: Store, report: PushReport, *, refusals: int) -> float | None:
+    if report.limit is not None:
+        return None if report.limit == "daily" else 2.0**refusals
     if report.is_busy or report.interrupted:
         return 0.2
     if report.halts:

@@ -4,7 +4,7 @@ All of it is one SQL statement per entity and batch: the view's columns in canon
 references as Salesforce ids, the comparison with the last-known-good values, the body to send.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as Row
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +19,6 @@ from connector.sync.mapping.state_sql import (
     one_by_one_source,
     state_sql,
 )
-from connector.sync.mapping.transforms import literal
 from connector.sync.push.fit import misfit_sql
 
 
@@ -48,9 +47,12 @@ class Owed:
     is_absent: bool
     waits_for: str | None
     is_first: bool
+    misfit: str | None
     state: str
     body: str | None
-    misfit: str | None = None
+
+
+_NOTHING = "{}"
 
 
 def bigints(numbers: Iterable[int]) -> str:
@@ -97,24 +99,33 @@ class StateReader:
                 "now": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
             },
         )
-        return [Owed(*row) for row in rows]
+        return [_owed(row) for row in rows]
+
+
+def _owed(values: Sequence[Any]) -> Owed:
+    """Make of a row of the statement what is owed: its last three columns become two texts."""
+    sent, remembered, around = values[-3:]
+    body = None if around is None else _joined(sent, around)
+    return Owed(*(*values[:-3], _joined(sent, remembered), body))
 
 
 def owed_sql(mapping: Mapping, mappings: Mappings, *, misfit: str) -> str:
-    """Return the statement behind `StateReader.read`; `misfit` is checked on its way."""
+    """Return the statement behind `StateReader.read`; `misfit` is checked on its way.
+
+    Its last columns are the parts of what is sent: the compared fields, what is remembered beside
+    them, and what is sent beside them, NULL when nothing is. None of the three shares a name with
+    another (a mapping that names a field twice is refused), so they are put together as texts.
+    """
     keys = "unnest(CAST(:keys AS bigint[]), CAST(:versions AS bigint[])) AS q (key, version)"
     source = one_by_one_source(mapping, keys)
-    parent_names = ", ".join(literal(name) for name in mapping.parents)
-    first = f"(state - ARRAY[{parent_names}]\\:\\:text[]) || links || birth || stamps"
     # A field in conflict is left alone until a person decides.
-    difference = """(SELECT jsonb_object_agg(s.key, s.value) FROM jsonb_each(state) s
+    difference = """(SELECT jsonb_object_agg(s.key, s.value) FROM jsonb_each(state || ties) s
                       WHERE known -> s.key IS DISTINCT FROM s.value
                         AND (in_conflict IS NULL OR s.key <> ALL (in_conflict)))"""
     is_whole = "is_first" if mapping.pushed.is_keyed else "false"
-    rest = "NULL" if mapping.pushed.verb == "create" else "difference || stamps"
-    body = f"CASE WHEN {is_whole} THEN {first} ELSE {rest} END"
+    is_sent = "false" if mapping.pushed.verb == "create" else "difference IS NOT NULL"
     stamps, repair, conflict = _stamps(mapping)
-    state = state_sql(mapping, mappings, source=source, by_key=True)
+    state = state_sql(mapping, mappings, source=source, by_key=True, is_split=True)
     return f"""
     WITH owed AS MATERIALIZED (SELECT q.key, q.version, {misfit} AS misfit, {state}),
     stamped AS MATERIALIZED (
@@ -122,12 +133,21 @@ def owed_sql(mapping: Mapping, mappings: Mappings, *, misfit: str) -> str:
                CASE WHEN in_conflict IS NOT NULL THEN {conflict}
                     WHEN was_wrong THEN {repair} ELSE {stamps} END AS stamps
           FROM owed)
-    SELECT key, version, coalesce(external_key, ''), sfid, is_absent, waits_for, is_first,
-           (CASE WHEN {is_whole} THEN state
-                 ELSE coalesce(difference, '{{}}') END)\\:\\:text AS state,
-           coalesce({body}, CASE WHEN was_wrong THEN stamps END)\\:\\:text AS body,
-           misfit
+    SELECT key, version, coalesce(external_key, ''), sfid, is_absent, waits_for, is_first, misfit,
+           CASE WHEN {is_whole} THEN state WHEN {is_sent} THEN difference END\\:\\:text,
+           CASE WHEN {is_whole} THEN ties END\\:\\:text,
+           CASE WHEN {is_whole} THEN links || birth || stamps
+                WHEN {is_sent} OR was_wrong THEN stamps END\\:\\:text
       FROM stamped ORDER BY sibling, key"""  # noqa: S608 - names come from checked mappings
+
+
+def _joined(one: str | None, other: str | None) -> str:
+    """Put two JSON objects that share no name together, as texts."""
+    if one is None or one == _NOTHING:
+        return other or _NOTHING
+    if other is None or other == _NOTHING:
+        return one
+    return f"{one[:-1]}, {other[1:]}"
 
 
 def _stamps(mapping: Mapping) -> tuple[str, str, str]:

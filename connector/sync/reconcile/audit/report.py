@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from itertools import groupby
 
+from connector.kernel.money import UnknownCurrency, minor_digits
 from connector.sync.reconcile.audit.findings import AuditReport, Finding
 
 SHOWN_PER_KIND = 50
@@ -27,8 +28,9 @@ def as_text(report: AuditReport) -> str:
             lines.append(f"  and {len(found) - SHOWN_PER_KIND} more: see --format csv or json")
     lines.append("")
     lines += [
-        f"{one.currency}: {one.expected:f} a month by the CRM, {one.billed:f} billed, "
-        f"difference {one.billed - one.expected:f}."
+        f"{one.currency}: {_shown(one.expected, one.currency)} a month by the CRM, "
+        f"{_shown(one.billed, one.currency)} billed, "
+        f"difference {_shown(one.billed - one.expected, one.currency)}."
         for one in report.sums
     ]
     lines.append(f"Findings: {len(report.findings)}. Nothing was written anywhere.")
@@ -41,10 +43,24 @@ def _order(one: Finding) -> tuple[int, str, str, str]:
 
 def _line(one: Finding) -> str:
     named = " ".join(part for part in (one.service, one.account_name or one.account) if part)
-    return (
-        f"  {named}: {one.currency or 'no currency'}, {one.expected:f} expected, "
-        f"{one.billed:f} billed, difference {one.difference:f}"
+    expected, billed, difference = (
+        _shown(amount, one.currency) for amount in (one.expected, one.billed, one.difference)
     )
+    return (
+        f"  {named}: {one.currency or 'no currency'}, {expected} expected, {billed} billed, "
+        f"difference {difference}"
+    )
+
+
+def _shown(amount: Decimal, currency: str) -> str:
+    """Write an amount with the decimal places of its currency, or more where it has more."""
+    try:
+        places = minor_digits(currency)
+    except UnknownCurrency:  # the finding says so
+        places = 0
+    whole, _, part = f"{amount:f}".partition(".")
+    part = part.rstrip("0").ljust(places, "0")
+    return f"{whole}.{part}" if part else whole
 
 
 def as_csv(report: AuditReport) -> str:
