@@ -29,7 +29,6 @@ from connector.bootstrap.wiring import Wiring
 from connector.catalog.diff import Difference, catalog_differences
 from connector.catalog.load import CatalogReport, load_catalog
 from connector.charging.granted import grant_to_running
-from connector.charging.policy import load_policies
 from connector.errors import Misconfigured
 from connector.flows.billing_systems import PullReport, pull_each
 from connector.flows.code_tasks import CodeTaskReport, run_due_code_tasks
@@ -191,28 +190,13 @@ class BusinessUseCases(Wiring):
         for _ in range(plan.chunks):
             self.queue.defer(BILL_CHUNK, tx=tx, arguments={"run_id": plan.run_id})
 
-    def check_policies(self) -> tuple[str, ...]:
-        """Return the names of the operator's policy files, once they were understood.
-
-        Raises:
-            ConnectorError: One of them is not.
-        """
-        folder = self._policies_dir
-        _ = self.rules  # reads how it delivers
-        load_policies(folder / "proration.yaml")
-        load_wholesale(folder / "wholesale.yaml")
-        return tuple(sorted(path.stem for path in folder.glob("*.yaml")))
-
-    @property
-    def _policies_dir(self) -> Path:
-        return (self.settings.sync.mappings_dir or mappings_dir()) / "policies"
-
     def _prepare_bills(self, ask_for: date | None = None) -> None:
         """Charge resellers for what their customers are charged by now, and settle who taxes.
 
         With a day, the tax provider is asked for it here and not by the run.
         """
-        terms = load_wholesale(self._policies_dir / "wholesale.yaml")
+        folder = (self.settings.sync.mappings_dir or mappings_dir()) / "policies"
+        terms = load_wholesale(folder / "wholesale.yaml")
         now = self.clock.now()
         charge_resellers(store=self.store, terms=terms, now=now)
         if self.taxes is None:
