@@ -16,6 +16,8 @@ from connector.background.queue import JobQueue
 from connector.background.registry import load_jobs
 from connector.background.scheduler import Scheduler
 from connector.background.worker import Worker
+from connector.billing.wholesale_terms import load_wholesale
+from connector.charging.policy import load_policies
 from connector.config import Settings
 from connector.errors import Misconfigured
 from connector.flows.account_merge import merge_flows
@@ -136,6 +138,18 @@ class Wiring:
             self.settings.sync.mappings_dir or mappings_dir(),
             payers=PayerTerms(timezone=billing.timezone, payment_days=billing.payment_days),
         )
+
+    def check_policies(self) -> tuple[str, ...]:
+        """Return the names of the operator's policy files, once they were understood.
+
+        Raises:
+            ConnectorError: One of them is not.
+        """
+        folder = (self.settings.sync.mappings_dir or mappings_dir()) / "policies"
+        _ = self.rules  # reads how it delivers
+        load_policies(folder / "proration.yaml")
+        load_wholesale(folder / "wholesale.yaml")
+        return tuple(sorted(path.stem for path in folder.glob("*.yaml")))
 
     @cached_property
     def billing_definitions(self) -> tuple[SystemDefinition, ...]:

@@ -1,5 +1,6 @@
 """Reads a folder of catalogue files into values; README.md describes the grammar."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -443,8 +444,12 @@ def _tax(entry: Entry) -> TaxDraft:
 
 def _deck(entry: Entry) -> DeckDraft:
     file = entry.path.parent / entry.text("file")
-    if not file.is_file():
-        raise entry.error(f"The deck file '{file.name}' is not there.", key="file")
+    if not os.path.isfile(file):  # noqa: PTH113 - a name too long for the system is no error here
+        raise entry.error(
+            f"The deck file '{file.name:.80}' is not there.",
+            remedy="Put it beside the file that names it.",
+            key="file",
+        )
     rates = read_deck(file)
     deck = DeckDraft(
         key=entry.text("key"),

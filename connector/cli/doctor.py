@@ -29,7 +29,7 @@ class Finding:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def doctor(session: Session, *, as_json: bool) -> None:
-    """Check configuration, store, org, change events, mappings and what is stuck."""
+    """Check configuration, store, org, change events, mappings, policies and what is stuck."""
     findings = list(_findings(session))
     bad = sum(not finding.is_good for finding in findings)
     if as_json:
@@ -65,6 +65,8 @@ def _findings(session: Session) -> Iterator[Finding]:
     yield _look("org", lambda: f"organization {app.org.identity()} at {app.org.instance_url}")
     if app.settings.pubsub.enabled:
         yield _look("events", lambda: f"{', '.join(app.check_events())} can be heard")
+    yield _look("policies", lambda: ", ".join(app.check_policies()))
+    yield _look("taxes", lambda: "the catalogue's table" if app.taxes is None else "a provider")
     yield _look("billing", lambda: _billing(app))
     yield _stuck(app)
 

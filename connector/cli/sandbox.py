@@ -1,6 +1,6 @@
 """`l2c sandbox`: the local org alone."""
 
-import subprocess
+import os
 import sys
 
 import click
@@ -13,9 +13,7 @@ import click
 @click.pass_context
 def sandbox(ctx: click.Context) -> None:
     """Run the local Salesforce-compatible org; options are those of the org itself."""
-    # A process of its own: the org stands apart from the connector and shares no import with it.
-    command = [sys.executable, "-m", "l2c_sandbox", *ctx.args]
-    try:
-        ctx.exit(subprocess.run(command, check=False).returncode)  # noqa: S603
-    except KeyboardInterrupt:
-        ctx.exit(0)
+    # The org stands apart from the connector and shares no import with it. It takes the place of
+    # this process: whoever ends the command ends the org, which would outlive a parent.
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "l2c_sandbox", *ctx.args])  # noqa: S606 - ours

@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 from connector.errors import InvalidInput
 
+_CHECK_THE_YEAR = "Check the years of the dates, and the months between them."
+
 
 @dataclass(frozen=True, slots=True)
 class Period:
@@ -54,8 +56,14 @@ class Period:
 
 
 def anchored(year: int, month: int, anchor_day: int) -> date:
-    """Return the anchor day in that month, or the month's last day when it is shorter."""
+    """Return the anchor day in that month, or the month's last day when it is shorter.
+
+    Raises:
+        InvalidInput: The calendar does not go so far.
+    """
     year, month = year + (month - 1) // 12, (month - 1) % 12 + 1
+    if not MINYEAR <= year <= MAXYEAR:
+        raise InvalidInput(f"The calendar has no year {year}.", remedy=_CHECK_THE_YEAR)
     return date(year, month, min(anchor_day, monthrange(year, month)[1]))
 
 
@@ -143,9 +151,7 @@ class Cycle:
 @lru_cache(maxsize=PERIODS_KEPT)
 def _period_of(every: Interval, first: date, day: date) -> Period:
     if not MINYEAR < day.year < MAXYEAR:
-        raise InvalidInput(
-            f"{day} is too far away for a billing period.", remedy="Check the year of the date."
-        )
+        raise InvalidInput(f"{day} is too far away for a billing period.", remedy=_CHECK_THE_YEAR)
     if every is Interval.WEEK:
         start = first + (day - first) // _WEEK * _WEEK
         return Period(start, start + _WEEK)

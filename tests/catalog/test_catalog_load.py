@@ -211,6 +211,7 @@ class TestBadFiles:
             ("rate_plan: cloud-payg", "rate_plan: clod", "rate plan 'clod'"),
             ("brand: acme", "brand: nobody", "brand 'nobody'"),
             ("file: voice-eu.csv", "file: gone.csv", "'gone.csv' is not there"),
+            ("file: voice-eu.csv", f"file: {'x' * 300}", "xxx' is not there"),
             ("currency: EUR, nr: 189.00", "currency: EURO, nr: 189.00", "'EURO' is not a currency"),
             ("- key: installation", "- key: router", "'router' is there twice"),
             ("name: Installation", "name: [a", "This is not YAML"),

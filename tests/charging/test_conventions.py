@@ -26,7 +26,7 @@ from connector.charging.succession import Standing, plan_first, plan_succession
 from connector.charging.value import Discount
 from connector.errors import InvalidInput
 from connector.kernel.money import Rounding, rounded_to
-from connector.kernel.period import Cycle, Interval, Period
+from connector.kernel.period import Cycle, Interval, Period, add_months
 
 JUNE = date(2026, 6, 1)
 MONTHS = Cycle.calendar(Interval.MONTH, 1)
@@ -75,6 +75,11 @@ class TestCycles:
     def test_at_the_end_of_time_are_refused(self, every: Interval, day: date) -> None:
         with pytest.raises(InvalidInput, match="too far away"):
             Cycle.calendar(every, 1).period_of(day)
+
+    @pytest.mark.parametrize(("day", "months"), [(date.min, -1), (date.max, 1), (JUNE, 10**9)])
+    def test_do_not_leave_the_calendar(self, day: date, months: int) -> None:
+        with pytest.raises(InvalidInput, match="The calendar has no year"):
+            add_months(day, months)
 
     def test_of_weeks_for_a_monthly_payer_begin_on_monday(self) -> None:
         cycle = ProrationPolicy(every=Interval.WEEK).cycle(Cycle.calendar(Interval.MONTH, 17))
