@@ -80,7 +80,7 @@ def test_what_is_billed_as_it_is_sold_gives_no_finding(run, service, billed, acc
     code, out, _ = run(invoices=billed(f"S-1,{account},12.50,EUR,2026-06-30"))
 
     assert code == 0
-    assert "EUR: 12.5 a month by the CRM, 12.50 billed, difference 0.00." in out
+    assert "EUR: 12.50 a month by the CRM, 12.50 billed, difference 0.00." in out
 
 
 def test_each_kind_of_leak_is_named(run, service, billed, account):
@@ -121,6 +121,25 @@ def test_a_tenth_of_a_cent_is_not_lost(run, service, billed, account):
     (finding,) = json.loads(out)["findings"]
     assert code == 1
     assert (finding["expected"], finding["billed"]) == ("0.30", "0.301")
+
+
+@pytest.mark.parametrize(
+    ("currency", "sold", "paid", "said"),
+    [
+        ("EUR", "142.8", "49", "142.80 expected, 49.00 billed, difference -93.80"),
+        ("EUR", "142.8", "49.005", "142.80 expected, 49.005 billed, difference -93.795"),
+        ("JPY", "1000", "900", "1000 expected, 900 billed, difference -100"),
+        ("PTS", "1000", "900", "1000 expected, 900 billed, difference -100"),
+    ],
+)
+def test_amounts_are_shown_with_the_places_of_their_currency(
+    run, service, billed, account, currency, sold, paid, said
+):
+    service("S-1", price=sold, currency=currency)
+
+    _, out, _ = run(invoices=billed(f"S-1,{account},{paid},{currency},"))
+
+    assert f"  Dental Group: {currency}, {said}" in out
 
 
 def test_accounts_alone_are_compared_when_lines_name_no_service(run, service, billed, account):

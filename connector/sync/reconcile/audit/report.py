@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from itertools import groupby
 
+from connector.kernel.money import UnknownCurrency, minor_digits
 from connector.sync.reconcile.audit.findings import AuditReport, Finding
 
 SHOWN_PER_KIND = 50
@@ -27,8 +28,9 @@ def as_text(report: AuditReport) -> str:
             lines.append(f"  and {len(found) - SHOWN_PER_KIND} more: see --format csv or json")
     lines.append("")
     lines += [
-        f"{one.currency}: {one.expected:f} a month by the CRM, {one.billed:f} billed, "
-        f"difference {one.billed - one.expected:f}."
+        f"{one.currency}: {_shown(one.expected, one.currency)} a month by the CRM, "
+        f"{_shown(one.billed, one.currency)} billed, "
+        f"difference {_shown(one.billed - one.expected, one.currency)}."
         for one in report.sums
     ]
     lines.append(f"Findings: {len(report.findings)}. Nothing was written anywhere.")
@@ -42,9 +44,24 @@ def _order(one: Finding) -> tuple[int, str, str, str]:
 def _line(one: Finding) -> str:
     named = " ".join(part for part in (one.service, one.account_name or one.account) if part)
     return (
-        f"  {named}: {one.currency or 'no currency'}, {one.expected:f} expected, "
-        f"{one.billed:f} billed, difference {one.difference:f}"
+        f"  {named}: {one.currency or 'no currency'}, "
+        f"{_shown(one.expected, one.currency)} expected, "
+        f"{_shown(one.billed, one.currency)} billed, "
+        f"difference {_shown(one.difference, one.currency)}"
     )
+
+
+def _shown(amount: Decimal, currency: str) -> str:
+    """Write an amount with the places of its currency, and more only where it has them."""
+    trimmed = amount.normalize() if amount else Decimal(0)
+    try:
+        least = minor_digits(currency)
+    except UnknownCurrency:  # of the other system, which may write what it likes
+        least = 0
+    exponent = trimmed.as_tuple().exponent
+    if isinstance(exponent, int) and -exponent < least:
+        trimmed = trimmed.quantize(Decimal(1).scaleb(-least))
+    return f"{trimmed:f}"
 
 
 def as_csv(report: AuditReport) -> str:
