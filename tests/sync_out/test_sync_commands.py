@@ -17,6 +17,7 @@ from connector.cli.naming import EntityUnknown
 from connector.cli.sync import sync as sync_group
 from connector.errors import Misconfigured
 from connector.sync.apply.run import hold_off_passes
+from connector.sync.inbox.hints import Hint, store_hints
 from connector.sync.mapping.describes import refresh_describes
 
 
@@ -342,3 +343,22 @@ def test_a_pull_says_when_another_process_is_applying(run, store, monkeypatch, h
 
     assert "Another process is applying at this moment" in result.stdout
     assert result.exit_code == 0
+
+
+def test_a_pull_says_what_could_not_be_read_again(run_with, crm, store, tmp_path):
+    account = crm.create("Account", Name="Acme")
+    folder = shutil.copytree(FOLDER.parent, tmp_path / "mappings")
+    file = folder / "salesforce" / "account.yaml"
+    file.write_text(file.read_text().replace("pull:\n", "pull:\n  where: Naem != null\n"))
+    hint = Hint("Account", account, "UPDATE", NOW)
+    with store.transaction() as tx:
+        store_hints(tx, topic="test", organization_id="x", hints=[hint])
+    run = run_with(mappings_dir=folder)
+
+    pulled = run("sync", "pull")
+    told = run("sync", "status").stdout
+
+    assert "1 of what came in could not be read again and waits" in pulled.stdout
+    assert pulled.exit_code == 1
+    (line,) = (one for one in told.splitlines() if "(pending): Salesforce refused:" in one)
+    assert "No such column 'Naem' on entity 'Account'" in line
