@@ -190,6 +190,27 @@ def test_a_location_of_the_hub_follows_the_crm(way_in, user, client) -> None:
     assert found == {"name": "New name", "city": "Mainz"}
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "l2c:location:999",
+        "l2c:location:99999999999999999999999",
+        "l2c:location:-1",
+        "l2c:account:1",
+        "by hand",
+    ],
+)
+def test_a_key_the_hub_never_gave_leads_to_no_row(way_in, user, key) -> None:
+    account = user.create("Account", Name="Owner")
+    user.create("L2C_Location__c", Name="Theirs", Account__c=account, Billing_Key__c=key)
+
+    way_in.sweep()
+    report = way_in.apply()
+
+    assert report.problems == []
+    assert way_in.rows("SELECT entity FROM crm_record") == [{"entity": "account"}]
+
+
 class TestPoison:
     def test_one_record_the_hub_refuses_does_not_hold_up_the_others(self, way_in, user) -> None:
         good = user.create("Account", Name="Good")
