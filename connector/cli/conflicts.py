@@ -128,7 +128,9 @@ def _tell(found: "Explanation") -> None:
         f"{found.object} {found.sfid or '(not in the CRM)'} is {found.entity} {found.hub_id}, born "
         f"in the {'hub' if found.born == 'hub' else 'CRM'}: {found.status}."
     )
-    if found.error:
+    if found.merged_into:
+        click.echo(f"  In the CRM it was merged into {found.merged_into}.")
+    elif found.error:
         click.echo(f"  {found.error}\n  {found.remedy or ''}".rstrip())
     if found.queue:
         click.echo(f"  In the push queue: {found.queue}, {found.ahead} records before it.")

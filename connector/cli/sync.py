@@ -65,6 +65,11 @@ def pull(
     applied = app.apply_inbox()
     refused = [f"{name}: {why}" for name, why in swept.refused.items()]
     problems = [*([swept.held] if swept.held else []), *refused, *applied.problems]
+    if applied.postponed:
+        problems.append(
+            f"{applied.postponed} of what came in could not be read again and waits: see "
+            "`l2c sync status`."
+        )
     if as_json:
         print_json({"sweep": swept, "apply": applied})
     else:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, text
 from connector.adapters.salesforce.ids import to_18
 from connector.errors import InvalidInput
 from connector.sync.apply.conflicts import Conflict, conflicts
+from connector.sync.apply.merges import masters
 from connector.sync.mapping.definition import Mapping, Mappings, Owner
 from connector.sync.mapping.keys import PREFIX
 from connector.sync.mapping.state_sql import one_by_one_source, state_sql
@@ -87,7 +88,8 @@ class Ask:
 class Explanation:
     """All that sync knows about one record.
 
-    `queue` is empty when nothing is owed, else how it stands; `ahead` counts records sent before.
+    `merged_into` is the Salesforce id that stands for it since a merge in the CRM. `queue` is empty
+    when nothing is owed, else how it stands; `ahead` counts records sent before.
     """
 
     entity: str
@@ -95,6 +97,7 @@ class Explanation:
     object: str
     sfid: str | None
     born: str
+    merged_into: str | None
     status: str
     error: str | None
     remedy: str | None
@@ -132,6 +135,7 @@ def explain_record(
         object=record.object,
         sfid=record.sfid,
         born=record.born,
+        merged_into=_master(tx, record.sfid or ""),
         status=record.status,
         error=record.error,
         remedy=record.remedy,
@@ -161,7 +165,17 @@ def _record(tx: Connection, mappings: Mappings, name: str, identifier: str) -> R
             found = tx.execute(_BY_ID, {"hub_id": int(number), "entity": entity}).one_or_none()
             if found is not None:
                 return found
+    master = _master(tx, to_18(identifier.strip()))
+    if master is not None:
+        raise RecordUnknown(
+            f"{name} {identifier} was merged into {master} before sync met it.",
+            remedy=f"l2c sync explain {name} {master}",
+        )
     raise RecordUnknown(f"Sync has met no {name} {identifier}.")
+
+
+def _master(tx: Connection, sfid: str) -> str | None:
+    return masters(tx, [sfid]).get(sfid)
 
 
 def _queued(tx: Connection, mappings: Mappings, record: Row[Any]) -> tuple[str, int]:

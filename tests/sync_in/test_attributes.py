@@ -1,6 +1,12 @@
 """Attributes of CRM records in the hub, by message and by sweep."""
 
+from decimal import Decimal
+
+import pytest
 from sqlalchemy import text
+
+from connector.sync.apply.pulled_values import canonical
+from connector.sync.mapping.definition import FieldType, PullField
 
 ACCOUNTS = (
     "SELECT a.*, b.key AS brand FROM account a JOIN brand b ON b.id = a.brand_id ORDER BY a.id"
@@ -184,6 +190,27 @@ def test_a_location_of_the_hub_follows_the_crm(way_in, user, client) -> None:
     assert found == {"name": "New name", "city": "Mainz"}
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "l2c:location:999",
+        "l2c:location:99999999999999999999999",
+        "l2c:location:-1",
+        "l2c:account:1",
+        "by hand",
+    ],
+)
+def test_a_key_the_hub_never_gave_leads_to_no_row(way_in, user, key) -> None:
+    account = user.create("Account", Name="Owner")
+    user.create("L2C_Location__c", Name="Theirs", Account__c=account, Billing_Key__c=key)
+
+    way_in.sweep()
+    report = way_in.apply()
+
+    assert report.problems == []
+    assert way_in.rows("SELECT entity FROM crm_record") == [{"entity": "account"}]
+
+
 class TestPoison:
     def test_one_record_the_hub_refuses_does_not_hold_up_the_others(self, way_in, user) -> None:
         good = user.create("Account", Name="Good")
@@ -209,6 +236,32 @@ class TestPoison:
 
         assert [row["name"] for row in way_in.rows(ACCOUNTS)] == ["Bad"]
         assert way_in.rows("SELECT state FROM inbox") == [{"state": "applied"}]
+
+    @pytest.mark.parametrize("field", ["L2C_MRR__c", "L2C_Active_Services__c"])
+    def test_a_field_that_got_another_type_does_not_hold_up_the_others(
+        self, way_in, user, field
+    ) -> None:
+        odd, even = [user.create("Account", Name=name) for name in ("Odd", "Even")]
+        way_in.sweep()
+        way_in.apply()
+        user.update("Account", even, Name="Evener")
+        way_in.store_page(odd, age="0 s", **{field: "two or three"})
+
+        way_in.sweep()
+        report = way_in.apply()
+
+        assert report.problems == []
+        assert [row["name"] for row in way_in.rows(ACCOUNTS)] == ["Odd", "Evener"]
+
+    @pytest.mark.parametrize("kind", [FieldType.INTEGER, FieldType.NUMBER, FieldType.MONEY])
+    def test_a_number_that_is_none_is_left_to_the_hub_to_refuse(self, kind) -> None:
+        read = canonical(PullField(to="column", type=kind))
+
+        assert (read("two or three"), read("2.50"), read(None)) == (
+            "two or three",
+            Decimal("2.5"),
+            None,
+        )
 
     def test_an_unknown_brand_is_named(self, way_in, user) -> None:
         sfid = user.create("Account", Name="Reseller's", L2C_Brand_Key__c="nobody")

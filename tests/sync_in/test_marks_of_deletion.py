@@ -83,3 +83,19 @@ def test_a_tombstone_of_a_record_that_is_there_again_counts_for_nothing(still) -
     assert (report.deleted, report.merged) == (0, 0)
     with still.way_in.store.read() as tx:
         assert masters(tx, [loser]) == {}
+
+
+@pytest.mark.parametrize(("gone", "is_asked"), [(6, True), (5, False)])
+def test_many_that_vanish_at_once_ask_what_the_user_may_see(still, gone, is_asked) -> None:
+    accounts = [still.user.create("Account", Name=f"Customer {number}") for number in range(10)]
+    still.pull()
+    still.pass_time(minutes=10)
+    for sfid in accounts[:gone]:
+        still.user.delete("Account", sfid)
+    still.pass_time(minutes=1)
+    still.purge()
+
+    (note,) = (one for one in still.sweep().notes if one.startswith("Account: "))
+
+    assert f"compared all 10 known ids: {gone} gone." in note
+    assert ("does the connector's user see all records" in note) is is_asked

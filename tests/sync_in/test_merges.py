@@ -5,6 +5,7 @@ from sync_out.world import make_account, make_invoice, make_world
 
 from connector.parties.accounts import find_account
 from connector.sync.apply.merges import NoSuchMerge, decide_merge, masters, open_merges
+from connector.sync.explain import RecordUnknown, explain_record
 
 OWNERS = """
     SELECT a.sfid, count(DISTINCT s.id) AS services, count(DISTINCT b.id) AS billed
@@ -203,6 +204,32 @@ class TestTwoBilledCustomers:
 
         with pytest.raises(NoSuchMerge):
             decide(still, customer, "loser")
+
+
+class TestTheTrailOfACustomerThatWent:
+    def explain(self, still, sfid: str):
+        with still.way_in.store.read() as tx:
+            return explain_record(
+                tx=tx, mappings=still.way_in.mappings, name="Account", identifier=sfid
+            )
+
+    def test_names_the_one_that_remained(self, still, customer, prospect) -> None:
+        still.merge("Account", customer, [prospect])
+        still.pull()
+
+        assert self.explain(still, prospect).merged_into == customer
+        assert self.explain(still, customer).merged_into is None
+
+    def test_names_it_though_the_one_that_went_was_never_met(self, still, customer) -> None:
+        stranger = still.user.create("Account", Name="Never met")
+        still.pass_time(minutes=1)
+        still.merge("Account", customer, [stranger])
+        still.pull()
+
+        with pytest.raises(RecordUnknown, match=f"was merged into {customer}") as caught:
+            self.explain(still, stranger)
+
+        assert caught.value.remedy == f"l2c sync explain Account {customer}"
 
 
 class TestAMergeThatIsUndoneInTheCrm:

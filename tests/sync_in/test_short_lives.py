@@ -1,7 +1,11 @@
 """Records that somebody deletes in the CRM between their being read and their being entered."""
 
+from datetime import timedelta
+
 import pytest
 
+from connector.adapters.salesforce.client import OrgClient
+from connector.sync.capture.cursors import Kind, look_back
 from connector.sync.capture.full_load import _Load, load_fully
 
 ALIVE = "SELECT name FROM account WHERE deleted_at IS NULL"
@@ -85,3 +89,24 @@ def test_end_while_a_full_load_is_under_way(still, monkeypatch) -> None:
     still.pull()
 
     assert (entered, way_in.rows(ALIVE)) == ([{"name": "Short life"}], [])
+
+
+def test_a_sweep_that_is_under_way_does_not_undo_a_look_back(still, monkeypatch) -> None:
+    still.pull()
+    still.pass_time(minutes=10)
+    back_to = still.now - timedelta(hours=1)
+    ask = OrgClient.composite
+
+    def meanwhile(client, subrequests, **options):
+        """Let a full load end between the question for deletions and its answer."""
+        if any("Account/deleted" in one.path for one in subrequests):
+            with still.way_in.store.transaction() as tx:
+                look_back(tx, Kind.DELETIONS, "Account", to=back_to)
+        return ask(client, subrequests, **options)
+
+    monkeypatch.setattr(OrgClient, "composite", meanwhile)
+    still.sweep()
+
+    assert still.way_in.rows(
+        "SELECT position_at FROM sync_cursor WHERE kind = 'deletions' AND object = 'Account'"
+    ) == [{"position_at": back_to}]

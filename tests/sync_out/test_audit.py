@@ -152,6 +152,32 @@ def test_a_tenth_of_a_cent_is_not_lost(run, service, billed, account):
     assert (finding["expected"], finding["billed"]) == ("0.30", "0.301")
 
 
+@pytest.mark.parametrize(
+    ("currency", "sold", "paid", "said"),
+    [
+        ("EUR", "142.8", "49", "142.80 expected, 49.00 billed, difference -93.80"),
+        ("EUR", "142.8", "49.005", "142.80 expected, 49.005 billed, difference -93.795"),
+        ("JPY", "1000", "900", "1000 expected, 900 billed, difference -100"),
+    ],
+)
+def test_amounts_are_shown_with_the_places_of_their_currency(
+    run, service, billed, account, currency, sold, paid, said
+):
+    service("S-1", price=sold, currency=currency)
+
+    _, out, _ = run(invoices=billed(f"S-1,{account},{paid},{currency},"))
+
+    assert f"  Dental Group: {currency}, {said}" in out
+
+
+def test_what_is_no_currency_has_no_places(run, service, billed, account):
+    service("S-1", price="1000", currency="PTS")
+
+    _, out, _ = run(invoices=billed(f"S-2,{account},5,EUR,"))
+
+    assert "  S-1 Dental Group: PTS, 0 expected, 0 billed, difference 0" in out
+
+
 def test_accounts_alone_are_compared_when_lines_name_no_service(run, service, billed, account):
     service("S-1")
     service("S-2")

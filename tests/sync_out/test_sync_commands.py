@@ -18,6 +18,7 @@ from connector.cli.naming import EntityUnknown
 from connector.cli.sync import sync as sync_group
 from connector.errors import Misconfigured
 from connector.sync.apply.run import hold_off_passes
+from connector.sync.inbox.hints import Hint, store_hints
 from connector.sync.mapping.describes import refresh_describes
 
 
@@ -386,3 +387,22 @@ def test_a_push_by_command_sends_jobs_from_the_rows_on_that_the_settings_name(
     assert run_with(bulk_from_rows=1)("sync", "push").exit_code == 0
 
     assert client.call("GET", "jobs/ingest")["records"]
+
+
+def test_a_pull_says_what_could_not_be_read_again(run_with, crm, store, tmp_path):
+    account = crm.create("Account", Name="Acme")
+    folder = shutil.copytree(FOLDER.parent, tmp_path / "mappings")
+    file = folder / "salesforce" / "account.yaml"
+    file.write_text(file.read_text().replace("pull:\n", "pull:\n  where: Naem != null\n"))
+    hint = Hint("Account", account, "UPDATE", NOW)
+    with store.transaction() as tx:
+        store_hints(tx, topic="test", organization_id="x", hints=[hint])
+    run = run_with(mappings_dir=folder)
+
+    pulled = run("sync", "pull")
+    told = run("sync", "status").stdout
+
+    assert "1 of what came in could not be read again and waits" in pulled.stdout
+    assert pulled.exit_code == 1
+    (line,) = (one for one in told.splitlines() if "(pending): Salesforce refused:" in one)
+    assert "No such column 'Naem' on entity 'Account'" in line

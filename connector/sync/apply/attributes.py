@@ -141,13 +141,19 @@ def _found(tx: Connection, mapping: EntityMapping, news: list[_News]) -> list[_N
         statement = text(f'SELECT sfid, id FROM "{table.name}" WHERE sfid = ANY(:sfids)')  # noqa: S608
         rows = tx.execute(statement, {"sfids": [one.row.sfid for one in news]})
         by_sfid = {row.sfid: row.id for row in rows}
+    unmet = [one for one in news if one.hub_id is None and one.row.sfid not in by_sfid]
+    by_key = {one.row.sfid: key for one in unmet if (key := _key_of(mapping, one)) is not None}
+    statement = text(f'SELECT id FROM "{table.name}" WHERE id = ANY(:ids)')  # noqa: S608
+    # A person may write any key; only one that the hub has given leads to a row.
+    given = set(tx.scalars(statement, {"ids": list(by_key.values())})) if by_key else set()
     for one in news:
         if one.hub_id is None:
-            one.hub_id = by_sfid.get(one.row.sfid) or _by_key(mapping, one)
+            key = by_key.get(one.row.sfid)
+            one.hub_id = by_sfid.get(one.row.sfid) or (key if key in given else None)
     return news
 
 
-def _by_key(mapping: EntityMapping, one: _News) -> int | None:
+def _key_of(mapping: EntityMapping, one: _News) -> int | None:
     return hub_id_of(mapping.entity, str(one.row.values.get(HUB_KEY_FIELD) or ""))
 
 

@@ -183,16 +183,19 @@ def marked_later(tx: Connection, rows: Sequence[OrgRow]) -> list[OrgRow]:
     return [row for row in rows if row.sfid in marked and not row.is_deleted]
 
 
-def news_of_life(tx: Connection, object_name: str, rows: Sequence[OrgRow]) -> list[OrgRow]:
+def news_of_life(tx: Connection, rows: Sequence[OrgRow]) -> list[OrgRow]:
     """Return the records whose being deleted, or not, is another than what is known here."""
     standing = _standing(tx, [row.sfid for row in rows])
-    strangers = [row.sfid for row in rows if row.is_deleted and row.sfid not in standing]
+    return [row for row in rows if standing.get(row.sfid, row.is_deleted) != row.is_deleted]
+
+
+def gone_before_entry(tx: Connection, object_name: str, rows: Sequence[OrgRow]) -> list[OrgRow]:
+    """Return the deleted records that nobody here knows yet, but a waiting page shows alive."""
+    deleted = [row for row in rows if row.is_deleted]
+    standing = _standing(tx, [row.sfid for row in deleted])
+    strangers = [row.sfid for row in deleted if row.sfid not in standing]
     entering = in_waiting_pages(tx, object_name, strangers)
-    return [
-        row
-        for row in rows
-        if row.sfid in entering or standing.get(row.sfid, row.is_deleted) != row.is_deleted
-    ]
+    return [row for row in deleted if row.sfid in entering]
 
 
 def known_alive(tx: Connection, object_name: str, sfids: Sequence[str]) -> set[str]:

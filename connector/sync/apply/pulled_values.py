@@ -128,8 +128,12 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value).strip() or None
 
 
-def _number(value: Any) -> Decimal | None:
-    return None if value is None else Decimal(value).normalize()
+def _number(value: Any) -> Decimal | str | None:
+    try:
+        return None if value is None else Decimal(value).normalize()
+    except (ArithmeticError, TypeError, ValueError):
+        # Somebody gave the field another type: the hub refuses this record, not those beside it.
+        return str(value)
 
 
 def _reference(value: Any) -> str | None:

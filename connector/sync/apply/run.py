@@ -188,7 +188,7 @@ class _Applier:
             self.report.postponed += len(waiting)
             log.warning("inbox.postponed", rows=len(waiting), code=error.code)
             with self.store.transaction() as tx:
-                inbox.postpone(tx, sorted(waiting), reason=error.message)
+                inbox.postpone(tx, sorted(waiting), reason=" ".join(error.message.split()))
         organization_id = self.org.identity() if reread.rows else ""
         applied = {key: value for key, value in taken.outcomes.items() if key not in late}
         with self.store.transaction() as tx:

@@ -37,6 +37,11 @@ LOG_REACH = timedelta(days=15)
 _MARGIN = timedelta(hours=1)
 _ALL = "*"  # when all were asked last: an object that is held back is not asked more often
 _NARROWEST = timedelta(minutes=2)  # start and end lie in different whole minutes
+_MANY = 10
+_UNSEEN = (
+    " So many at once: does the connector's user see all records of the object (View All)? "
+    "`l2c sync pull --full` links again those that are seen."
+)
 WINDOWS_MAX = 50  # of one object in one sweep, after EXCEEDED_ID_LIMIT
 
 
@@ -160,6 +165,7 @@ class _Finder:
         self.report.notes.append(
             f"{name}: {why}; compared all {found.known} known ids: {len(found.missing)} gone"
             + (f", {merged} of them merged." if merged else ".")
+            + (_UNSEEN if found.known >= _MANY and 2 * len(found.missing) > found.known else "")
         )
         self._store(name, found.missing, since, min(covered, self.latest))
 

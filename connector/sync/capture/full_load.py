@@ -273,7 +273,7 @@ class _Load:
             if mapping.pull is not None:
                 found = news_of(tx, mapping, [row for row in rows if not row.is_deleted])
                 news |= {one.sfid: _without(one.values, asking) for one in found}
-        return news | {row.sfid: row.values for row in news_of_life(tx, name, rows)}
+        return news | {row.sfid: row.values for row in news_of_life(tx, rows)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from connector.sync.apply.attributes import news_of
 from connector.sync.apply.foreign_edits import edited_records
-from connector.sync.apply.gone import news_of_life
+from connector.sync.apply.gone import gone_before_entry, news_of_life
 from connector.sync.apply.intents import new_asks
 from connector.sync.apply.merges import new_merges
 from connector.sync.inbox.arrivals import OrgRow
@@ -34,7 +34,8 @@ def store_news(
             fresh |= {row.sfid: row.values for row in alive if row.sfid in edited}
     if rows:
         fresh |= {row.sfid: row.values for row in new_asks(tx, mappings, rows)}
-        fresh |= {row.sfid: row.values for row in news_of_life(tx, object_name, rows)}
+        fresh |= {row.sfid: row.values for row in news_of_life(tx, rows)}
+        fresh |= {row.sfid: row.values for row in gone_before_entry(tx, object_name, rows)}
         fresh |= {row.sfid: row.values for row in new_merges(tx, rows)}
     if fresh:
         store_page(

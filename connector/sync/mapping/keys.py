@@ -1,6 +1,7 @@
 """The name a hub record has in every other system."""
 
 PREFIX = "l2c"
+_DIGITS_MAX = 18  # what a bigint holds, whatever the digits
 
 
 def hub_key(entity: str, hub_id: int) -> str:
@@ -11,6 +12,5 @@ def hub_key(entity: str, hub_id: int) -> str:
 def hub_id_of(entity: str, key: str) -> int | None:
     """Return the hub's id in a key of that entity, or None when it is no such key."""
     prefix, _, number = key.rpartition(":")
-    if prefix != f"{PREFIX}:{entity}" or not number.isascii() or not number.isdigit():
-        return None
-    return int(number)
+    is_number = number.isascii() and number.isdigit() and len(number) <= _DIGITS_MAX
+    return int(number) if is_number and prefix == f"{PREFIX}:{entity}" else None

@@ -57,13 +57,20 @@ def when_sql(field: PushField) -> str:
 
 
 def crm_value(field: PushField, value: Any) -> Any:
-    """Return a value the CRM answered, in canonical form."""
+    """Return a value the CRM answered, in canonical form.
+
+    What is none of the field's type is text: the check of the mappings tells that somebody gave the
+    field another type, and the records beside this one are not held up until then.
+    """
     if value is None:
         return False if field.type is FieldType.BOOLEAN else None
-    if field.type in _NUMBERS:
-        return Decimal(value).quantize(Decimal(1).scaleb(-(field.digits or 0)), ROUND_HALF_UP)
-    if field.type is FieldType.DATETIME:
-        return _to_second(str(value))
+    try:
+        if field.type in _NUMBERS:
+            return Decimal(value).quantize(Decimal(1).scaleb(-(field.digits or 0)), ROUND_HALF_UP)
+        if field.type is FieldType.DATETIME:
+            return _to_second(str(value))
+    except (ArithmeticError, TypeError, ValueError):
+        return str(value)
     if field.type is FieldType.BOOLEAN:
         return bool(value)
     text = str(value).strip()

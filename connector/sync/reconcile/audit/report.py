@@ -22,7 +22,7 @@ def as_text(report: AuditReport) -> str:
     ]
     for kind, grouped in groupby(sorted(report.findings, key=_order), key=lambda one: one.kind):
         found = list(grouped)
-        lines += ["", f"{kind.capitalize()}: {len(found)}"]
+        lines += ["", f"{kind[0].upper()}{kind[1:]}: {len(found)}"]
         lines += [_line(one) for one in found[:SHOWN_PER_KIND]]
         if len(found) > SHOWN_PER_KIND:
             lines.append(f"  and {len(found) - SHOWN_PER_KIND} more: see --format csv or json")
