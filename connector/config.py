@@ -183,7 +183,8 @@ class SyncSettings(Section):
     """How the CRM is kept in step."""
 
     mappings_dir: Path | None = Field(
-        default=None, description="Folder of your mapping files; empty takes those that come along."
+        default=None,
+        description="Your copy of the folder `mappings`; empty takes the one that comes along.",
     )
     overlap_s: int = Field(
         default=120,

@@ -23,11 +23,13 @@ from connector.sync.mapping.findings import halted
 from connector.sync.mapping.validate import validate
 from connector.sync.push.files import FilesReport, push_files
 from connector.sync.push.queue import is_small
-from connector.sync.push.run import PushReport, push_pending, rows_within
+from connector.sync.push.run import PushReport, push_pending, push_until_quiet, rows_within
 from connector.sync.push.shadow import shadow_push
 from connector.sync.push.wake import wake_objects
 from connector.sync.reconcile.compare import reconcile
 from connector.sync.reconcile.report import ReconcileReport
+
+BY_HAND_PATIENCE_S = 30
 
 
 class CrmUseCases(Wiring):
@@ -167,6 +169,22 @@ class CrmUseCases(Wiring):
         if report.created:
             self.queue.nudge(FILES)
         return report
+
+    def push_by_hand(self) -> PushReport:
+        """Send the CRM what it is owed until nothing can go any more; a person waits for it.
+
+        Raises:
+            CallsHeld: The calls that are left are kept for something else.
+        """
+        with self.governor.allowed(Lane.INTERACTIVE):
+            return push_until_quiet(
+                store=self.store,
+                org=self.org,
+                mappings=self.mappings,
+                now=self.clock.now(),
+                patience_s=BY_HAND_PATIENCE_S,
+                bulk_from=self.settings.sync.bulk_from_rows,
+            )
 
     def _leave_to_push(self) -> tuple[Lane, Leave]:
         """Somebody waits for a small change: it has a lane of its own before the backlog's."""

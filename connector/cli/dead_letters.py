@@ -33,14 +33,16 @@ def list_(session: Session, *, entity: str | None, limit: int, as_json: bool) ->
     app = session.app()
     with app.store.read() as tx:
         letters = standing.dead_letters(tx=tx, entity=entity, limit=limit)
+        count = standing.dead_letter_count(tx=tx, entity=entity)
     if not letters:
         refuse_unknown(app.mappings, entity)
     if as_json:
-        print_json({"dead_letters": list(letters)})
+        print_json({"dead_letters": list(letters), "count": count})
         return
     for letter in letters:
         _show(letter)
-    click.echo(f"{len(letters)} dead letters.")
+    shown = f", {len(letters)} of them shown (--limit)" if len(letters) < count else ""
+    click.echo(f"{count} dead letters{shown}.")
 
 
 @dead_letters.command()
@@ -77,7 +79,10 @@ def show(session: Session, *, entity: str, hub_id: int, as_json: bool) -> None:
 @_JSON
 @click.pass_obj
 def retry(session: Session, *, hub_ids: tuple[int, ...], entity: str | None, as_json: bool) -> None:
-    """Owe them to the CRM once more: all, one entity's, or some of one entity."""
+    """Owe them to the CRM once more: all, one entity's, or some of one entity.
+
+    Exit 1 when one of the named is no dead letter.
+    """
     from connector.sync import status as standing
 
     if hub_ids and entity is None:
@@ -91,6 +96,7 @@ def retry(session: Session, *, hub_ids: tuple[int, ...], entity: str | None, as_
         print_json({"retried": retried})
     else:
         click.echo(f"{retried} are sent again with the next push.")
+    sys.exit(1 if retried < len(set(hub_ids)) else 0)
 
 
 @dead_letters.command()
@@ -99,7 +105,7 @@ def retry(session: Session, *, hub_ids: tuple[int, ...], entity: str | None, as_
 @_JSON
 @click.pass_obj
 def drop(session: Session, *, entity: str, hub_ids: tuple[int, ...], as_json: bool) -> None:
-    """Give up on some until they change."""
+    """Give up on some until they change; exit 1 when one of them is no dead letter."""
     from connector.sync import status as standing
 
     app = session.app()
@@ -111,7 +117,7 @@ def drop(session: Session, *, entity: str, hub_ids: tuple[int, ...], as_json: bo
         print_json({"dropped": dropped})
     else:
         click.echo(f"{dropped} dropped; a change of the record sends it again.")
-    sys.exit(0 if dropped == len(hub_ids) else 1)
+    sys.exit(1 if dropped < len(set(hub_ids)) else 0)
 
 
 def _show(letter: "DeadLetter") -> None:

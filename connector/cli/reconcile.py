@@ -52,20 +52,10 @@ def reconcile(
     as_json: bool,
 ) -> None:
     """Compare both sides in full; exit 1 when they differ and were not repaired."""
-    from connector.sync.budget.lanes import Lane
-    from connector.sync.push.run import push_until_quiet
-
     app = session.app()
     report = app.reconcile(repair=repair, delete_extra=delete_extra)
     if report.repaired and not app.settings.sync.shadow:
-        with app.governor.allowed(Lane.INTERACTIVE):
-            push_until_quiet(
-                store=app.store,
-                org=app.org,
-                mappings=app.mappings,
-                now=app.clock.now(),
-                patience_s=30,
-            )
+        app.push_by_hand()
     form = "json" if as_json else form
     scores = _scores(app) if accounts else None
     written = _written(report, form, scores)

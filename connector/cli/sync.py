@@ -111,18 +111,11 @@ def push(session: Session, *, dry_run: bool, show: int, as_json: bool) -> None:
 
     In shadow mode (sync.shadow) this is a dry run always.
     """
-    from connector.sync.budget.lanes import Lane
-    from connector.sync.push.run import push_until_quiet
-
     app = session.app()
     if dry_run or app.settings.sync.shadow:
         show_preview(app, show=show, as_json=as_json)
         return
-    with app.governor.allowed(Lane.INTERACTIVE):
-        report = push_until_quiet(
-            store=app.store, org=app.org, mappings=app.mappings, now=app.clock.now(), patience_s=30,
-            bulk_from=app.settings.sync.bulk_from_rows,
-        )  # fmt: skip
+    report = app.push_by_hand()
     if as_json:
         print_json(report)
     else:

@@ -72,6 +72,20 @@ def round_to_currency(amount: Decimal, currency: str) -> Decimal:
     return rounded if rounded else rounded.copy_abs()
 
 
+def shown_exactly(amount: Decimal, currency: str) -> str:
+    """Write an amount with the decimal places of its currency, or more where it has more.
+
+    An unknown currency has none of its own.
+    """
+    try:
+        places = minor_digits(currency)
+    except UnknownCurrency:
+        places = 0
+    whole, _, part = f"{amount:f}".partition(".")
+    part = part.rstrip("0").ljust(places, "0")
+    return f"{whole}.{part}" if part else whole
+
+
 def rounded_to(value: Fraction, places: int, mode: Rounding = Rounding.HALF_UP) -> Decimal:
     """Round to some decimal places, whatever the number of digits; negatives mirror positives."""
     numerator = abs(value.numerator) * 10**places

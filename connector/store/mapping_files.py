@@ -35,7 +35,8 @@ def salesforce_mappings(folder: Path | None = None) -> tuple[YamlFile, ...]:
     if not files:
         raise Misconfigured(
             f"There is no mapping file in {place}.",
-            remedy="Name the folder that holds the files such as account.yaml.",
+            remedy="Put files such as account.yaml there. `sync.mappings_dir` names the folder "
+            "above it: a copy of `mappings`, with `salesforce`, `policies` and all the others.",
         )
     for file in files:
         if not isinstance(file.data, dict):

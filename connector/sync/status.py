@@ -66,8 +66,10 @@ _DEAD = text("""
        AND (CAST(:hub_id AS bigint) IS NULL OR hub_id = :hub_id)
      ORDER BY entity, hub_id LIMIT :limit
 """)
-
-
+_DEAD_COUNT = text("""
+    SELECT count(*) FROM crm_record
+     WHERE status = 'Error' AND (CAST(:entity AS text) IS NULL OR entity = :entity)
+""")
 _WANTED = text("""
     SELECT entity, array_agg(hub_id ORDER BY hub_id) AS keys_found FROM crm_record
      WHERE status IN ('Error', 'Conflict')
@@ -303,6 +305,11 @@ def dead_letters(
     """Return records the CRM refused: all, those of one entity, or one."""
     rows = tx.execute(_DEAD, {"entity": entity, "hub_id": hub_id, "limit": limit})
     return tuple(DeadLetter(**row._mapping) for row in rows)
+
+
+def dead_letter_count(*, tx: Connection, entity: str | None = None) -> int:
+    """Return how many records the CRM has refused: all, or those of one entity."""
+    return int(tx.execute(_DEAD_COUNT, {"entity": entity}).scalar_one())
 
 
 def retry_dead_letters(

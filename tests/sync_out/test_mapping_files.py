@@ -113,8 +113,10 @@ def test_a_folder_that_holds_the_folder_of_the_files_will_do(tmp_path):
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(Misconfigured, match="no mapping file"):
+    with pytest.raises(Misconfigured, match="no mapping file") as refused:
         load_mappings(tmp_path)
+
+    assert "`sync.mappings_dir` names the folder above it" in refused.value.remedy
 
 
 def test_entities_that_wait_for_each_other_are_refused(tmp_path):

@@ -61,6 +61,12 @@ def test_push_then_reconcile_says_that_nothing_differs(world, run):
     assert (compared.exit_code, _json(compared)["drift"]) == (0, 0)
 
 
+def test_a_comparison_shows_the_sums_of_both_sides_alike(world, run):
+    run("sync", "push")
+
+    assert "EUR 23.80 = 23.80" in run("sync", "reconcile").stdout
+
+
 def test_reconcile_exits_1_on_drift_and_0_once_repaired(world, run, crm):
     run("sync", "push")
     crm.delete("L2C_Allocation__c", crm.one("SELECT Id FROM L2C_Allocation__c")["Id"])
@@ -186,6 +192,29 @@ def test_dead_letters_tell_cause_and_remedy_and_can_be_sent_again(world, run, ch
     assert "mapping file" in listed.stdout
     assert _json(run("sync", "dead-letters", "retry", "--json"))["retried"] == 1
     assert _json(run("sync", "status", "--json"))["owed"] == {"order_line": 1}
+
+
+class TestDeadLettersOfTwoRecords:
+    @pytest.fixture(autouse=True)
+    def refused(self, world, run, change):
+        change("UPDATE order_line SET renewal_type = 'Weekly'")
+        change("UPDATE service SET renewal_type = 'Weekly'")
+        run("sync", "push")
+
+    def test_a_list_cut_short_says_how_many_there_are(self, run):
+        cut = run("sync", "dead-letters", "list", "--limit", "1")
+        whole = run("sync", "dead-letters", "list")
+
+        assert cut.stdout.splitlines()[-1] == "2 dead letters, 1 of them shown (--limit)."
+        assert whole.stdout.splitlines()[-1] == "2 dead letters."
+
+    @pytest.mark.parametrize("verb", ["retry", "drop"])
+    def test_naming_one_that_is_none_exits_1_and_does_the_others(self, run, verb):
+        named = ("--entity", "service") if verb == "retry" else ("service",)
+
+        result = run("sync", "dead-letters", verb, *named, "1", "99")
+
+        assert (result.exit_code, result.stdout[:2]) == (1, "1 ")
 
 
 @pytest.mark.parametrize(

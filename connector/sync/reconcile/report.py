@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from connector.kernel.money import shown_exactly
+
 CSV_COLUMNS = ("entity", "object", "kind", "name", "owner", "hub", "crm", "records")
 
 
@@ -103,7 +105,8 @@ def _entity_lines(one: EntityReport) -> Iterator[str]:
         yield f"{'':26} {name} ({about['owner']}): {about['records']}"
     for total in one.sums:
         sign = "=" if total.hub == total.crm else "≠"
-        yield f"{'':26} {total.currency} {total.hub} {sign} {total.crm}"
+        hub, crm = (shown_exactly(amount, total.currency) for amount in (total.hub, total.crm))
+        yield f"{'':26} {total.currency} {hub} {sign} {crm}"
 
 
 def as_csv(report: ReconcileReport) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from itertools import groupby
 
-from connector.kernel.money import UnknownCurrency, minor_digits
+from connector.kernel.money import shown_exactly
 from connector.sync.reconcile.audit.findings import AuditReport, Finding
 
 SHOWN_PER_KIND = 50
@@ -28,9 +28,9 @@ def as_text(report: AuditReport) -> str:
             lines.append(f"  and {len(found) - SHOWN_PER_KIND} more: see --format csv or json")
     lines.append("")
     lines += [
-        f"{one.currency}: {_shown(one.expected, one.currency)} a month by the CRM, "
-        f"{_shown(one.billed, one.currency)} billed, "
-        f"difference {_shown(one.billed - one.expected, one.currency)}."
+        f"{one.currency}: {shown_exactly(one.expected, one.currency)} a month by the CRM, "
+        f"{shown_exactly(one.billed, one.currency)} billed, "
+        f"difference {shown_exactly(one.billed - one.expected, one.currency)}."
         for one in report.sums
     ]
     lines.append(f"Findings: {len(report.findings)}. Nothing was written anywhere.")
@@ -44,23 +44,12 @@ def _order(one: Finding) -> tuple[int, str, str, str]:
 def _line(one: Finding) -> str:
     named = " ".join(part for part in (one.service, one.account_name or one.account) if part)
     expected, billed, difference = (
-        _shown(amount, one.currency) for amount in (one.expected, one.billed, one.difference)
+        shown_exactly(amount, one.currency) for amount in (one.expected, one.billed, one.difference)
     )
     return (
         f"  {named}: {one.currency or 'no currency'}, {expected} expected, {billed} billed, "
         f"difference {difference}"
     )
-
-
-def _shown(amount: Decimal, currency: str) -> str:
-    """Write an amount with the decimal places of its currency, or more where it has more."""
-    try:
-        places = minor_digits(currency)
-    except UnknownCurrency:  # the finding says so
-        places = 0
-    whole, _, part = f"{amount:f}".partition(".")
-    part = part.rstrip("0").ljust(places, "0")
-    return f"{whole}.{part}" if part else whole
 
 
 def as_csv(report: AuditReport) -> str:
