@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, delete, insert, select
 
-from connector.catalog.files import ProductDraft
+from connector.catalog.drafts import ProductDraft
 from connector.catalog.source import BadFile
 from connector.store.tables.catalog import bundle_part, product
 

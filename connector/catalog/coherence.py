@@ -7,7 +7,7 @@ from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
-from connector.catalog.files import CatalogFiles
+from connector.catalog.drafts import CatalogFiles
 from connector.catalog.source import BadFile
 from connector.catalog.upgrade_paths import circle_through
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, insert, select, update
 
-from connector.catalog.files import DeckDraft
+from connector.catalog.drafts import DeckDraft
 from connector.catalog.source import BadFile
 from connector.store.engine import copy_rows
 from connector.store.tables.catalog import rate, rate_deck

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from connector.catalog.dating import Stored, Wanted, dated_changes
+from connector.catalog.drafts import DiscountDraft, VendorRuleDraft
 from connector.catalog.prices import close_entries, refusal
-from connector.catalog.pricing_files import DiscountDraft, VendorRuleDraft
 from connector.catalog.source import BadFile
 from connector.store.tables.catalog import discount, product, vendor_rule
 

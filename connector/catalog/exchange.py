@@ -7,35 +7,25 @@ only. What was agreed with a customer keeps the rate of its day.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from connector.catalog.drafts import (
+    ClassPriceDraft,
+    FxRateDraft,
+    PlanDraft,
+    PriceDraft,
+    ProductDraft,
+)
 from connector.catalog.pricing.document import Pricing, read_pricing
 from connector.catalog.pricing.exact import digits
 from connector.catalog.source import BadFile, Entry
 from connector.kernel.money import rounded_to
 
-if TYPE_CHECKING:
-    from connector.catalog.files import PlanDraft, PriceDraft, ProductDraft
-    from connector.catalog.pricing_files import ClassPriceDraft
-
 PRICE_PLACES = 9
 RESOLD = frozenset({"resale", "vendor_licence", "vendor_usage"})  # models that begin with a cost
-
-
-@dataclass(frozen=True, slots=True)
-class FxRateDraft:
-    """What one unit of a currency costs in another one from a day on."""
-
-    base: str
-    quote: str
-    rate: Decimal
-    valid_from: date
-    path: Path
-    line: int
 
 
 class FxRates:
@@ -46,7 +36,7 @@ class FxRates:
         for draft in sorted(drafts, key=lambda one: one.valid_from):
             self._rates[draft.base, draft.quote].append(draft)
 
-    def product(self, draft: "ProductDraft", findings: list[BadFile]) -> "ProductDraft":
+    def product(self, draft: ProductDraft, findings: list[BadFile]) -> ProductDraft:
         """Return a product whose prices are at the rates of their days; add what has no rate."""
         if not any(price.cost_currency for price in draft.prices):
             return draft
@@ -82,7 +72,7 @@ class FxRates:
                 )
         return replace(draft, prices=tuple(prices))
 
-    def plan(self, draft: "PlanDraft", findings: list[BadFile]) -> "PlanDraft":
+    def plan(self, draft: PlanDraft, findings: list[BadFile]) -> PlanDraft:
         """Return a rate plan whose class prices are at the rates of their days."""
         if not any(price.cost_currency for price in draft.class_prices):
             return draft

@@ -14,7 +14,8 @@ from connector.catalog.bundles import load_bundles
 from connector.catalog.coherence import bad_paths, date_clashes
 from connector.catalog.decks import load_decks
 from connector.catalog.discounts import load_discounts, load_vendor_rules
-from connector.catalog.files import CatalogFiles, ProductDraft, read_catalog
+from connector.catalog.drafts import CatalogFiles, ProductDraft
+from connector.catalog.files import read_catalog
 from connector.catalog.plans import load_plans, load_taxes
 from connector.catalog.prices import load_prices
 from connector.catalog.source import BadFile

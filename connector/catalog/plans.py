@@ -10,10 +10,15 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from connector.catalog.dating import Stored, Wanted, dated_changes
 from connector.catalog.domain import BlockPrice
-from connector.catalog.files import AllowanceDraft, MeterDraft, PlanDraft, TaxDraft
+from connector.catalog.drafts import (
+    AllowanceDraft,
+    ClassPriceDraft,
+    MeterDraft,
+    PlanDraft,
+    TaxDraft,
+)
 from connector.catalog.prices import close_entries, refusal
 from connector.catalog.pricing.document import Pricing, read_pricing
-from connector.catalog.pricing_files import ClassPriceDraft
 from connector.catalog.source import BadFile
 from connector.store.tables.catalog import (
     allowance,

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, bindparam, insert, select, update
 
 from connector.catalog.dating import Closing, Stored, Wanted, dated_changes
-from connector.catalog.files import PriceDraft, ProductDraft
+from connector.catalog.drafts import PriceDraft, ProductDraft
 from connector.catalog.pricing.document import Pricing, optional_pricing
 from connector.catalog.source import BadFile
 from connector.store.tables.catalog import price_entry, product

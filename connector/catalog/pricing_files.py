@@ -1,11 +1,9 @@
 """Reads what catalogue files say of price models, bundles, discounts and vendor rules."""
 
-from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
+from connector.catalog.drafts import ClassPriceDraft, DiscountDraft, PartDraft, VendorRuleDraft
 from connector.catalog.exchange import cost_currency_of
 from connector.catalog.pricing.document import Pricing, read_pricing
 from connector.catalog.pricing.refusals import UnusablePrice
@@ -16,61 +14,6 @@ PRICE_PLACES = 9
 BUNDLE_PARTS_MAX = 100
 ONE = Decimal(1)
 HUNDRED = Decimal(100)
-
-
-@dataclass(frozen=True, slots=True)
-class ClassPriceDraft:
-    """The price of all units of a class in a month from a day on."""
-
-    usage_class: str
-    pricing: Pricing
-    valid_from: date
-    line: int
-    cost_currency: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PartDraft:
-    """A product in a bundle and its weight, what it costs by itself."""
-
-    product: str
-    weight: Decimal
-    line: int
-
-
-@dataclass(frozen=True, slots=True)
-class DiscountDraft:
-    """Less, or another price, for some customers, products and days."""
-
-    key: str
-    name: str
-    percent: Decimal | None
-    amount: Decimal | None
-    price: Decimal | None
-    markup: Decimal | None
-    currency: str | None
-    vendor: str | None
-    products: tuple[str, ...]
-    customers: tuple[str, ...]
-    brands: tuple[str, ...]
-    new_customers_only: bool
-    cycles: int | None
-    valid_from: date
-    valid_to: date | None
-    path: Path
-    line: int
-
-
-@dataclass(frozen=True, slots=True)
-class VendorRuleDraft:
-    """A percentage off a vendor's services for whoever has several of them."""
-
-    vendor: str
-    min_services: int
-    percent: Decimal
-    valid_from: date
-    path: Path
-    line: int
 
 
 def read_recurring(entry: Entry) -> tuple[Decimal, Pricing | None]:

@@ -10,17 +10,13 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
 
-import structlog
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
 
-from connector.billing.payments import PaymentDiffers, PaymentNotice, record_payments
-from connector.config import Settings
+from connector.billing.payments import PaymentNotice, record_payments
 from connector.errors import ConnectorError, InvalidInput
 from connector.kernel.clock import Clock
 from connector.store.engine import Store
-from connector.web.webhooks.signature import HEADER, BadSignature, check_signature
-
-log = structlog.get_logger(__name__)
+from connector.web.webhooks.signed_notice import NoticeApp, refusal, signed_body
 
 SOURCE = "webhook"
 PUSH_JOB = "push_changes"
@@ -41,12 +37,8 @@ class Queue(Protocol):
         """Ask for a run of the job; many asks at once may become one."""
 
 
-class PaymentApp(Protocol):
+class PaymentApp(NoticeApp, Protocol):
     """What the payment webhook needs of the application."""
-
-    @property
-    def settings(self) -> Settings:
-        """Return the settings."""
 
     @property
     def store(self) -> Store:
@@ -60,10 +52,6 @@ class PaymentApp(Protocol):
     def clock(self) -> Clock:
         """Return the business clock."""
 
-    @property
-    def wall_clock(self) -> Clock:
-        """Return the clock signatures are checked against: business time may be moved."""
-
 
 def blueprint(app: PaymentApp) -> Blueprint:
     """Return the room `POST /webhooks/payments`."""
@@ -71,32 +59,12 @@ def blueprint(app: PaymentApp) -> Blueprint:
 
     @room.post("/webhooks/payments")
     def take_payment() -> tuple[Response, int]:
-        limits = app.settings.webhooks
-        request.max_content_length = limits.body_max_kib * 1024  # more is answered with 413
-        body = request.get_data(cache=False)
         try:
-            check_signature(
-                header=request.headers.get(HEADER, ""),
-                body=body,
-                secret=limits.payment_secret.get_secret_value(),
-                now_s=int(app.wall_clock.now().timestamp()),
-                age_max_s=limits.signature_age_max_s,
-            )
-            notice = read_notice(body)
+            notice = read_notice(signed_body(app, app.settings.webhooks.payment_secret))
             with app.store.transaction() as tx:
                 (recorded,) = record_payments(tx=tx, notices=[notice], now=app.clock.now())
-        except BadSignature as error:
-            log.warning("payment_notice.refused", code=error.code)
-            return _refusal(error.message, 401)
-        except PaymentDiffers as error:
-            log.warning("payment_notice.refused", code=error.code)
-            return _refusal(error.message, 409)
-        except InvalidInput as error:
-            log.warning("payment_notice.refused", code=error.code)
-            return _refusal(error.message, 400)
         except ConnectorError as error:
-            log.error("payment_notice.failed", code=error.code)
-            return _refusal("The notice could not be recorded; send it again.", 503)
+            return refusal("payment_notice", error)
         app.queue.nudge(PUSH_JOB)
         answer = {
             "payment_id": recorded.payment_id,
@@ -142,7 +110,3 @@ def read_notice(body: bytes) -> PaymentNotice:
         invoice_number=fields.get("invoice_number"),
         account_number=fields.get("account_number"),
     )
-
-
-def _refusal(reason: str, status: int) -> tuple[Response, int]:
-    return jsonify(error=reason), status

@@ -12,16 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-import structlog
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
 
-from connector.config import Settings
-from connector.errors import ConnectorError, InvalidInput, StateConflict
+from connector.errors import ConnectorError, InvalidInput
 from connector.flows.provisioned import Provisioned
-from connector.kernel.clock import Clock
-from connector.web.webhooks.signature import HEADER, BadSignature, check_signature
-
-log = structlog.get_logger(__name__)
+from connector.web.webhooks.signed_notice import NoticeApp, refusal, signed_body
 
 TEXT_MAX = 200
 YEAR_MIN = 2000
@@ -45,16 +40,8 @@ class ProvisioningNotice:
     failure: str = ""
 
 
-class ProvisioningApp(Protocol):
+class ProvisioningApp(NoticeApp, Protocol):
     """What the provisioning webhook needs of the application."""
-
-    @property
-    def settings(self) -> Settings:
-        """Return the settings."""
-
-    @property
-    def wall_clock(self) -> Clock:
-        """Return the clock signatures are checked against: business time may be moved."""
 
     def complete_provisioned_task(
         self, number: str, *, at: datetime, reference: str = ""
@@ -71,27 +58,11 @@ def blueprint(app: ProvisioningApp) -> Blueprint:
 
     @room.post("/webhooks/provisioning")
     def take_notice() -> tuple[Response, int]:
-        limits = app.settings.webhooks
-        request.max_content_length = limits.body_max_kib * 1024  # more is answered with 413
-        body = request.get_data(cache=False)
         try:
-            check_signature(
-                header=request.headers.get(HEADER, ""),
-                body=body,
-                secret=limits.provisioning_secret.get_secret_value(),
-                now_s=int(app.wall_clock.now().timestamp()),
-                age_max_s=limits.signature_age_max_s,
-            )
+            body = signed_body(app, app.settings.webhooks.provisioning_secret)
             done = _take(app, read_notice(body))
-        except BadSignature as error:
-            return _refused(error, 401)
-        except StateConflict as error:
-            return _refused(error, 409)
-        except InvalidInput as error:
-            return _refused(error, 400)
         except ConnectorError as error:
-            log.error("provisioning_notice.failed", code=error.code)
-            return jsonify(error="The notice could not be taken; send it again."), 503
+            return refusal("provisioning_notice", error)
         answer = {
             "task": done.task_number,
             "state": done.state,
@@ -157,8 +128,3 @@ def _instant(told: str) -> datetime:
             "'provisioned_at' reads like 2026-06-05T14:05:00+02:00."
         ) from None
     return instant
-
-
-def _refused(error: ConnectorError, status: int) -> tuple[Response, int]:
-    log.warning("provisioning_notice.refused", code=error.code)
-    return jsonify(error=error.message, remedy=error.remedy or ""), status
