@@ -321,7 +321,9 @@ class TestCancel:
         world.win(world.deal([line("seat", "NEW", term_months=24, location_text=ADDRESS)]))
         world.deliver(JUNE_16)
 
-        assert [row.state for row in world.rows("SELECT state FROM v_order_state")] == [
+        assert [
+            row.state for row in world.rows("SELECT state FROM v_order_state ORDER BY order_id")
+        ] == [
             "Canceled",
             "Completed",
         ]
