@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import chain
+from operator import itemgetter
 from typing import Any, Literal
 
 import requests
@@ -282,13 +283,22 @@ def _path(job: str) -> str:
 
 
 def _upload(rows: Sequence[Mapping[str, str]], first: str) -> Upload:
-    names = dict.fromkeys((first, *chain.from_iterable(rows)))
+    names = tuple(dict.fromkeys((first, *chain.from_iterable(rows))))
     text = io.StringIO(newline="")
-    # What a row does not have is an empty cell: it leaves the field as it is.
     out = csv.writer(text, lineterminator="\n")
     out.writerow(names)
-    out.writerows([row.get(name, "") for name in names] for row in rows)
+    out.writerows(_lines_of(rows, names))
     return Upload(text.getvalue().encode(), len(rows))
+
+
+def _lines_of(rows: Iterable[Mapping[str, str]], names: tuple[str, ...]) -> Iterator[Sequence[str]]:
+    whole = itemgetter(*names) if len(names) > 1 else None
+    for row in rows:
+        if whole is not None and len(row) == len(names):  # new records have every field
+            yield whole(row)
+        else:
+            # What a row does not have is an empty cell: it leaves the field as it is.
+            yield [row.get(name, "") for name in names]
 
 
 def _cells(row: Mapping[str, object]) -> dict[str, str]:
@@ -296,11 +306,11 @@ def _cells(row: Mapping[str, object]) -> dict[str, str]:
     for name, value in row.items():
         if type(value) is str and value:  # nearly all of them are
             continue
-        if isinstance(value, Mapping):
+        if value is None or type(value) is bool or not isinstance(value, Mapping):
+            cells[name] = _cell(value)
+        else:
             del cells[name]
             cells |= {f"{name}.{key}": _cell(inner) for key, inner in value.items()}
-        else:
-            cells[name] = _cell(value)
     return cells
 
 

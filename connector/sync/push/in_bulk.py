@@ -82,10 +82,8 @@ class BulkDelivery:
                 error = RowError(refused.error_code, refused.message)
                 return [RowResult(success=False, errors=(error,))] * len(rows)
             self._forget(job)
-        return [
-            results.get(_key(mapping, owed), RowResult(success=False, errors=(_NO_RESULT,)))
-            for owed in rows
-        ]
+        unknown = RowResult(success=False, errors=(_NO_RESULT,))
+        return [results.get(key, unknown) for key in _keys(mapping, rows)]
 
     def _forget(self, job: str) -> None:
         with self.store.transaction() as tx:
@@ -109,8 +107,8 @@ def _records(mapping: Mapping, rows: Sequence[Owed]) -> Iterator[dict[str, objec
     for start in range(0, len(rows), _READ_AT_ONCE):
         part = rows[start : start + _READ_AT_ONCE]
         bodies = _BODY.decode(f"[{','.join(owed.body or '{}' for owed in part)}]")
-        for owed, body in zip(part, bodies, strict=True):
-            body[key_field] = _key(mapping, owed)
+        for key, body in zip(_keys(mapping, part), bodies, strict=True):
+            body[key_field] = key
             yield body
 
 
@@ -123,7 +121,7 @@ def _key_field(mapping: Mapping) -> str:
     return mapping.pushed.key if mapping.pushed.is_keyed else "Id"
 
 
-def _key(mapping: Mapping, owed: Owed) -> str:
+def _keys(mapping: Mapping, rows: Sequence[Owed]) -> list[str]:
     if mapping.pushed.is_keyed:
-        return owed.external_key
-    return owed.sfid or ""
+        return [owed.external_key for owed in rows]
+    return [owed.sfid or "" for owed in rows]

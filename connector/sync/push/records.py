@@ -105,7 +105,7 @@ def remember_written(
             "states": f"[{','.join(owed.state for owed, _ in written)}]",
         },
     )
-    kept_keys = set(kept.scalars())
+    kept_keys = set(kept.scalars().all())
     if mapping.pushed.learn_sfid:
         _learn_sfids(
             tx, mapping, [(owed.key, sfid) for owed, sfid in written if owed.key in kept_keys]

@@ -99,7 +99,7 @@ class StateReader:
                 "now": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
             },
         )
-        return [_owed(row) for row in rows]
+        return [_owed(row) for row in rows.all()]
 
 
 def _owed(values: Sequence[Any]) -> Owed:
