@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import orjson
 import requests
@@ -119,8 +120,9 @@ class Login:
                     allow_redirects=False,  # the secret goes to this address or nowhere
                 )
             except requests.RequestException as error:
+                host = urlsplit(self.login_url).netloc.rpartition("@")[2]
                 raise OrgUnavailable(
-                    f"The login did not answer ({type(error).__name__})."
+                    f"The login at {host} did not answer ({type(error).__name__})."
                 ) from None
         body = _decoded(answer)
         if answer.status_code == 200:

@@ -5,9 +5,11 @@ import threading
 from base64 import urlsafe_b64decode
 from datetime import UTC, datetime
 from decimal import Decimal
+from urllib.parse import urlsplit
 
 import orjson
 import pytest
+import requests
 import responses
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -81,6 +83,12 @@ class TestLogin:
         answer_logins(http)
 
         assert client.identity() == ORG_18
+
+    def test_says_where_nobody_answers(self, http, client) -> None:
+        http.post(TOKEN_URL, body=requests.ConnectionError("no route"))
+
+        with pytest.raises(OrgUnavailable, match=urlsplit(TOKEN_URL).netloc):
+            client.identity()
 
     def test_never_follows_a_redirect_with_the_secret(self, http, client) -> None:
         http.post(TOKEN_URL, status=302, headers={"Location": "https://elsewhere.example/"})
