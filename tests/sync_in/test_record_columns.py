@@ -1,8 +1,10 @@
 """Records of a Bulk result, read column by column."""
 
+import json
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import text
 
 from connector.adapters.salesforce.errors import OrgUnavailable
 from connector.sync.apply.newcomers import newcomers_among
@@ -80,3 +82,16 @@ def test_of_records_that_came_twice_none_is_entered_unseen(way_in) -> None:
     with way_in.store.read() as tx:
         assert newcomers_among(tx, account, once) is not None
         assert newcomers_among(tx, account, twice) is None
+
+
+def test_what_is_known_of_a_newcomer_comes_in_the_order_postgresql_keeps(way_in) -> None:
+    (account,) = (one for one in way_in.mappings.of_object("Account") if one.pull is not None)
+
+    with way_in.store.read() as tx:
+        arrived = newcomers_among(tx, account, accounts("001000000000001AAA"))
+        assert arrived is not None
+        kept = tx.execute(
+            text("SELECT CAST(CAST(:known AS jsonb) AS text)"), {"known": arrived.known[0]}
+        )
+
+        assert list(json.loads(kept.scalar_one())) == list(json.loads(arrived.known[0]))

@@ -71,9 +71,11 @@ def newcomers_among(
     if not fresh:
         return None
     columns = record_reader(tx, mapping).columns(fresh)
+    # As PostgreSQL keeps them, shorter names first: else it sorts them anew for each record.
+    names = sorted(columns, key=lambda name: (len(name), name))
     said = [
-        {name: value for name, value in zip(columns, values, strict=True) if value is not KEEP}
-        for values in zip(*columns.values(), strict=True)
+        {name: value for name, value in zip(names, values, strict=True) if value is not KEEP}
+        for values in zip(*(columns[name] for name in names), strict=True)
     ]
     writer = column_writer(tx, mapping, said)
     return Newcomers(
