@@ -1,7 +1,8 @@
 """Receives Salesforce's outbound messages.
 
-The order is the promise: size, safe parse, organization, INSERT and COMMIT, and only then the
-acknowledgement (fact sheet G.3). Salesforce sends again whatever is not acknowledged, for 24 hours.
+The order is the promise: size, frame of the envelope, organization, INSERT and COMMIT, and only
+then the acknowledgement (fact sheet G.3). What is inside is parsed when it is applied. Salesforce
+sends again whatever is not acknowledged, for 24 hours.
 """
 
 import hmac
