@@ -5,9 +5,6 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
-import psycopg
-from psycopg import pq
-from psycopg_pool import ConnectionPool
 from sqlalchemy import Connection, Row, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -65,67 +62,6 @@ _FORGET = text(
     DELETE FROM seen_notification WHERE seen_at < now() - interval '7 days'
     """
 )
-
-_INSERT = b"""
-    INSERT INTO inbox (source, received_at, organization_id, topic, content)
-    VALUES ('outbound_message', now(), $1, $2, $3)
-"""
-_STATEMENT = b"l2c_store_envelope"
-_FORMATS = (pq.Format.TEXT, pq.Format.TEXT, pq.Format.BINARY)
-
-
-class InboxWriter:
-    """Stores envelopes over connections of its own.
-
-    One prepared statement that commits itself: all a sender waits for (measured 5). It is given to
-    libpq directly: psycopg's cursor takes longer over a message than PostgreSQL in memory. Threads
-    share one writer.
-    """
-
-    def __init__(self, conninfo: str, *, size_max: int = 8, wait_s_max: float = 5) -> None:
-        self._pool = ConnectionPool(
-            conninfo,
-            connection_class=_EnvelopeConnection,
-            min_size=1,
-            max_size=size_max,
-            timeout=wait_s_max,
-            kwargs={"autocommit": True, "application_name": "l2c-inbox"},
-            open=False,
-            name="inbox",
-        )
-        self._pool.open()
-
-    def store_envelope(self, *, organization_id: str, action_id: str, content: bytes) -> None:
-        """Store one envelope; when this returns, it is durable.
-
-        Raises:
-            psycopg.Error: It is not stored.
-        """
-        with self._pool.connection() as connection:
-            connection.insert(organization_id.encode(), action_id.encode(), content)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._pool.close()
-
-
-class _EnvelopeConnection(psycopg.Connection[Any]):
-    """A connection that prepares the statement when it is first needed."""
-
-    _is_prepared = False
-
-    def insert(self, *values: bytes) -> None:
-        if not self._is_prepared:
-            _done(self.pgconn.prepare(_STATEMENT, _INSERT))
-            self._is_prepared = True
-        _done(self.pgconn.exec_prepared(_STATEMENT, values, _FORMATS))
-
-
-def _done(result: pq.abc.PGresult) -> None:
-    if result.status != pq.ExecStatus.COMMAND_OK:
-        # The detail would show values.
-        reason = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or b"The server is away."
-        raise psycopg.OperationalError(reason.decode(errors="replace"))
 
 
 def store_page(

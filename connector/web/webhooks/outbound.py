@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 import psycopg
-import psycopg_pool
 import structlog
 
 from connector.errors import ConnectorError, TransientFailure
 from connector.sync.inbox.envelope import ForeignOrganization, MalformedEnvelope, read_head
-from connector.sync.inbox.store import InboxWriter
+from connector.sync.inbox.writer import InboxWriter
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -105,7 +104,7 @@ class OutboundReceiver:
             return _refused(error.code, HTTPStatus.BAD_REQUEST, error.message, environ, size)
         except ForeignOrganization as error:
             return _refused(error.code, HTTPStatus.FORBIDDEN, error.message, environ, size)
-        except (psycopg.Error, psycopg_pool.PoolTimeout, ConnectorError) as error:
+        except (psycopg.Error, ConnectorError) as error:
             # Not acknowledged, so Salesforce keeps the message and sends it again.
             log.warning("webhook.unavailable", error=type(error).__name__)
             return HTTPStatus.SERVICE_UNAVAILABLE, _FAULT % ("Server", "Send it again later.")
