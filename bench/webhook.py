@@ -1,7 +1,7 @@
 """Receiving outbound messages, against the least a durable receiver can do.
 
 Reference: one INSERT and COMMIT per message over one connection of the same PostgreSQL, fsync on.
-`ratio` is messages per second through HTTP, safe parse, commit and acknowledgement, divided by the
+`ratio` is messages per second through HTTP, checks, commit and acknowledgement, divided by the
 reference's: 1.5 is half as many again. Targets (design 10): eight senders at least 1.5, one sender
 at least 0.55, four senders of 100 notifications a message with p99 below 50 ms.
 """

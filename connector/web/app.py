@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from connector.config import Settings
 from connector.store.engine import Store
-from connector.sync.inbox.store import InboxWriter
+from connector.sync.inbox.writer import InboxWriter
 from connector.web.webhooks.outbound import OutboundPolicy, OutboundReceiver
 
 APPLY_JOB = "apply_inbox"

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
 from connector.adapters.salesforce.bulk import Bulk
 from connector.adapters.salesforce.errors import OrgUnavailable
@@ -113,6 +114,25 @@ def test_a_load_that_broke_off_goes_on_where_it_stopped(way_in, user, load, monk
     assert (resumed.seen["Account"], resumed.entered["Account"]) == (5, 1)
     assert len(way_in.rows(ACCOUNTS)) == 5
     assert way_in.rows(UNDER_WAY) == []
+
+
+def test_only_the_place_in_the_snapshot_waits_for_the_disk(way_in, user, load, monkeypatch) -> None:
+    user.create("Account", Name="Acme")
+    waits: dict[str, str] = {}
+
+    def seen_by(name: str, act):
+        def look(tx, *rest):
+            waits[name] = tx.execute(text("SHOW synchronous_commit")).scalar_one()
+            return act(tx, *rest)
+
+        return look
+
+    monkeypatch.setattr(full_load, "enter", seen_by("records", full_load.enter))
+    monkeypatch.setattr(full_load, "advance", seen_by("place", full_load.advance))
+
+    load("Account")
+
+    assert waits == {"records": "off", "place": "on"}
 
 
 def test_a_result_the_org_has_forgotten_is_asked_for_again(way_in, user, load) -> None:

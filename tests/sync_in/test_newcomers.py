@@ -207,7 +207,7 @@ def test_a_load_that_was_killed_within_a_page_loses_and_doubles_nothing(
     enter = full_load.enter
 
     def dies_at_the_second(tx, arrived) -> bool:
-        entered.append(len(arrived.rows))
+        entered.append(len(arrived.records))
         if len(entered) == 2:
             enter(tx, arrived)
             raise KeyboardInterrupt

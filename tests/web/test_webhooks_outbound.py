@@ -138,6 +138,31 @@ class TestAcceptance:
         assert answer.status_code == 503
         assert b"Ack" not in answer.content
 
+    def test_takes_messages_again_once_they_can_be_stored(self, receiver) -> None:
+        with receiver.app.store.transaction() as tx:
+            tx.exec_driver_sql("ALTER TABLE inbox RENAME TO elsewhere")
+        receiver.post(envelope())
+        with receiver.app.store.transaction() as tx:
+            tx.exec_driver_sql("ALTER TABLE elsewhere RENAME TO inbox")
+
+        assert receiver.post(envelope()).status_code == 200
+        assert len(receiver.stored()) == 1
+
+    def test_a_connection_the_server_ended_costs_one_message_its_acknowledgement(
+        self, receiver
+    ) -> None:
+        receiver.post(envelope())
+        with receiver.app.store.transaction() as tx:
+            tx.exec_driver_sql(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE application_name = 'l2c-inbox' AND datname = current_database()"
+            )
+
+        answers = [receiver.post(envelope()).status_code for _ in range(3)]
+
+        assert answers == [503, 200, 200]
+        assert len(receiver.stored()) == 3
+
 
 class TestRefusal:
     @pytest.mark.parametrize(

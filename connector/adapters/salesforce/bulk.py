@@ -59,10 +59,21 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class ResultPage:
-    """A part of a query's result: its rows, read once, and where the next part begins."""
+    """A part of a query's result: its lines, read once, and where the next part begins.
 
-    rows: Iterator[dict[str, str | None]]
+    Attributes:
+        lines: Texts in the order of `names`, an empty one where a field has no value.
+    """
+
+    names: Sequence[str]
+    lines: Iterator[list[str]]
     following: str | None
+
+    @property
+    def rows(self) -> Iterator[dict[str, str | None]]:
+        """Yield each line by its names, an empty cell as None."""
+        for line in self.lines:
+            yield {name: cell or None for name, cell in zip(self.names, line, strict=True)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +209,9 @@ class Bulk:
         path = f"jobs/query/{job}/results?maxRecords={rows_per_page}{place}"
         with closing(self.org.transfer("GET", path)) as answer:
             following = answer.headers.get("Sforce-Locator", "null")
-            yield ResultPage(_records(answer), None if following == "null" else following)
+            lines = _lines(answer)
+            names = next(lines, [])
+            yield ResultPage(names, lines, None if following == "null" else following)
 
     def _close(self, path: str) -> None:
         try:
@@ -327,13 +340,6 @@ def _cell(value: object) -> str:
     if isinstance(value, date):
         return value.isoformat()
     return str(value)
-
-
-def _records(answer: requests.Response) -> Iterator[dict[str, str | None]]:
-    lines = _lines(answer)
-    header = next(lines, [])
-    for line in lines:
-        yield {name: value or None for name, value in zip(header, line, strict=True)}
 
 
 def _lines(answer: requests.Response) -> Iterator[list[str]]:

@@ -6,7 +6,6 @@ nothing to compare. What is written is the same on both ways.
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -18,7 +17,9 @@ from connector.store.tables import metadata
 from connector.store.tables.sync import crm_record
 from connector.sync.apply.kinds import owe_again
 from connector.sync.apply.pull_plan import column_writer, record_reader
-from connector.sync.inbox.arrivals import OrgRow, heard_from, newest
+from connector.sync.apply.pulled_values import KEEP
+from connector.sync.inbox.arrivals import DELETED, trail_of
+from connector.sync.inbox.columns import RecordColumns
 from connector.sync.mapping.definition import HUB_KEY_FIELD
 from connector.sync.mapping.definition import Mapping as EntityMapping
 from connector.sync.mapping.keys import hub_id_of
@@ -29,15 +30,16 @@ log = structlog.get_logger(__name__)
 _NEXT_IDS = text(
     """
     WITH s AS MATERIALIZED (SELECT pg_get_serial_sequence(:table_name, 'id') AS name)
-    SELECT nextval((SELECT name FROM s)) AS id, now() AS now FROM generate_series(1, :how_many)
+    SELECT array_agg(nextval((SELECT name FROM s))) AS ids, CAST(now() AS text) AS now
+      FROM generate_series(1, :how_many)
     """
 )
 _MERGED_AWAY = text(
     "SELECT EXISTS (SELECT FROM crm_alias WHERE sfid = ANY(string_to_array(:sfids, ',')))"
 )
 _REMEMBERED = (
-    "entity", "hub_id", "object", "sfid", "born", "system_modstamp", "known", "status",
-    "synced_at", "known_from",
+    "entity", "hub_id", "object", "sfid", "born", "system_modstamp", "known_from", "known",
+    "status", "synced_at",
 )  # fmt: skip
 
 
@@ -46,41 +48,50 @@ class Newcomers:
     """Records nobody here has met, with all that their rows will hold but for ids and instants."""
 
     mapping: EntityMapping
-    rows: Sequence[OrgRow]
+    records: RecordColumns
     columns: Sequence[str]
-    values: Sequence[Sequence[Any]]  # of `columns`, for each record
+    values: Sequence[Sequence[Any]]  # of each of `columns`, for all records
     known: Sequence[str]  # JSON, for each record
 
     @property
     def sfids(self) -> Set[str]:
         """Return their Salesforce ids."""
-        return {row.sfid for row in self.rows}
+        return frozenset(self.records.sfids)
 
 
 def newcomers_among(
-    tx: Connection, mapping: EntityMapping, rows: Sequence[OrgRow]
+    tx: Connection, mapping: EntityMapping, records: RecordColumns
 ) -> Newcomers | None:
     """Pick the records that the hub has no trace of, and work out what to enter; None if none.
 
-    A record that carries a key of the hub is none: it is found by the key.
+    A record that carries a key of the hub is none: it is found by the key. Of records that came
+    twice none is picked.
     """
-    fresh = _unmet(tx, mapping, rows)
+    fresh = records.only(_unmet(tx, mapping, records))
     if not fresh:
         return None
-    reader = record_reader(tx, mapping)
-    said = [reader.said(row) for row in fresh]
+    columns = record_reader(tx, mapping).columns(fresh)
+    # As PostgreSQL keeps them, shorter names first: else it sorts them anew for each record.
+    names = sorted(columns, key=lambda name: (len(name), name))
+    said = [
+        {name: value for name, value in zip(names, values, strict=True) if value is not KEEP}
+        for values in zip(*(columns[name] for name in names), strict=True)
+    ]
     writer = column_writer(tx, mapping, said)
     return Newcomers(
         mapping=mapping,
-        rows=fresh,
+        records=fresh,
         columns=tuple(writer.when_new),
-        values=[writer.new_row(one) for one in said],
+        values=writer.new_columns(columns, len(fresh)),
         known=[to_json(one).decode() for one in said],
     )
 
 
-def _unmet(tx: Connection, mapping: EntityMapping, rows: Sequence[OrgRow]) -> list[OrgRow]:
+def _unmet(tx: Connection, mapping: EntityMapping, records: RecordColumns) -> list[int]:
+    """Return the places of the records that are met for the first time."""
     if mapping.born != "crm" or "sfid" not in metadata.tables[mapping.table].c:
+        return []
+    if len(set(records.sfids)) < len(records):
         return []
     statement = text(
         f"""
@@ -93,17 +104,17 @@ def _unmet(tx: Connection, mapping: EntityMapping, rows: Sequence[OrgRow]) -> li
          WHERE sfid = ANY((SELECT sfids FROM asked)\\:\\:text[])
         """  # noqa: S608 - a name of checked mappings
     )
-    met = set(tx.scalars(statement, {"sfids": ",".join(row.sfid for row in rows)}))
+    met = set(tx.scalars(statement, {"sfids": ",".join(records.sfids)}))
+    asked = zip(records.sfids, records.of(DELETED), records.of(HUB_KEY_FIELD), strict=True)
     return [
-        row
-        for row in newest(rows)
-        if row.sfid not in met and not row.is_deleted and not _has_our_key(mapping, row)
+        place
+        for place, (sfid, is_deleted, key) in enumerate(asked)
+        if sfid not in met and not is_deleted and not (key and _is_our_key(mapping, key))
     ]
 
 
-def _has_our_key(mapping: EntityMapping, row: OrgRow) -> bool:
-    key = row.values.get(HUB_KEY_FIELD)
-    return bool(key) and hub_id_of(mapping.entity, str(key)) is not None
+def _is_our_key(mapping: EntityMapping, key: object) -> bool:
+    return hub_id_of(mapping.entity, str(key)) is not None
 
 
 def enter(tx: Connection, arrived: Newcomers) -> bool:
@@ -128,25 +139,25 @@ def enter(tx: Connection, arrived: Newcomers) -> bool:
 
 
 def _enter(tx: Connection, arrived: Newcomers) -> None:
-    mapping, rows = arrived.mapping, arrived.rows
-    taken = tx.execute(_NEXT_IDS, {"table_name": mapping.table, "how_many": len(rows)}).all()
-    ids, now = sorted(one.id for one in taken), taken[0].now
-    entered = (
-        (number, row.sfid, *values)
-        for number, row, values in zip(ids, rows, arrived.values, strict=True)
-    )
+    mapping, records = arrived.mapping, arrived.records
+    taken = tx.execute(_NEXT_IDS, {"table_name": mapping.table, "how_many": len(records)}).one()
+    entered = zip(taken.ids, records.sfids, *arrived.values, strict=True)
     copy_rows(tx, metadata.tables[mapping.table], ("id", "sfid", *arrived.columns), entered)
     if mapping.kind_fields:
-        owe_again(tx, mapping, ids)
-    heard: dict[datetime, str] = {}  # few: records of one transaction have one stamp
-    for row in rows:
-        if row.version not in heard:
-            heard[row.version] = to_json({"*": heard_from(row)}).decode()
+        owe_again(tx, mapping, taken.ids)
+    # Few: records of one transaction have one stamp. As texts: psycopg takes longer over an
+    # instant than over the rest of a row.
+    trails = {
+        version: (version.isoformat(), to_json({"*": trail_of(records.source, version)}).decode())
+        for version in set(records.versions)
+    }
     remembered = (
         (
-            mapping.entity, number, mapping.object, row.sfid, mapping.born, row.version, known,
-            "In Sync", now, heard[row.version],
+            mapping.entity, number, mapping.object, sfid, mapping.born, *trails[version],
+            known, "In Sync", taken.now,
         )
-        for number, row, known in zip(ids, rows, arrived.known, strict=True)
+        for number, sfid, version, known in zip(
+            taken.ids, records.sfids, records.versions, arrived.known, strict=True
+        )
     )  # fmt: skip
     copy_rows(tx, crm_record, _REMEMBERED, remembered)

@@ -6,6 +6,7 @@ and what becomes of it on the way are functions that stand ready.
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection
@@ -20,6 +21,7 @@ from connector.sync.apply.pulled_values import (
     value_when_new,
 )
 from connector.sync.inbox.arrivals import OrgRow
+from connector.sync.inbox.columns import RecordColumns
 from connector.sync.mapping.definition import FieldWhen
 from connector.sync.mapping.definition import Mapping as EntityMapping
 
@@ -45,6 +47,14 @@ class RecordReader:
                 if kind.has(when):
                     said[name] = change(value_of(name))
         return said
+
+    def columns(self, records: RecordColumns) -> dict[str, list[Any]]:
+        """Return what `said` returns of each of many records, `KEEP` where it returns nothing."""
+        if self.kinds.fields:
+            said = [self.said(row) for row in records.rows()]
+            names = dict.fromkeys(chain.from_iterable(said))
+            return {name: [one.get(name, KEEP) for one in said] for name in names}
+        return {name: [change(value) for value in records.of(name)] for name, change in self.of_all}
 
 
 def record_reader(tx: Connection, mapping: EntityMapping) -> RecordReader:
@@ -82,13 +92,23 @@ class ColumnWriter:
             values["deleted_at"] = row.version if row.is_deleted else None
         return values
 
-    def new_row(self, said: Mapping[str, Any]) -> tuple[Any, ...]:
-        """Return the values of a new row, in the order of `when_new`."""
-        values = dict(self.when_new)
+    def new_columns(self, said: Mapping[str, Sequence[Any]], rows: int) -> list[list[Any]]:
+        """Return the values of so many new rows, column by column, in the order of `when_new`.
+
+        `said` has what the records say, by field, `KEEP` where one says nothing.
+        """
+        made = {column: [value] * rows for column, value in self.when_new.items()}
         for name, column, change in self.columns:
-            if name in said and (value := change(said[name])) is not KEEP:
-                values[column] = value
-        return tuple(values.values())
+            if name not in said:
+                continue
+            values = [value if value is KEEP else change(value) for value in said[name]]
+            if KEEP in values:
+                values = [
+                    former if value is KEEP else value
+                    for value, former in zip(values, made[column], strict=True)
+                ]
+            made[column] = values
+        return list(made.values())
 
 
 def column_writer(

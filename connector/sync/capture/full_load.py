@@ -7,18 +7,17 @@ a page taken twice changes nothing. The cursor is set to before the snapshot beg
 sweep brings what changed since.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import Decimal
 from itertools import islice
 from typing import Any
 
 import structlog
 from sqlalchemy import Connection, Row, text
 
-from connector.adapters.salesforce.bulk import PAGES_MAX, Bulk
+from connector.adapters.salesforce.bulk import PAGES_MAX, Bulk, ResultPage
 from connector.adapters.salesforce.client import OrgClient
 from connector.adapters.salesforce.errors import OrgRefused
 from connector.errors import InvalidInput
@@ -29,6 +28,7 @@ from connector.sync.apply.intents import new_asks
 from connector.sync.apply.newcomers import Newcomers, enter, newcomers_among
 from connector.sync.apply.run import hold_off_passes
 from connector.sync.budget.usage import record_calls
+from connector.sync.capture.bulk_cells import read_columns
 from connector.sync.capture.cursors import Kind, Position, advance, look_back
 from connector.sync.capture.read_ahead import read_ahead
 from connector.sync.capture.refusals import condition_or_fields, refusal
@@ -38,9 +38,9 @@ from connector.sync.inbox.arrivals import (
     OrgRow,
     fields_to_read,
     objects_to_watch,
-    row_of,
     rules_of,
 )
+from connector.sync.inbox.columns import RecordColumns, columns_of
 from connector.sync.inbox.store import store_page
 from connector.sync.mapping.definition import Mappings
 
@@ -57,6 +57,9 @@ _BEGIN = text("INSERT INTO full_load (object, job, began_at) VALUES (:object, :j
 _REACHED = text("""
     UPDATE full_load SET locator = :locator, rows = rows + :rows WHERE object = :object
 """)
+# For records the snapshot still holds. The place in it is committed behind them and does wait,
+# which takes them to the disk as well: if the server falls before, they are read again.
+_NEED_NOT_WAIT = text("SET LOCAL synchronous_commit = off")
 _END = text("DELETE FROM full_load WHERE object = :object")
 
 
@@ -174,8 +177,9 @@ class _Load:
         blocks = read_ahead(self._blocks(name, under_way), ahead=BLOCKS_AHEAD)
         with closing(blocks):
             for block in blocks:
-                self._take(name, block, under_way, organization_id)
-                taken += len(block.rows)
+                if block.records is not None:
+                    self._take(block.records, block.newcomers, under_way, organization_id)
+                taken += len(block.records or ())
                 if not block.ends_page:
                     continue
                 self.counts.seen[name] += taken
@@ -192,28 +196,35 @@ class _Load:
 
     def _blocks(self, name: str, load: Row[Any]) -> Iterator["_Block"]:
         """Read the result from where a former load stopped."""
-        typed = _typing(self.org.describe(name)["fields"], _names(self.mappings, name))
+        types = {one["name"]: one["type"] for one in self.org.describe(name)["fields"]}
         locator: str | None = load.locator
         for _ in range(PAGES_MAX):
             assert locator is not None
             with self.bulk.result_page(
                 load.job, locator=locator, rows_per_page=self.rows_per_result_page
             ) as page:
-                while cells := list(islice(page.rows, ROWS_PER_BLOCK)):
-                    rows = [row_of(name, typed(one), source="bulk") for one in cells]
-                    yield _Block(rows, self._newcomers(name, rows))
+                while records := self._records(name, page, types):
+                    yield _Block(records, self._newcomers(name, records))
                 locator = page.following
-            yield _Block((), ends_page=True, following=locator)
+            yield _Block(ends_page=True, following=locator)
             if locator is None:
                 return
 
-    def _newcomers(self, name: str, rows: Sequence[OrgRow]) -> Newcomers | None:
+    def _records(
+        self, name: str, page: ResultPage, types: Mapping[str, str]
+    ) -> RecordColumns | None:
+        """Read the next records of a page; None behind the last."""
+        values = read_columns(page.names, islice(page.lines, ROWS_PER_BLOCK), types)
+        records = columns_of(name, values, source="bulk") if values else None
+        return records or None
+
+    def _newcomers(self, name: str, records: RecordColumns) -> Newcomers | None:
         pulled = [mapping for mapping in self.mappings.of_object(name) if mapping.pull is not None]
         # Of one object, records of several entities are told apart when they are compared.
         if len(pulled) != 1:
             return None
         with self.store.read() as tx:
-            return newcomers_among(tx, pulled[0], rows)
+            return newcomers_among(tx, pulled[0], records)
 
     def _under_way(self, name: str, began_at: datetime) -> Row[Any]:
         """Return the load that was broken off if its result is still there, else a new one."""
@@ -233,16 +244,27 @@ class _Load:
         self.bulk.finish_query(job)
         return begun
 
-    def _take(self, name: str, block: "_Block", load: Row[Any], organization_id: str) -> None:
+    def _take(
+        self,
+        arrived: RecordColumns,
+        newcomers: Newcomers | None,
+        load: Row[Any],
+        organization_id: str,
+    ) -> None:
         """Enter the records nobody here has met, and store what is news of the others."""
-        rows = block.rows
-        recent = [row for row in rows if row.version >= load.began_at - ASKS_LOOK_BACK]
+        name, since = arrived.object_name, load.began_at - ASKS_LOOK_BACK
         with self.store.transaction() as tx:
-            asked = {row.sfid for row in new_asks(tx, self.mappings, recent)}
-            entered = self._entered(tx, block.newcomers, asked)
-            left = [row for row in rows if row.sfid not in entered]
+            tx.execute(_NEED_NOT_WAIT)
+            asked = self._asked(tx, arrived, since)
+            entered = self._entered(tx, newcomers, asked)
+            left = arrived.rows(
+                place for place, sfid in enumerate(arrived.sfids) if sfid not in entered
+            )
             news = self._news(tx, name, left)
-            whole = {row.sfid: row.values for row in recent if row.sfid in news.keys() | asked}
+            wanted = news.keys() | asked
+            whole = {
+                row.sfid: row.values for row in left if row.version >= since and row.sfid in wanted
+            }
             records = list((news | whole).values())
             for start in range(0, len(records), ROWS_PER_STORED_PAGE):
                 store_page(
@@ -254,6 +276,13 @@ class _Load:
                 )
         self.counts.entered[name] += len(entered)
         self.counts.stored[name] += len(records)
+
+    def _asked(self, tx: Connection, arrived: RecordColumns, since: datetime) -> Set[str]:
+        """Return the records changed since then that ask for something new, by id."""
+        if not rules_of(self.mappings, arrived.object_name):
+            return frozenset()
+        recent = (place for place, stamp in enumerate(arrived.versions) if stamp >= since)
+        return {row.sfid for row in new_asks(tx, self.mappings, arrived.rows(recent))}
 
     def _entered(self, tx: Connection, arrived: Newcomers | None, asked: Set[str]) -> Set[str]:
         """Enter the newcomers; return their ids, none if that has to be done on the other way."""
@@ -280,7 +309,7 @@ class _Load:
 class _Block:
     """Some records of a result; behind the last of a page, where the next one begins."""
 
-    rows: Sequence[OrgRow]
+    records: RecordColumns | None = None
     newcomers: Newcomers | None = None
     ends_page: bool = False
     following: str | None = None
@@ -311,32 +340,3 @@ def load_query(mappings: Mappings, object_name: str) -> str:
     conditions = mappings.conditions_of(object_name)
     where = " WHERE " + " AND ".join(f"({one})" for one in conditions) if conditions else ""
     return f"SELECT {names} FROM {object_name}{where}"  # noqa: S608 - SOQL of checked mappings
-
-
-def _typing(
-    fields: Iterable[Mapping[str, Any]], names: Sequence[str]
-) -> Callable[[Mapping[str, str | None]], dict[str, Any]]:
-    """Return what turns a row of texts into what REST would answer: one code applies both."""
-    types = {one["name"]: one["type"] for one in fields}
-    changes = [(name, _CHANGES[types[name]]) for name in names if types.get(name) in _CHANGES]
-
-    def typed(record: Mapping[str, str | None]) -> dict[str, Any]:
-        values: dict[str, Any] = dict(record)
-        for name, change in changes:
-            cell = values[name]
-            if cell is not None:
-                values[name] = change(cell)
-        return values
-
-    return typed
-
-
-def _rest_instant(cell: str) -> str:
-    return f"{cell[:-1]}+0000" if cell.endswith("Z") else cell
-
-
-_CHANGES: Mapping[str, Callable[[str], Any]] = {
-    "boolean": "true".__eq__,
-    "datetime": _rest_instant,
-    **dict.fromkeys(("currency", "double", "int", "long", "percent"), Decimal),
-}

@@ -43,7 +43,8 @@ class OrgRow:
 
 
 @lru_cache(maxsize=4096)  # records of one transaction, thousands of them, have one stamp
-def _version(stamp: str) -> datetime:
+def version_of(stamp: str) -> datetime:
+    """Read a record's SystemModstamp."""
     return read_instant(stamp)
 
 
@@ -54,7 +55,7 @@ def row_of(object_name: str, record: Mapping[str, Any], *, source: str = "sweep"
         UnreadableRecord: It has no id or no stamp.
     """
     try:
-        sfid, stamp = to_18(record[ID]), _version(record[STAMP])
+        sfid, stamp = to_18(record[ID]), version_of(record[STAMP])
     except (KeyError, TypeError, ValueError, AttributeError):
         raise UnreadableRecord(f"A record of {object_name} has no id or no stamp.") from None
     return OrgRow(object_name, sfid, stamp, record, source)
@@ -72,7 +73,12 @@ def is_hint(row: OrgRow) -> bool:
 
 def heard_from(row: OrgRow) -> tuple[str, str]:
     """Return the trail of a value the record brought: what told of it, and the org's stamp."""
-    return row.source, row.version.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return trail_of(row.source, row.version)
+
+
+def trail_of(source: str, version: datetime) -> tuple[str, str]:
+    """Return the trail of a value that came from this source with this stamp."""
+    return source, version.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def newest(rows: Iterable[OrgRow]) -> list[OrgRow]:

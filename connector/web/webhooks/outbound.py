@@ -1,7 +1,8 @@
 """Receives Salesforce's outbound messages.
 
-The order is the promise: size, safe parse, organization, INSERT and COMMIT, and only then the
-acknowledgement (fact sheet G.3). Salesforce sends again whatever is not acknowledged, for 24 hours.
+The order is the promise: size, frame of the envelope, organization, INSERT and COMMIT, and only
+then the acknowledgement (fact sheet G.3). What is inside is parsed when it is applied. Salesforce
+sends again whatever is not acknowledged, for 24 hours.
 """
 
 import hmac
@@ -12,12 +13,11 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 import psycopg
-import psycopg_pool
 import structlog
 
 from connector.errors import ConnectorError, TransientFailure
 from connector.sync.inbox.envelope import ForeignOrganization, MalformedEnvelope, read_head
-from connector.sync.inbox.store import InboxWriter
+from connector.sync.inbox.writer import InboxWriter
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -104,7 +104,7 @@ class OutboundReceiver:
             return _refused(error.code, HTTPStatus.BAD_REQUEST, error.message, environ, size)
         except ForeignOrganization as error:
             return _refused(error.code, HTTPStatus.FORBIDDEN, error.message, environ, size)
-        except (psycopg.Error, psycopg_pool.PoolTimeout, ConnectorError) as error:
+        except (psycopg.Error, ConnectorError) as error:
             # Not acknowledged, so Salesforce keeps the message and sends it again.
             log.warning("webhook.unavailable", error=type(error).__name__)
             return HTTPStatus.SERVICE_UNAVAILABLE, _FAULT % ("Server", "Send it again later.")
