@@ -75,7 +75,7 @@ def test_end_while_a_full_load_is_under_way(still, monkeypatch) -> None:
 
     def late(load, name, block, *others):
         """Enter what the snapshot shows after sweeps have seen the deletion."""
-        if any(row.sfid == sfid for row in block.rows):
+        if sfid in block.sfids:
             still.user.delete("Account", sfid)
             wait(still)
         enter(load, name, block, *others)
