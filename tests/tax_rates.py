@@ -57,7 +57,7 @@ class Rates:
 def serving() -> Iterator[Rates]:
     """Serve a provider until the block ends."""
     made = Rates()
-    thread = threading.Thread(target=made.server.serve_forever)
+    thread = threading.Thread(target=made.server.serve_forever, args=(0.02,))
     thread.start()
     try:
         yield made

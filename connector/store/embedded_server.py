@@ -51,6 +51,7 @@ work_mem = 8MB
 maintenance_work_mem = 64MB
 max_wal_size = 1GB
 wal_level = minimal
+jit = off
 max_wal_senders = 0
 timezone = 'UTC'
 log_timezone = 'UTC'
@@ -59,6 +60,7 @@ logging_collector = off
 fsync = {durable}
 full_page_writes = {durable}
 """
+# Statements are short and many: compiling one costs more than it saves.
 # synchronous_commit stays on even without fsync: a killed server then loses nothing it confirmed,
 # and without fsync the wait costs microseconds.
 

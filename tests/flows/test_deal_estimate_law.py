@@ -22,7 +22,7 @@ from connector.sync.apply.opportunity import DealLine
 STANDING = date(2026, 5, 4)
 MANY = 1_000
 REAL = 100  # of these each takes a database of its own
-count = REAL if settings().max_examples >= MANY else 8
+count = REAL if settings().max_examples >= MANY else 5
 PLACE = "Practice Mainz, Rheinallee 12, 55116 Mainz, DE"
 MOST_DAYS = 800  # two invoices by the year
 
