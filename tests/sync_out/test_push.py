@@ -1,6 +1,8 @@
 """The CRM shows what the hub has: once each, in order, exactly, and whatever happens on the way."""
 
+import time
 from decimal import Decimal
+from threading import Thread
 
 import pytest
 from sqlalchemy import text
@@ -17,6 +19,8 @@ OBJECTS = {
     "L2C_Work_Order__c": 1, "L2C_Work_Order_Task__c": 2, "L2C_Task_Dependency__c": 1,
     "L2C_Invoice__c": 1, "L2C_Invoice_Line__c": 2, "L2C_Payment__c": 1, "L2C_Allocation__c": 1,
 }  # fmt: skip
+
+STILL_CARRIED_OUT_S = "connector.sync.push.queue.STILL_CARRIED_OUT_S"
 
 
 def _counts(crm) -> dict[str, int]:
@@ -352,18 +356,41 @@ class TestSeveralProcesses:
         assert report.is_busy
         assert report.api_calls == 0
 
-    def test_what_a_killed_one_had_under_way_is_sent(self, world, push, crm, store):
-        with store.transaction() as tx:
-            tx.execute(
-                text(
-                    "INSERT INTO push_queue (entity, key, lease_until) "
-                    "SELECT code, 1, 'infinity' FROM push_entity WHERE name = 'invoice'"
-                )
-            )
+    def killed_one_had(self, change, entity: str) -> None:
+        change(
+            "INSERT INTO push_queue (entity, key, lease_until) "
+            f"SELECT code, 1, 'infinity' FROM push_entity WHERE name = '{entity}' "
+            "ON CONFLICT (entity, key) DO UPDATE SET lease_until = 'infinity'"
+        )
 
-        push()
+    def test_what_a_killed_one_had_under_way_is_sent(self, world, push, crm, change, monkeypatch):
+        monkeypatch.setattr(STILL_CARRIED_OUT_S, 0.1)
+        self.killed_one_had(change, "invoice")
+
+        push(patience_s=10)
 
         assert _counts(crm) == OBJECTS
+
+    def test_the_call_of_a_killed_one_cannot_come_behind_the_next(
+        self, world, push, crm, client, change, monkeypatch
+    ):
+        monkeypatch.setattr(STILL_CARRIED_OUT_S, 3)
+        push()
+        payment = crm.one("SELECT Id FROM L2C_Payment__c")["Id"]
+        self.killed_one_had(change, "payment")
+        change("UPDATE payment SET reference = 'new'")
+
+        def waited_for_a_lock():
+            time.sleep(0.5)
+            body = {"Reference__c": "old"}
+            client.call("PATCH", f"sobjects/L2C_Payment__c/{payment}", body=body)
+
+        orphan = Thread(target=waited_for_a_lock)
+        orphan.start()
+        push(patience_s=30)
+        orphan.join()
+
+        assert crm.one("SELECT Reference__c FROM L2C_Payment__c")["Reference__c"] == "new"
 
     def test_a_change_made_while_the_old_state_travels_is_sent_too(
         self, world, store, client, mappings, crm, change, push

@@ -2,7 +2,8 @@
 
 `lease_until` says when a key may be taken: `-infinity` now, a time not before then (back-off),
 `infinity` while its delivery is under way. One process delivers at a time (`sole_pusher`), so what
-a killed one left under way is simply taken back: no lease has to run out first.
+a killed one left under way is taken back by the next, and sent once the org has surely ended the
+killed one's call: two calls that wait for the same locked row are not carried out in their order.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,11 +16,17 @@ from connector.sync.push.collapse import exclude_collapsing
 from connector.sync.push.state import Lease, bigints
 
 SMALL = 25
+# A call whose caller is dead waits for a locked row at most ten seconds (fact sheet D, H).
+STILL_CARRIED_OUT_S = 12
 _PUSHER = "connector.sync.push.run"
 
 _TRY = text("SELECT pg_try_advisory_lock(hashtextextended(:key, 0))")
 _UNLOCK = text("SELECT pg_advisory_unlock(hashtextextended(:key, 0))")
 _TAKE_BACK = text("UPDATE push_queue SET lease_until = '-infinity' WHERE lease_until = 'infinity'")
+_HOLD_BACK = text("""
+    UPDATE push_queue SET lease_until = now() + make_interval(secs => :pause_s)
+     WHERE lease_until = 'infinity'
+""")
 _CODES = text("SELECT name, code FROM push_entity")
 _DUE = text("""
     SELECT e.name, count(*) AS due FROM push_queue q JOIN push_entity e ON e.code = q.entity
@@ -91,7 +98,7 @@ def sole_pusher(store: Store) -> Iterator[bool]:
             yield False
             return
         try:
-            session.execute(_TAKE_BACK)
+            session.execute(_HOLD_BACK, {"pause_s": STILL_CARRIED_OUT_S})
             yield True
         finally:
             session.execute(_TAKE_BACK)
