@@ -101,13 +101,14 @@ class TestOwnWrites:
 
         assert [one["field"] for one in both.conflicts() if one["field"] == TERM] == []
 
-    def test_a_record_under_delivery_is_looked_at_again(self, both, service) -> None:
+    @pytest.mark.parametrize("taken_until", ["'infinity'", "now() - interval '1 second'"])
+    def test_a_record_under_delivery_is_looked_at_again(self, both, service, taken_until) -> None:
         both.set_policy("service", "ask")
         both.user.update(OBJECT, service, Term_Months__c=99)
         both.way_in.sweep()
         both.hub(
             "INSERT INTO push_queue (entity, key, lease_until) SELECT code, "
-            f"{both.world.service}, 'infinity' FROM push_entity WHERE name = 'service'"
+            f"{both.world.service}, {taken_until} FROM push_entity WHERE name = 'service'"
         )
 
         meanwhile = both.way_in.apply().conflicts

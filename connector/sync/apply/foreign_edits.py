@@ -53,11 +53,15 @@ _EDITS = text(
            coalesce(f.key = ANY (r.in_conflict), false) AS is_open, r.repairs -> f.key AS repairs,
            coalesce(r.pushed_at >= :read_from, false)
            OR EXISTS (SELECT FROM push_queue q JOIN push_entity e ON e.code = q.entity
-                       WHERE e.name = :entity AND q.key = r.hub_id AND q.lease_until > now())
+                       WHERE e.name = :entity AND q.key = r.hub_id
+                         AND q.lease_until > now() - CAST(:sent_within AS interval))
            AS is_moving
     {_EDITED} ORDER BY r.hub_id, f.key
     """  # noqa: S608 - constants
 ).bindparams(bindparam("rows", type_=JSONB))
+# A record whose pause is over is sent within seconds; until then the CRM may show what a killed
+# process sent without our knowing, which is nobody's edit.
+_SENT_WITHIN = "30 seconds"
 _LOCK = text(
     "SELECT FROM crm_record WHERE entity = :entity AND hub_id = ANY (:ids) "
     "ORDER BY hub_id FOR UPDATE"
@@ -176,7 +180,13 @@ def apply_foreign_edits(
     if not shown:
         return ForeignEdits()
     found = tx.execute(
-        _EDITS, {"entity": mapping.entity, "rows": shown, "read_from": read_from}
+        _EDITS,
+        {
+            "entity": mapping.entity,
+            "rows": shown,
+            "read_from": read_from,
+            "sent_within": _SENT_WITHIN,
+        },
     ).all()
     moving = {row.sfid for row in found if row.is_moving}
     edits = [row for row in found if row.sfid not in moving]
