@@ -156,8 +156,14 @@ class DeliveryWorld:
         return {row.name: row.state for row in self.rows("SELECT name, state FROM task")}
 
     def complete_ready(self, on: date, effective_on: date | None = None) -> int:
-        ready = self.rows("SELECT id FROM task WHERE state = 'Ready' AND kind = 'Manual'")
-        for task in ready:
+        return self.complete(
+            self.rows("SELECT id FROM task WHERE state = 'Ready' AND kind = 'Manual'"),
+            on,
+            effective_on,
+        )
+
+    def complete(self, tasks: Sequence[Any], on: date, effective_on: date | None = None) -> int:
+        for task in tasks:
             act_on_task(
                 store=self.store,
                 policy=self.rules.policy,
@@ -167,7 +173,7 @@ class DeliveryWorld:
                 note=None,
                 now=at(on),
             )
-        return len(ready)
+        return len(tasks)
 
     def deliver(self, on: date, effective_on: date | None = None) -> None:
         for _ in range(10):

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from connector.billing.bill_run import run_cycle
 from connector.billing.draft import DocumentDraft
 from connector.flows.deal_estimate import INVOICES, estimate_deal
-from connector.flows.task_action import act_on_task
 from connector.kernel.period import Cycle, Interval
 from connector.store.engine import Store
 from connector.sync.apply.opportunity import DealLine
@@ -170,18 +169,7 @@ DUE = """
 def deliver_what_is_due(world: DeliveryWorld, day: date) -> None:
     for _ in range(10):
         world.run_code(at(day))
-        ready = world.rows(DUE, day=day)
-        for task in ready:
-            act_on_task(
-                store=world.store,
-                policy=world.rules.policy,
-                task_id=task.id,
-                action="Complete",
-                effective_on=None,
-                note=None,
-                now=at(day),
-            )
-        if not ready:
+        if world.complete(world.rows(DUE, day=day), day) == 0:
             return
     raise AssertionError("the delivery does not come to an end")
 

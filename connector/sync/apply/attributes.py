@@ -143,7 +143,7 @@ def _found(tx: Connection, mapping: EntityMapping, news: list[_News]) -> list[_N
         by_sfid = {row.sfid: row.id for row in rows}
     unmet = [one for one in news if one.hub_id is None and one.row.sfid not in by_sfid]
     by_key = {one.row.sfid: key for one in unmet if (key := _key_of(mapping, one)) is not None}
-    statement = text(f'SELECT id FROM "{table.name}" WHERE id = ANY(:ids)')  # noqa: S608
+    statement = text(f'SELECT id FROM "{table.name}" WHERE id = ANY(:ids)')  # noqa: S608 - of our own tables
     # A person may write any key; only one that the hub has given leads to a row.
     given = set(tx.scalars(statement, {"ids": list(by_key.values())})) if by_key else set()
     for one in news:
